@@ -1,0 +1,81 @@
+"""Structured logs: a constant sentence with facts as fields, as text or JSON lines on stdout; no secrets in them.
+
+Everything that uses stdlib logging (Huey, uvicorn, redis) comes out in the same form.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+
+# Fields whose values are never shown, whoever logs them.
+_SECRET_FIELDS = frozenset({"token", "password", "secret", "payload", "text", "qr", "phone", "authorization"})
+# Phone numbers in addresses of WhatsApp, passwords in addresses of Redis, and the QR's own form.
+_PHONE = re.compile(r"\b\d{6,15}(?=(?::\d+)?@(?:c\.us|s\.whatsapp\.net|lid))")
+_URL_PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):[^\s/@]+(?=@)")
+_HIDDEN = "[hidden]"
+
+
+def configure(process: str, level: str = "INFO", log_format: str = "text", secrets: Iterable[str] = ()) -> None:
+    """Call once, first thing in a process. `secrets` are values to hide wherever they turn up."""
+    redact = _Redactor([secret for secret in secrets if len(secret) >= 4])
+    # structlog calls a processor with (logger, method, event).
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    if log_format == "json":
+        last: Any = structlog.processors.JSONRenderer()
+    else:
+        last = structlog.dev.ConsoleRenderer(
+            colors=sys.stdout.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+        )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=level, force=True)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(process=process)
+
+
+def get_logger(name: str) -> Any:
+    """A structlog logger; `log.info("agent started", epoch=3)`."""
+    return structlog.stdlib.get_logger(name)
+
+
+class _Redactor:
+    """Hides secret fields, known secrets, phone numbers and passwords in addresses."""
+
+    def __init__(self, secrets: list[str]) -> None:
+        self._secrets = secrets
+
+    def __call__(self, _logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+        return {key: _HIDDEN if key in _SECRET_FIELDS else self._clean(value) for key, value in event.items()}
+
+    def _clean(self, value: Any) -> Any:
+        if isinstance(value, (int, float, bool, type(None), logging.LogRecord)):
+            return value
+        text = value if isinstance(value, str) else str(value)
+        for secret in self._secrets:
+            text = text.replace(secret, _HIDDEN)
+        return _URL_PASSWORD.sub(rf"\1:{_HIDDEN}", _PHONE.sub(_HIDDEN, text))

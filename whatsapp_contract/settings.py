@@ -1,0 +1,135 @@
+"""Settings, read once from the environment; every bad variable is named at once."""
+
+import socket
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+
+from .names import INSTANCE_ID_PATTERN, SESSION_ID_PATTERN, InstanceNames, SessionNames
+
+OnOff = Literal["on", "off"]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class SettingsError(Exception):
+    """Some variables cannot be used. `problems` has one sentence for each, never a secret's value."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class Settings(BaseModel):
+    """Everything the processes read from the environment; the field's alias is the variable.
+
+    An empty variable counts as unset, as container tools pass it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    # Redis
+    redis_host: str | None = Field(None, alias="REDIS_HOST")
+    redis_port: Port = Field(6379, alias="REDIS_PORT")
+    redis_url_given: SecretStr | None = Field(None, alias="REDIS_URL")
+    redis_embedded: Literal["auto", "on", "off"] = Field("auto", alias="REDIS_EMBEDDED")
+    redis_password: SecretStr | None = Field(None, alias="REDIS_PASSWORD")
+    events_maxlen: int = Field(100_000, alias="EVENTS_MAXLEN", ge=1)
+
+    # The session
+    session_id: str = Field("shula-whatsapp", alias="WHATSAPP_SESSION_ID", pattern=SESSION_ID_PATTERN)
+    instance_id: str = Field(default_factory=socket.gethostname, alias="INSTANCE_ID", pattern=INSTANCE_ID_PATTERN)
+    whatsapp_web_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+/")] = Field(
+        "https://web.whatsapp.com/", alias="WHATSAPP_WEB_URL"
+    )
+
+    # Where things lie
+    data_dir: Path = Field(Path("data"), alias="DATA_DIR")
+    run_dir_given: Path | None = Field(None, alias="RUN_DIR")
+    wa_js_path: Path = Field(Path("node_modules/@wppconnect/wa-js/dist/wppconnect-wa.js"), alias="WA_JS_PATH")
+    session_store: Literal["auto", "s3", "directory"] = Field("auto", alias="SESSION_STORE")
+    bucket_name: str | None = Field(None, alias="BUCKET_STATE_NAME")
+    bucket_access_key: SecretStr | None = Field(None, alias="BUCKET_STATE_ACCESS_KEY")
+    bucket_secret_key: SecretStr | None = Field(None, alias="BUCKET_STATE_SECRET_KEY")
+    aws_region: str = Field("us-east-1", alias="AWS_REGION")
+    s3_endpoint_url: str | None = Field(None, alias="S3_ENDPOINT_URL", pattern=r"^https?://")
+    backup_interval_ms: int = Field(300_000, alias="WHATSAPP_BACKUP_SYNC_INTERVAL_MS", ge=60_000)
+
+    # The browser
+    browser_executable: Path | None = Field(None, alias="PUPPETEER_EXECUTABLE_PATH")
+    chromium_sandbox: OnOff = Field("off", alias="CHROMIUM_SANDBOX")
+    qr_console: OnOff = Field("on", alias="QR_CONSOLE")
+
+    # Health
+    health_check_cron: str = Field("*/10 * * * * *", alias="HEALTH_CHECK_CRON")
+    connection_reset_cron: str = Field("0 * * * *", alias="CONNECTION_RESET_CRON")
+    link_silence_s: Seconds = Field(45.0, alias="LINK_SILENCE_S")
+    start_budget: int = Field(5, alias="START_BUDGET", ge=1)
+    start_budget_window_s: Seconds = Field(600.0, alias="START_BUDGET_WINDOW_S")
+
+    # Web and logs
+    port: Port = Field(3100, alias="PORT")
+    api_token: SecretStr | None = Field(None, alias="API_TOKEN", min_length=8)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="LOG_LEVEL")
+    log_format: Literal["text", "json"] = Field("text", alias="LOG_FORMAT")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "Settings":
+        """Raises SettingsError naming every variable that cannot be used."""
+        aliases = {field.alias for field in cls.model_fields.values()}
+        given = {name: value for name, value in environ.items() if name in aliases and value != ""}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            raise SettingsError([_problem(dict(item), given) for item in error.errors()]) from None
+
+    @cached_property
+    def redis_url(self) -> SecretStr:
+        """Where Redis is, password included: REDIS_URL, else host and port, else this machine."""
+        if self.redis_url_given:
+            return self.redis_url_given
+        password = f":{quote(self.redis_password.get_secret_value(), safe='')}@" if self.redis_password else ""
+        return SecretStr(f"redis://{password}{self.redis_host or '127.0.0.1'}:{self.redis_port}/0")
+
+    def secrets(self) -> list[str]:
+        """Every value that must not be shown, for the logs to hide."""
+        given = (getattr(self, name) for name in type(self).model_fields)
+        return [value.get_secret_value() for value in given if isinstance(value, SecretStr)]
+
+    @cached_property
+    def run_dir(self) -> Path:
+        """Where sockets, pid files and generated configuration live; may be a tmpfs."""
+        return (self.run_dir_given or self.data_dir / "run").absolute()
+
+    @property
+    def session_dir(self) -> Path:
+        """What belongs to this session under DATA_DIR: the browser's profile first of all."""
+        return self.data_dir.absolute() / "sessions" / self.session_id
+
+    @property
+    def wants_s3(self) -> bool:
+        """Whether the variables ask for sessions in S3."""
+        if self.session_store != "auto":
+            return self.session_store == "s3"
+        return any((self.bucket_name, self.bucket_access_key, self.bucket_secret_key))
+
+    @cached_property
+    def names(self) -> SessionNames:
+        return SessionNames(self.session_id)
+
+    @cached_property
+    def instance_names(self) -> InstanceNames:
+        return InstanceNames(self.session_id, self.instance_id)
+
+
+_SECRETS = frozenset(field.alias for field in Settings.model_fields.values() if "SecretStr" in str(field.annotation))
+
+
+def _problem(item: dict[str, Any], given: Mapping[str, str]) -> str:
+    variable = str(item["loc"][0])
+    shown = "" if variable in _SECRETS or variable not in given else f" (it is {given[variable]!r})"
+    return f"{variable}: {item['msg'][0].lower()}{item['msg'][1:]}{shown}"

@@ -1,0 +1,81 @@
+"""The status hash: what the agent says of itself, with times, for every reader."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from .health import Facts, Verdict
+from .states import SessionState
+
+
+class Status(BaseModel):
+    """One field of the hash each; facts lie flat beside the rest. Empty strings stand for null.
+
+    `heartbeat_at` is renewed every HEARTBEAT_S while the agent's loop turns, whatever the browser does.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    session_id: str
+    instance: str
+    pid: int
+    epoch: int
+    started_at: AwareDatetime
+    heartbeat_at: AwareDatetime
+    state: SessionState
+    since: AwareDatetime
+    reason: str | None = None
+    verdict: Verdict
+    verdict_reason: str
+    operation: str | None = None
+    held_until: AwareDatetime | None = None
+    browser_pid: int | None = None
+    browser_seen_at: AwareDatetime | None = None
+    page_seen_at: AwareDatetime | None = None
+    page_took_ms: float | None = None
+    frame_seen_at: AwareDatetime | None = None
+    link_asked_at: AwareDatetime | None = None
+    link_answered_at: AwareDatetime | None = None
+    stream_mode: str | None = None
+    stream_info: str | None = None
+    socket_state: str | None = None
+    authenticated: bool | None = None
+    refused_commands: int = 0
+    dropped_events: int = 0
+    service_version: str | None = None
+    browser_version: str | None = None
+    wa_js_version: str | None = None
+    whatsapp_web_version: str | None = None
+
+    @property
+    def facts(self) -> Facts:
+        """The facts as of the last heartbeat."""
+        return Facts.model_validate({**self.model_dump(), "observed_at": self.heartbeat_at})
+
+    def to_hash(self) -> dict[str, str]:
+        """Field to text, as HSET takes it."""
+        fields: dict[str, Any] = self.model_dump(mode="json")
+        return {name: _text(value) for name, value in fields.items()}
+
+    @classmethod
+    def from_hash(cls, fields: dict[str, str]) -> "Status | None":
+        """None where no agent has ever written; raises ValueError where something else did."""
+        if not fields:
+            return None
+        return cls.model_validate({name: value for name, value in fields.items() if value != ""})
+
+    def age_s(self, now: datetime) -> float:
+        """Seconds since the agent's last sign of life."""
+        return (now - self.heartbeat_at).total_seconds()
+
+
+HEARTBEAT_S = 5.0
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
