@@ -1,0 +1,220 @@
+"""Keeps one browser with WhatsApp Web open: starts it, notices that it is gone, starts it again.
+
+A dead browser is started again with backoff, and counted: past the start budget there is none until the budget's
+window has moved on or a person asks for one. A crashed page is loaded anew; one that crashes again soon gets a new
+browser.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyppeteer.errors import NetworkError
+
+from whatsapp_contract.errors import BrowserGone, ContractError, PageTimeout
+from whatsapp_contract.logs import get_logger
+
+from .backoff import Backoff
+from .start_budget import StartBudget
+from .whatsapp import cdp
+from .whatsapp.chromium import Chromium, find_executable, open_chromium
+from .whatsapp.page import WhatsAppPage
+
+log = get_logger(__name__)
+
+CONNECT_WITHIN_S = 5.0
+LIVED_WELL_S = 60.0  # a browser or page that lived so long starts a new series of failures
+
+BRIDGE = Path(__file__).parent / "whatsapp" / "bridge.js"
+
+
+@dataclass(frozen=True)
+class BrowserSettings:
+    """What a browser is opened with."""
+
+    executable: Path | None
+    sandbox: bool
+    profile: Path
+    url: str
+    wa_js: Path
+
+
+class Observer:
+    """What the keeper tells the agent; every method is called on the event loop and must not block."""
+
+    def on_starting(self, reason: str) -> None:
+        """The browser, or its page, is coming up, or cannot (`site_unreachable`)."""
+
+    def on_page(self, page: WhatsAppPage) -> None:
+        """A page is there; it is not loaded yet. Set its `on_event` here."""
+
+    def on_started(self, cause: str | None, starts: int) -> None:
+        """A browser runs. `cause` is None for the first of this life."""
+
+    def on_held(self, until: float) -> None:
+        """The start budget is spent until then (epoch seconds)."""
+
+    def on_failure(self, reason: str, error: str) -> None:
+        """A browser could not be started or was lost."""
+
+
+class BrowserKeeper:
+    """One per agent. `page` and `chromium` are None while there is none."""
+
+    def __init__(self, settings: BrowserSettings, budget: StartBudget, observer: Observer) -> None:
+        self.page: WhatsAppPage | None = None
+        self.chromium: Chromium | None = None
+        self.held_until: float | None = None
+        self.is_busy: Callable[[], bool] = lambda: False  # an operation of the agent's is under way with the page
+        self._settings = settings
+        self._budget = budget
+        self._observer = observer
+        self._wanted = asyncio.Event()  # a person, or the ladder, wants a new browser now
+        self._wanted_cause = ""
+        self._loaded = asyncio.Event()
+
+    async def run(self) -> None:
+        """Keep a browser until cancelled; then close its page and wait for it to be gone."""
+        backoff = Backoff(0.25, 30.0)
+        cause: str | None = None
+        while True:
+            await self._wait_for_budget()
+            started = time.monotonic()
+            try:
+                cause = await self._live(cause)
+            except (ContractError, NetworkError) as error:
+                cause = error.code if isinstance(error, ContractError) else "browser_gone"
+                self._observer.on_failure(cause, str(error))
+                self._observer.on_starting(cause)
+            if self._take_wanted():
+                cause = self._wanted_cause
+                continue
+            if time.monotonic() - started > LIVED_WELL_S:
+                backoff.reset()
+            await self._pause(backoff.next_s())
+
+    async def restart(self, cause: str, within_s: float) -> Chromium:
+        """End the browser and wait for a new one whose page answers. Also when the start budget is spent.
+
+        Raises BrowserGone when that took too long.
+        """
+        self._wanted_cause = cause
+        self._loaded.clear()
+        self._wanted.set()
+        try:
+            async with asyncio.timeout(within_s):
+                await self._loaded.wait()
+        except TimeoutError:
+            raise BrowserGone(f"no new browser within {within_s:g} s") from None
+        if self.chromium is None:
+            raise BrowserGone("the new browser was lost at once")
+        return self.chromium
+
+    # -- details -----------------------------------------------------------------------------------------------------
+
+    async def _wait_for_budget(self) -> None:
+        while not self._wanted.is_set() and (until := await self._budget.held_until()) is not None:
+            if self.held_until is None:
+                self.held_until = until
+                self._observer.on_held(until)
+            self.held_until = until
+            await self._pause(min(max(until - time.time(), 1.0), 60.0))
+        self.held_until = None
+        self._take_wanted()
+
+    async def _pause(self, wait_s: float) -> None:
+        """Wait, unless a new browser is wanted meanwhile."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._wanted.wait()
+
+    def _take_wanted(self) -> bool:
+        wanted = self._wanted.is_set()
+        self._wanted.clear()
+        return wanted
+
+    async def _live(self, cause: str | None) -> str:
+        """One browser's whole life. Answers why it ended."""
+        await self._budget.spend()
+        async with self._open() as page:
+            self._observer.on_started(cause, await self._budget.count())
+            await self._load(page)
+            reason = await self._watch(page)
+            self._observer.on_starting(reason)
+            return reason
+
+    @contextlib.asynccontextmanager
+    async def _open(self) -> AsyncIterator[WhatsAppPage]:
+        settings = self._settings
+        executable = find_executable(settings.executable)
+        async with open_chromium(executable, settings.profile, sandbox=settings.sandbox) as chromium:
+            browser = await cdp.connect(chromium.endpoint, within_s=CONNECT_WITHIN_S)
+            page: WhatsAppPage | None = None
+            try:
+                page = await WhatsAppPage.open(browser, chromium, settings.url, settings.wa_js, BRIDGE)
+                self.page, self.chromium = page, chromium
+                self._observer.on_page(page)
+                yield page
+            finally:
+                self.page = self.chromium = None
+                if page is not None:
+                    await page.close()
+                await cdp.connection_of(browser).dispose()
+
+    async def _load(self, page: WhatsAppPage) -> None:
+        """Load the site, however long it cannot be reached: a new browser would not reach it either."""
+        backoff = Backoff(0.5, 15.0)
+        reachable = True
+        while True:
+            try:
+                await page.navigate()
+                self._loaded.set()
+                return
+            except PageTimeout as error:
+                if reachable:
+                    log.warning("WhatsApp Web cannot be loaded", error=str(error))
+                    self._observer.on_starting("site_unreachable")
+                reachable = False
+            await self._pause(backoff.next_s())
+            if self._wanted.is_set():
+                return
+
+    async def _watch(self, page: WhatsAppPage) -> str:
+        """Wait until the browser is lost or a new one wanted; a crashed page is loaded anew meanwhile."""
+        crashed_at = float("-inf")
+        while True:
+            reason = await self._next_end(page)
+            if reason != "page_crashed":
+                return reason
+            if time.monotonic() - crashed_at < LIVED_WELL_S:
+                return reason
+            crashed_at = time.monotonic()
+            log.warning("the page crashed and is loaded anew")
+            self._observer.on_starting(reason)
+            await page.reload()
+
+    async def _next_end(self, page: WhatsAppPage) -> str:
+        """`browser_gone`, `page_crashed` or `restart_browser`, whichever comes first."""
+        connection = cdp.connection_of(page.browser)
+        ends = {
+            asyncio.create_task(connection.closed.wait()): "browser_gone",
+            asyncio.create_task(self._crashed_by_itself(page)): "page_crashed",
+            asyncio.create_task(self._wanted.wait()): "restart_browser",
+        }
+        try:
+            done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            return next(reason for task, reason in ends.items() if task in done)
+        finally:
+            for task in ends:
+                task.cancel()
+
+    async def _crashed_by_itself(self, page: WhatsAppPage) -> None:
+        """A reload may crash the page on purpose; that is its own business."""
+        while True:
+            await page.crashed.wait()
+            if not self.is_busy():
+                return
+            await asyncio.sleep(0.1)

@@ -1,0 +1,138 @@
+"""Commands in, replies out: subscribe, validate, answer. No payload can stop it, nor an outage of Redis.
+
+redis-py's own listener dies a few seconds into an outage and never notices a frozen server (measured with 8.1), so
+the loop here asks for a sign of life when it is quiet, and reconnects when there is none.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import redis.asyncio
+from pydantic import BaseModel
+
+from whatsapp_contract import commands
+from whatsapp_contract.commands import Command, CommandSpec
+from whatsapp_contract.errors import Busy, ContractError, Expired, Internal
+from whatsapp_contract.logs import get_logger
+from whatsapp_contract.names import SessionNames
+from whatsapp_contract.redis_connection import is_outage
+
+from .backoff import Backoff
+
+log = get_logger(__name__)
+
+QUIET_S = 3.0  # then Redis is asked for a sign of life
+PONG_WITHIN_S = 3.0
+AT_MOST_AT_ONCE = 64
+
+Handle = Callable[[CommandSpec, Any], Awaitable[BaseModel]]
+
+
+class CommandBus:
+    """`handle` is given each valid command's spec and arguments; its result, or ContractError, is the reply.
+
+    `redis` must not decode responses: a payload need not be UTF-8.
+    """
+
+    def __init__(self, redis: "redis.asyncio.Redis", names: SessionNames, handle: Handle) -> None:
+        self.refused = 0  # payloads that were no command and had no sender to tell
+        self._redis = redis
+        self._names = names
+        self._handle = handle
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def serve(self) -> None:
+        """Answer commands until cancelled; then wait for none of those under way."""
+        backoff = Backoff(0.1, 5.0)
+        try:
+            while True:
+                try:
+                    await self._listen(backoff)
+                except Exception as error:
+                    if not is_outage(error):
+                        raise
+                    wait_s = backoff.next_s()
+                    log.warning("command channel lost", error=str(error), retry_in_s=round(wait_s, 1))
+                    await asyncio.sleep(wait_s)
+        finally:
+            for task in self._running:
+                task.cancel()
+
+    async def _listen(self, backoff: Backoff) -> None:
+        async with self._redis.pubsub() as pubsub:
+            await pubsub.subscribe(self._names.commands)
+            heard_at = time.monotonic()
+            asked_at: float | None = None
+            while True:
+                message: dict[str, Any] | None = await pubsub.get_message(timeout=0.5)
+                now = time.monotonic()
+                if message is not None:
+                    heard_at, asked_at = now, None
+                    self._on_message(message, backoff)
+                elif asked_at is not None and now - asked_at > PONG_WITHIN_S:
+                    raise ConnectionError(f"Redis gave no sign of life for {now - heard_at:.0f} s")
+                elif asked_at is None and now - heard_at > QUIET_S:
+                    asked_at = now
+                    await pubsub.ping()
+
+    def _on_message(self, message: dict[str, Any], backoff: Backoff) -> None:
+        if message["type"] == "subscribe":
+            backoff.reset()
+            log.info("listening for commands", channel=self._names.commands)
+        elif message["type"] == "message":
+            task = asyncio.create_task(self._answer(message["data"]))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _answer(self, payload: bytes) -> None:
+        """One payload's whole life. Nothing it holds may end the agent: here every error is answered."""
+        started = time.perf_counter()
+        command_id: str | None = None
+        try:
+            command = self._parse(payload)
+            command_id = command.id if command.reply else None
+            spec, args = self._admit(command)
+            result = await self._handle(spec, args)
+            if command_id is None:
+                return
+            reply = commands.reply_ok(command_id, result, _ms_since(started))
+        except Exception as error:
+            if not isinstance(error, ContractError):
+                log.exception("a command failed with a bug", command_id=command_id)
+            known = error if isinstance(error, ContractError) else Internal("see the agent's log")
+            command_id = command_id or commands.id_of(payload)
+            if command_id is None:
+                self.refused += 1
+                log.warning("refused a command without id", code=known.code, refused=self.refused)
+                return
+            reply = commands.reply_error(command_id, known, _ms_since(started))
+        await self._reply(command_id, reply)
+
+    def _parse(self, payload: bytes) -> Command:
+        return commands.parse_command(payload)
+
+    def _admit(self, command: Command) -> tuple[CommandSpec, BaseModel]:
+        if command.expires_at is not None and command.expires_at <= datetime.now(UTC):
+            raise Expired(f"{command.name} expired at {command.expires_at.isoformat()}")
+        if len(self._running) > AT_MOST_AT_ONCE:
+            raise Busy(f"{len(self._running)} commands are under way")
+        return commands.parse_args(command)
+
+    async def _reply(self, command_id: str, reply: str) -> None:
+        key = self._names.replies(command_id)
+        try:
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.rpush(key, reply)
+                pipeline.expire(key, commands.REPLY_TTL_S)
+                await pipeline.execute()
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            log.warning("a reply was lost with Redis", command_id=command_id, error=str(error))
+
+
+def _ms_since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000

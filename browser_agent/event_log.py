@@ -1,0 +1,127 @@
+"""Events out: into the stream first, then on pub/sub, numbered and fenced by one script.
+
+Publishing never waits for Redis: events queue here, in order, and are sent in batches. A batch whose answer was lost
+is sent again; the script skips what it had taken. While Redis is away at most QUEUE_AT_MOST wait; then the oldest go.
+"""
+
+import asyncio
+from collections import deque
+from datetime import UTC, datetime
+from typing import Any
+
+import redis.asyncio
+from pydantic import BaseModel
+from redis.exceptions import NoScriptError
+
+from whatsapp_contract import event_script
+from whatsapp_contract.events import EventType
+from whatsapp_contract.logs import get_logger
+from whatsapp_contract.names import SessionNames
+from whatsapp_contract.redis_connection import is_outage
+
+from .backoff import Backoff
+
+log = get_logger(__name__)
+
+BATCH_AT_MOST = 64
+QUEUE_AT_MOST = 20_000
+
+
+class Fenced(Exception):
+    """A newer agent holds the session: this one may not speak any more."""
+
+
+class EventLog:
+    """One per agent's life (`epoch`)."""
+
+    def __init__(self, redis: "redis.asyncio.Redis", names: SessionNames, epoch: int, maxlen: int) -> None:
+        self.dropped = 0
+        self._redis = redis
+        self._names = names
+        self._epoch = epoch
+        self._maxlen = maxlen
+        self._numbers = 0
+        self._queue: deque[list[str]] = deque()
+        self._waiting = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._sha: str | None = None
+
+    def publish(self, event_type: EventType, data: BaseModel, occurred_at: datetime | None = None) -> None:
+        """Queue an event; `occurred_at` where it is not now."""
+        now = datetime.now(UTC)
+        self._numbers += 1
+        args = event_script.publish_args(
+            self._names.session_id,
+            event_type.value,
+            data,
+            epoch=self._epoch,
+            number=self._numbers,
+            occurred_at=occurred_at or now,
+            observed_at=now,
+            maxlen=self._maxlen,
+        )
+        if len(self._queue) >= QUEUE_AT_MOST:
+            self._queue.popleft()
+            self.dropped += 1
+        self._queue.append(args)
+        self._idle.clear()
+        self._waiting.set()
+
+    async def run(self) -> None:
+        """Send what is queued until cancelled. Raises Fenced."""
+        backoff = Backoff(0.1, 5.0)
+        away = False
+        while True:
+            await self._waiting.wait()
+            batch = [self._queue[index] for index in range(min(len(self._queue), BATCH_AT_MOST))]
+            try:
+                await self._send(batch)
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                if not away:
+                    log.warning("events wait for Redis", waiting=len(self._queue), error=str(error))
+                away = True
+                await asyncio.sleep(backoff.next_s())
+                continue
+            if away:
+                log.info("events flow again", dropped=self.dropped)
+                away = False
+            backoff.reset()
+            self._forget(batch)
+
+    async def flushed(self, within_s: float) -> bool:
+        """Wait until nothing is queued; False when that took too long."""
+        try:
+            async with asyncio.timeout(within_s):
+                return await self._idle.wait()
+        except TimeoutError:
+            return False
+
+    async def _send(self, batch: list[list[str]]) -> None:
+        try:
+            answers = await self._evaluate(batch)
+        except NoScriptError:  # a Redis that was restarted
+            self._sha = None
+            answers = await self._evaluate(batch)
+        if event_script.FENCED in answers:
+            raise Fenced
+
+    async def _evaluate(self, batch: list[list[str]]) -> list[Any]:
+        if self._sha is None:
+            self._sha = await self._redis.script_load(event_script.PUBLISH_LUA)
+        keys = event_script.publish_keys(self._names)
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for args in batch:
+                pipeline.evalsha(self._sha, len(keys), *keys, *args)
+            return list(await pipeline.execute())
+
+    def _forget(self, batch: list[list[str]]) -> None:
+        """Take the sent ones off the queue; some may have been dropped from it meanwhile."""
+        for args in batch:
+            if self._queue and self._queue[0] is args:
+                self._queue.popleft()
+        if not self._queue:
+            self._waiting.clear()
+            self._idle.set()

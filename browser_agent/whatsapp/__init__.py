@@ -1,0 +1,1 @@
+"""Chromium, the DevTools connection, and what we ask of WhatsApp Web through wa-js."""

@@ -1,0 +1,78 @@
+"""The link to WhatsApp's server, judged by what was heard of the server: its WebSocket frames.
+
+Chromium's Network events show the frames of the page's sockets, and, once we are attached to them, of its workers'
+and shared workers'. The page's own socket state is no evidence: it reads CONNECTED on a dead link.
+"""
+
+import asyncio
+import contextlib
+from typing import Any
+
+from pyppeteer.errors import NetworkError
+
+from whatsapp_contract.errors import ContractError
+
+from .cdp import CdpConnection, CdpSession
+
+# Chromium keeps bodies for DevTools to fetch later, which nobody does here.
+_KEEP_NO_BODIES = {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}
+
+
+class Link:
+    """When a frame was last received. `frame_at` is loop time; None means never heard: unknown, not dead."""
+
+    def __init__(self, connection: CdpConnection, session: CdpSession) -> None:
+        self.frame_at: float | None = None
+        self._connection = connection
+        self._session = session
+        self._loop = asyncio.get_running_loop()
+        self._heard = asyncio.Event()
+        self._enabling: set[asyncio.Task[None]] = set()
+
+    async def listen(self, *, within_s: float) -> None:
+        """Hear the page from now on, and every worker as it comes."""
+        self._connection.on("Target.attachedToTarget", self._on_attached)
+        self._session.on("Target.attachedToTarget", self._on_attached)
+        self._session.on("Network.webSocketFrameReceived", self._on_frame)
+        await self._session.call("Network.enable", _KEEP_NO_BODIES, within_s=within_s)
+        # The page's own workers are attached through its session; shared ones belong to the browser.
+        await self._connection.call(
+            "Target.setAutoAttach",
+            {
+                "autoAttach": True,
+                "waitForDebuggerOnStart": False,
+                "flatten": True,
+                "filter": [{"type": "shared_worker"}],
+            },
+            within_s=within_s,
+        )
+
+    def heard_since(self, moment: float) -> bool:
+        """Whether a frame came after that loop time."""
+        return self.frame_at is not None and self.frame_at > moment
+
+    async def hear(self, within_s: float) -> bool:
+        """Wait for the next frame; False when none came in time."""
+        self._heard.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                return await self._heard.wait()
+        return False
+
+    def _on_frame(self, _params: dict[str, Any]) -> None:
+        self.frame_at = self._loop.time()
+        self._heard.set()
+
+    def _on_attached(self, params: dict[str, Any]) -> None:
+        if params["targetInfo"]["type"] not in ("worker", "shared_worker"):
+            return
+        session = self._connection._sessions[params["sessionId"]]
+        session.on("Network.webSocketFrameReceived", self._on_frame)
+        task = self._loop.create_task(self._enable(session))
+        self._enabling.add(task)
+        task.add_done_callback(self._enabling.discard)
+
+    async def _enable(self, session: CdpSession) -> None:
+        # A worker may be gone before it is asked.
+        with contextlib.suppress(ContractError, NetworkError):
+            await session.call("Network.enable", _KEEP_NO_BODIES, within_s=5)

@@ -1,0 +1,274 @@
+"""WhatsApp Web's page: what we ask of it, each with a deadline.
+
+What works on old and new builds of the site (measured with wa-js 4.6.0, see facts on wa-js): the stream's mode and
+info tell the state; `Socket.reconnect()` resets; `Socket.logout()` logs out and is over when the page has gone to
+`?post_logout=1`; `BackendEventBus.triggerRefreshQR()` asks for a new code.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+from pyppeteer.browser import Browser
+from pyppeteer.errors import NetworkError
+
+from whatsapp_contract.errors import ContractError, Internal, PageCrashed, PageTimeout, ResetUnproven
+from whatsapp_contract.logs import get_logger
+
+from .cdp import CdpSession, connection_of
+from .chromium import Chromium
+from .link import Link
+from .models import DocumentStarted, LoggedOut, PageEvent, PageWid, StreamChanged, StreamSnapshot, page_event
+
+log = get_logger(__name__)
+
+BINDING = "waAgentTell"
+ANSWER_WITHIN_S = 2.0
+BROWSER_ANSWER_WITHIN_S = 1.0
+NAVIGATE_WITHIN_S = 20.0
+RESET_WITHIN_S = 12.0
+LOGOUT_WITHIN_S = 15.0
+CLOSE_WITHIN_S = 1.0
+
+ReloadStep = Literal["terminate", "reload", "crash", "kill_renderer"]
+
+
+class WhatsAppPage:
+    """The one tab. Events of the page go to `on_event`, in order, on the event loop."""
+
+    def __init__(self, browser: Browser, session: CdpSession, chromium: Chromium, url: str) -> None:
+        self.link = Link(connection_of(browser), session)
+        self.snapshot = StreamSnapshot(injected=False)
+        self.answered_at: float | None = None  # loop time of the page's last answer
+        self.answer_took_ms: float | None = None
+        self.crashed = asyncio.Event()
+        self.on_event: Callable[[PageEvent], None] = lambda _event: None
+        self.browser = browser
+        self._session = session
+        self._chromium = chromium
+        self._url = url
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()  # something was told; whoever waits looks again
+        self._documents = 0  # how many documents have started in the tab
+        self._left_connected = 0  # how often the socket's state was seen to be something else than CONNECTED
+        session.on_binding = self._on_binding
+        session.on("Inspector.targetCrashed", lambda _params: self.crashed.set())
+        session.on("Page.javascriptDialogOpening", self._on_dialog)
+
+    @classmethod
+    async def open(cls, browser: Browser, chromium: Chromium, url: str, wa_js: Path, bridge: Path) -> "WhatsAppPage":
+        """The browser's first tab, with wa-js and the bridge in every document it will load. Not navigated yet."""
+        async with asyncio.timeout(ANSWER_WITHIN_S * 2):
+            tab = (await browser.pages())[0]
+        session: CdpSession = tab._client
+        page = cls(browser, session, chromium, url)
+        await session.call("Runtime.addBinding", {"name": BINDING}, within_s=ANSWER_WITHIN_S)
+        await session.call(
+            "Page.addScriptToEvaluateOnNewDocument",
+            {"source": await asyncio.to_thread(_document_script, wa_js, bridge)},
+            within_s=ANSWER_WITHIN_S,
+        )
+        await page.link.listen(within_s=ANSWER_WITHIN_S)
+        return page
+
+    @property
+    def browser_answered_at(self) -> float | None:
+        """Loop time of the last message of any kind from Chromium."""
+        return connection_of(self.browser).last_message_at
+
+    async def navigate(self) -> None:
+        """Load WhatsApp Web. Raises PageTimeout naming Chromium's reason when it cannot be loaded."""
+        before = self._documents
+        answer = await self._session.call("Page.navigate", {"url": self._url}, within_s=NAVIGATE_WITHIN_S)
+        if answer.get("errorText"):
+            raise PageTimeout(f"the site cannot be loaded: {answer['errorText']}")
+        await self._wait_until(lambda: self._documents > before, NAVIGATE_WITHIN_S, PageTimeout("no document came"))
+
+    async def probe(self) -> StreamSnapshot:
+        """Ask the page what it is in. Raises PageTimeout, PageCrashed, BrowserGone; NotReady between documents."""
+        asked_at = self._loop.time()
+        answer = await self._evaluate("globalThis.waAgent ? waAgent.snapshot() : null")
+        if answer is None:
+            raise PageTimeout("the tab shows something else than WhatsApp Web")
+        self.answered_at = self._loop.time()
+        self.answer_took_ms = round((self.answered_at - asked_at) * 1000, 3)
+        self._take(StreamSnapshot.model_validate(answer))
+        return self.snapshot
+
+    async def ask_browser(self) -> None:
+        """Whether Chromium's own process answers. Raises BrowserGone when not."""
+        await connection_of(self.browser).call("Browser.getVersion", within_s=BROWSER_ANSWER_WITHIN_S)
+
+    async def account(self) -> PageWid:
+        """The account's own address."""
+        return PageWid.model_validate(await self._evaluate("waAgent.account()"))
+
+    async def refresh_qr(self) -> None:
+        """Ask for a new code where the page stopped rotating it."""
+        await self._evaluate("void waAgent.refreshQr()")
+
+    async def ask_server(self) -> None:
+        """Have the page ask its server something. Whether an answer came shows at the link."""
+        await self._evaluate("void waAgent.askServer()")
+
+    async def reset(self) -> None:
+        """A new connection to the server, proven: the socket's state left CONNECTED and is CONNECTED again, and
+        the server was heard since (unless its frames were never heard here, which proves nothing either way).
+
+        Raises ResetUnproven without that proof in time.
+        """
+        asked_at, left_before = self._loop.time(), self._left_connected
+        link_was_ever_heard = self.link.frame_at is not None
+        await self._evaluate("void waAgent.reconnect()")
+        await self._wait_until(
+            lambda: (
+                self._left_connected > left_before
+                and self.snapshot.socket == "CONNECTED"
+                and self.snapshot.info == "NORMAL"
+                and (not link_was_ever_heard or self.link.heard_since(asked_at))
+            ),
+            RESET_WITHIN_S,
+            ResetUnproven(f"no new connection was seen within {RESET_WITHIN_S:g} s"),
+        )
+
+    async def reload(self) -> list[ReloadStep]:
+        """Load the page anew, whatever it is in; the gentlest step that works. Answers the steps it took.
+
+        A busy loop ends by terminating it; a page that does not obey is crashed; one whose process does not even
+        do that (it is stopped) has its process killed. Raises PageTimeout when nothing helps.
+        """
+        steps: list[ReloadStep] = []
+        if not self.crashed.is_set():
+            with contextlib.suppress(ContractError, NetworkError):
+                steps.append("terminate")
+                await self._session.call("Runtime.terminateExecution", within_s=0.5)
+        steps.append("reload")
+        if await self._load_anew(within_s=5.0):
+            return steps
+        steps.append("crash")
+        with contextlib.suppress(ContractError, NetworkError):
+            await self._session.call("Page.crash", within_s=0.5)
+        if await self._crash_seen(within_s=1.0) and await self._load_anew(within_s=8.0):
+            return steps
+        steps.append("kill_renderer")
+        for renderer in self._chromium.renderers():
+            renderer.kill()
+        await self._crash_seen(within_s=2.0)
+        if await self._load_anew(within_s=10.0):
+            return steps
+        raise PageTimeout(f"the page did not come back after {', '.join(steps)}")
+
+    async def logout(self) -> None:
+        """Unlink this device. Raises PageTimeout when the page did not get there in time."""
+        await self._evaluate("void waAgent.logout()")
+        await self._wait_until(
+            lambda: self.snapshot.injected and not self.snapshot.registered,
+            LOGOUT_WITHIN_S,
+            PageTimeout("the page did not log out"),
+        )
+
+    async def close(self) -> None:
+        """Close the tab, which writes its localStorage to the disk, and then the browser. Never raises."""
+        connection = connection_of(self.browser)
+        for call in (
+            self._session.call("Page.close", within_s=CLOSE_WITHIN_S),
+            connection.call("Browser.close", within_s=CLOSE_WITHIN_S),
+        ):
+            with contextlib.suppress(ContractError, NetworkError):
+                await call
+        await self._chromium.wait_gone(CLOSE_WITHIN_S)
+
+    # -- details -----------------------------------------------------------------------------------------------------
+
+    async def _evaluate(self, expression: str, within_s: float = ANSWER_WITHIN_S) -> Any:
+        """The value of an expression in the page, in one round trip."""
+        answer = await self._session.call(
+            "Runtime.evaluate",
+            {"expression": expression, "returnByValue": True, "awaitPromise": True},
+            within_s=within_s,
+        )
+        if "exceptionDetails" in answer:
+            details = answer["exceptionDetails"]
+            said = details.get("exception", {}).get("description") or details.get("text", "")
+            raise Internal(f"the page's script failed: {said.splitlines()[0] if said else '?'}")
+        return answer["result"].get("value")
+
+    async def _load_anew(self, within_s: float) -> bool:
+        """Whether a new document came and answers."""
+        before = self._documents
+        self.crashed.clear()
+        with contextlib.suppress(ContractError, NetworkError, TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._session.call("Page.navigate", {"url": self._url}, within_s=within_s)
+                await self._wait_until(lambda: self._documents > before, within_s, PageTimeout("no document"))
+                await self.probe()
+                return True
+        return False
+
+    async def _crash_seen(self, within_s: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                return await self.crashed.wait()
+        return False
+
+    async def _wait_until(self, condition: Callable[[], bool], within_s: float, otherwise: ContractError) -> None:
+        """Looks again at whatever the page tells, and asks it every now and then in case it does not tell."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while not condition():
+                    if self.crashed.is_set():
+                        raise PageCrashed("the page crashed meanwhile")
+                    self._changed.clear()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(0.25):
+                            await self._changed.wait()
+                            continue
+                    with contextlib.suppress(ContractError):
+                        await self.probe()
+                return
+        raise otherwise
+
+    def _take(self, snapshot: StreamSnapshot) -> None:
+        if snapshot.injected and snapshot.socket != "CONNECTED":
+            self._left_connected += 1
+        self.snapshot = snapshot
+
+    def _on_binding(self, name: str, payload: str) -> None:
+        if name != BINDING:
+            return
+        try:
+            event = page_event.validate_json(payload)
+        except ValidationError as error:
+            # Its values may be a message's text: say only where it is wrong.
+            log.error("the page told something malformed", problems=[item["loc"] for item in error.errors()])
+            return
+        if isinstance(event, DocumentStarted):
+            self._documents += 1
+            self.crashed.clear()
+            self._take(StreamSnapshot(injected=False))
+        elif isinstance(event, StreamChanged):
+            self._take(event.stream)
+        elif isinstance(event, LoggedOut):
+            self._take(self.snapshot.model_copy(update={"authenticated": False}))
+        self.on_event(event)
+        self._changed.set()
+
+    def _on_dialog(self, _params: Any) -> None:
+        """A page that asks "leave?" would never be left."""
+        self._session.send("Page.handleJavaScriptDialog", {"accept": True})
+
+
+def _document_script(wa_js: Path, bridge: Path) -> str:
+    """One script for every document: wa-js first, with its beacon to Google Analytics off, then the bridge.
+
+    Only in the tab's own document, and only where it is a site's: not in frames, not in Chromium's error page.
+    """
+    return (
+        "if (window === window.top && location.protocol.startsWith('http')) {\n"
+        f"window.WPPConfig = {json.dumps({'disableGoogleAnalytics': True})};\n"
+        f"{wa_js.read_text()}\n;{bridge.read_text()}\n}}"
+    )
