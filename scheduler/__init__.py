@@ -1,0 +1,1 @@
+"""The Huey scheduler: enqueues the check and the reset on their seconds."""

@@ -1,0 +1,1 @@
+"""Huey workers: check the agent, reset it, and bring it back through supervisor when it is lost."""

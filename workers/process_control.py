@@ -1,0 +1,86 @@
+"""supervisord's XML-RPC over its unix socket, with a deadline on every call (supervisor's own client has none)."""
+
+import http.client
+import socket
+import time
+import xmlrpc.client
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CALL_WITHIN_S = 2.0
+STOP_WITHIN_S = 8.0  # longer than the agent's stopwaitsecs
+
+_NOT_RUNNING, _ALREADY_STARTED = 70, 60
+_STOPPED_STATES = frozenset({"STOPPED", "EXITED", "FATAL"})
+
+
+class SupervisorUnavailable(Exception):
+    """supervisord does not answer, or refuses."""
+
+
+@dataclass(frozen=True)
+class ProcessState:
+    """`running_s` is how long it has been RUNNING, by supervisord's clock; 0 in every other state."""
+
+    name: str  # STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL
+    running_s: float
+    pid: int
+
+
+class ProcessControl:
+    """One supervisord. Raises SupervisorUnavailable."""
+
+    def __init__(self, socket_path: Path) -> None:
+        self._socket_path = socket_path
+
+    def state(self, program: str) -> ProcessState:
+        """What supervisord says of a program."""
+        info = self._call("getProcessInfo", program)
+        running_s = float(info["now"] - info["start"]) if info["statename"] == "RUNNING" else 0.0
+        return ProcessState(info["statename"], running_s, int(info["pid"]))
+
+    def kill(self, program: str) -> None:
+        """SIGKILL: the only way with a program that is frozen; autorestart brings it back."""
+        self._call("signalProcess", program, "KILL")
+
+    def restart(self, program: str) -> None:
+        """Stop it, wait until it is stopped, start it."""
+        self._call("stopProcess", program, False, unless=_NOT_RUNNING)
+        deadline = time.monotonic() + STOP_WITHIN_S
+        while self.state(program).name not in _STOPPED_STATES:
+            if time.monotonic() > deadline:
+                raise SupervisorUnavailable(f"{program} did not stop within {STOP_WITHIN_S:g} s")
+            time.sleep(0.05)
+        self._call("startProcess", program, False, unless=_ALREADY_STARTED)
+
+    def _call(self, method: str, *args: Any, unless: int | None = None) -> Any:
+        with xmlrpc.client.ServerProxy("http://supervisor", transport=_UnixTransport(self._socket_path)) as proxy:
+            try:
+                return getattr(proxy.supervisor, method)(*args)
+            except xmlrpc.client.Fault as fault:
+                if fault.faultCode == unless:
+                    return None
+                raise SupervisorUnavailable(f"{method}: {fault.faultString}") from None
+            except (OSError, http.client.HTTPException, xmlrpc.client.ProtocolError) as error:
+                raise SupervisorUnavailable(f"{method}: {error}") from None
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    def __init__(self, socket_path: Path) -> None:
+        super().__init__()
+        self._socket_path = socket_path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        return _UnixConnection(self._socket_path)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, socket_path: Path) -> None:
+        super().__init__("supervisor", timeout=CALL_WITHIN_S)
+        self._socket_path = socket_path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(CALL_WITHIN_S)
+        self.sock.connect(str(self._socket_path))

@@ -1,0 +1,261 @@
+"""The watchdog: observes the agent from outside, asks the ladder, and carries out its rung."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import redis
+
+from whatsapp_contract.client import AgentClient
+from whatsapp_contract.commands import CheckResult
+from whatsapp_contract.errors import (
+    AgentUnreachable,
+    BrowserGone,
+    ContractError,
+    NoReply,
+    NotReady,
+    PageCrashed,
+    PageTimeout,
+    ResetUnproven,
+)
+from whatsapp_contract.event_script import PUBLISH_LUA, publish_args, publish_keys
+from whatsapp_contract.events import AlertData, EventType
+from whatsapp_contract.health import Verdict
+from whatsapp_contract.logs import get_logger
+from whatsapp_contract.names import InstanceNames
+from whatsapp_contract.redis_connection import connect, is_outage
+from whatsapp_contract.settings import Settings
+
+from . import recovery
+from .process_control import ProcessControl, SupervisorUnavailable
+from .recovery import Decision, Limits, Memory, Observation, Rung
+
+log = get_logger(__name__)
+
+AGENT = "browser-agent"
+CHECK_REPLY_WITHIN_S = 5.0
+START_GRACE_S = 20.0  # an agent that young may not be listening yet
+REDIS_SETTLED_S = 10.0  # a Redis that young has lost its subscribers; they come back by themselves
+LOCK_S = 20.0  # how long a killed worker's check can hold up the next ones
+MEMORY_KEPT_S = 86_400
+
+_VERDICT_OF_ERROR: dict[type[ContractError], Verdict] = {
+    PageTimeout: Verdict.PAGE_HUNG,
+    PageCrashed: Verdict.PAGE_HUNG,
+    BrowserGone: Verdict.BROWSER_GONE,
+    NoReply: Verdict.AGENT_HUNG,
+}
+
+
+class Watchdog:
+    """One per worker process; what it remembers is in Redis, so that it survives the worker."""
+
+    def __init__(
+        self,
+        client: AgentClient,
+        names: InstanceNames,
+        control: ProcessControl,
+        limits: Limits,
+        events_maxlen: int,
+    ) -> None:
+        self._client = client
+        self._redis = client.redis
+        self._names = names
+        self._control = control
+        self._limits = limits
+        self._events_maxlen = events_maxlen
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "Watchdog":
+        client = AgentClient(connect(settings.redis_url.get_secret_value()), settings.session_id)
+        control = ProcessControl(settings.run_dir / "supervisor.sock")
+        return cls(client, settings.instance_names, control, Limits(), settings.events_maxlen)
+
+    def check(self) -> None:
+        """One observation, and the rung it leads to. An outage of Redis is not the agent's fault: nothing is done."""
+        try:
+            with self._one_at_a_time() as lock:
+                if lock is None:
+                    return
+                seen = self._observe()
+                if seen is None:
+                    return
+                decision = recovery.decide(self._remembered(), seen, self._limits)
+                self._remember(decision.memory)
+                self._carry_out(decision, seen, lock)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            log.warning("no check: Redis is away", error=str(error))
+
+    def scheduled_reset(self) -> None:
+        """A new connection to WhatsApp, by the clock. Only while ready; an unproven one escalates at once."""
+        try:
+            if self._client.check().verdict is not Verdict.HEALTHY:
+                log.info("no scheduled reset: the session is not ready")
+                return
+            self._client.call("reset", {"cause": "scheduled"})
+        except ResetUnproven as error:
+            log.warning("the scheduled reset is unproven", error=str(error))
+            self._escalate_reset()
+        except NotReady:
+            log.info("no scheduled reset: the session is not ready")
+        except ContractError as error:
+            log.warning("no scheduled reset", code=error.code, error=str(error))
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            log.warning("no scheduled reset: Redis is away", error=str(error))
+
+    def restart_agent(self, cause: str) -> None:
+        """Stop and start the agent, or kill it where it does not answer. Raises SupervisorUnavailable."""
+        try:
+            self._client.ping(reply_within_s=CHECK_REPLY_WITHIN_S)
+            frozen = False
+        except (NoReply, AgentUnreachable):
+            frozen = True
+        self._restart_through_supervisor(cause, frozen=frozen)
+
+    # -- observing ---------------------------------------------------------------------------------------------------
+
+    def _observe(self) -> Observation | None:
+        """What the agent looks like from here; None where nothing can be said."""
+        now = time.time()
+        try:
+            return _from_check(self._client.check(reply_within_s=CHECK_REPLY_WITHIN_S), now)
+        except AgentUnreachable:
+            return self._agent_gone(now)
+        except (PageTimeout, PageCrashed, BrowserGone, NoReply) as error:
+            return Observation(
+                verdict=_VERDICT_OF_ERROR[type(error)],
+                reason=error.code,
+                at=time.time(),
+                agent_epoch=self._agent_epoch(),
+            )
+        except ContractError as error:
+            log.error("a check failed", code=error.code, error=str(error))
+            return None
+
+    def _agent_gone(self, now: float) -> Observation | None:
+        """Nobody listens. That counts only where somebody should: Redis settled, the agent running for long enough."""
+        server: Any = self._redis.info("server")
+        if server["uptime_in_seconds"] < REDIS_SETTLED_S:
+            return None
+        try:
+            state = self._control.state(AGENT)
+        except SupervisorUnavailable as error:
+            log.error("supervisor does not answer", error=str(error))
+            return None
+        if state.name != "RUNNING" or state.running_s < START_GRACE_S:
+            return None
+        return Observation(
+            verdict=Verdict.AGENT_GONE, reason="nobody_listens", at=now, agent_epoch=self._agent_epoch()
+        )
+
+    def _agent_epoch(self) -> int | None:
+        epoch: Any = self._redis.hget(self._client.names.fence, "epoch")
+        return int(epoch) if epoch else None
+
+    # -- acting ------------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, decision: Decision, seen: Observation, lock: Any) -> None:
+        rung = decision.rung
+        if rung is None:
+            return
+        log.warning("taking a rung", rung=rung.value, cause=decision.cause)
+        lock.extend(self._limits.deadlines_s[rung], replace_ttl=True)
+        if rung is Rung.HOLD:
+            self._alert_hold()
+            return
+        try:
+            if rung is Rung.RESTART_AGENT:
+                frozen = seen.verdict in (Verdict.AGENT_HUNG, Verdict.AGENT_GONE)
+                self._restart_through_supervisor(decision.cause, frozen=frozen)
+            else:
+                self._client.call(rung.value, {"cause": decision.cause[:200]})
+        except (ContractError, SupervisorUnavailable) as error:
+            log.warning("a rung failed", rung=rung.value, error=str(error))
+            self._remember(recovery.note_failure(self._remembered()))
+
+    def _escalate_reset(self) -> None:
+        seen = Observation(verdict=Verdict.DISCONNECTED, reason="reset_unproven", at=time.time())
+        with self._one_at_a_time(wait_s=LOCK_S) as lock:
+            if lock is None:
+                return
+            decision = recovery.escalate(self._remembered(), Rung.RESET, seen, self._limits)
+            self._remember(decision.memory)
+            self._carry_out(decision, seen, lock)
+
+    def _restart_through_supervisor(self, cause: str, *, frozen: bool) -> None:
+        """One restart at a time, whoever asks. The agent that comes up tells the cause."""
+        if not self._redis.set(self._names.restart_lock, cause, nx=True, ex=30):
+            raise SupervisorUnavailable("another restart is under way")
+        try:
+            self._redis.set(self._names.restart_cause, cause, ex=120)
+            if frozen:
+                self._control.kill(AGENT)
+            else:
+                self._control.restart(AGENT)
+        finally:
+            self._redis.delete(self._names.restart_lock)
+
+    def _alert_hold(self) -> None:
+        message = (
+            f"The agent was restarted {self._limits.most_agent_restarts} times within "
+            f"{self._limits.agent_restart_window_s:g} s and is still not well. It is left alone for "
+            f"{self._limits.deadlines_s[Rung.HOLD]:g} s, or until somebody restarts it."
+        )
+        log.error("recovery holds", message=message)
+        now = datetime.now(UTC)
+        names = self._client.names
+        args = publish_args(
+            names.session_id,
+            EventType.ALERT.value,
+            AlertData(code="recovery_holds", message=message),
+            epoch=None,
+            number=None,
+            occurred_at=now,
+            observed_at=now,
+            maxlen=self._events_maxlen,
+        )
+        keys = publish_keys(names)
+        self._redis.eval(PUBLISH_LUA, len(keys), *keys, *args)
+
+    # -- memory ------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _one_at_a_time(self, wait_s: float = 0.0) -> Iterator[Any]:
+        """The lock of checks and rungs, or None where another worker has it."""
+        lock = self._redis.lock(self._names.ladder_lock, timeout=LOCK_S)
+        if not lock.acquire(blocking=wait_s > 0, blocking_timeout=wait_s or None):
+            yield None
+            return
+        try:
+            yield lock
+        finally:
+            try:
+                lock.release()
+            except redis.exceptions.LockError:
+                log.warning("a check outlived its lock")
+
+    def _remembered(self) -> Memory:
+        kept: Any = self._redis.get(self._names.ladder)
+        return Memory.model_validate_json(kept) if kept else Memory()
+
+    def _remember(self, memory: Memory) -> None:
+        self._redis.set(self._names.ladder, memory.model_dump_json(), ex=MEMORY_KEPT_S)
+
+
+def _from_check(result: CheckResult, now: float) -> Observation:
+    facts = result.facts
+    # Only the link is watched by the agent itself between two checks.
+    dated = result.verdict is Verdict.DISCONNECTED
+    return Observation(
+        verdict=result.verdict,
+        reason=result.reason,
+        at=now,
+        standing_since=facts.since.timestamp() if dated else None,
+        operation=result.operation,
+    )
