@@ -1,0 +1,1 @@
+"""whatsapp-container: run the service, look at it, and act on it."""

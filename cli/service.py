@@ -1,0 +1,152 @@
+"""What `whatsapp-container run` prepares before supervisord takes over: checks, folders, the lock, Redis."""
+
+import fcntl
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from whatsapp_contract.settings import Settings, SettingsError
+
+PROJECT = Path(__file__).resolve().parent.parent
+REDIS_PROBE_WITHIN_S = 1.0
+
+
+class CannotStart(Exception):
+    """Why the service cannot start, and what to do about it; one sentence each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def start(environ: Mapping[str, str]) -> NoReturn:
+    """Replace this process by supervisord with the service. Raises CannotStart, having changed nothing but folders."""
+    settings = checked_settings(environ)
+    make_folders(settings)
+    lock = take_lock(settings)
+    embedded = embeds_redis(settings)
+    if embedded:
+        write_redis_config(settings)
+    os.set_inheritable(lock, True)  # it must outlive the exec
+    sys.stdout.flush()
+    os.execve(  # noqa: S606  # no shell is wanted
+        sys.executable,
+        [sys.executable, "-m", "cli.pid1", str(PROJECT / "supervisord.conf")],
+        {
+            **environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT), environ.get("PYTHONPATH")))),
+            "PYTHONUNBUFFERED": "1",
+            "TZ": "UTC",
+            "DATA_DIR": str(settings.data_dir.absolute()),
+            "RUN_DIR": str(settings.run_dir),
+            "RUN_AS": str(os.getuid()),
+            "REDIS_AUTOSTART": "true" if embedded else "false",
+        },
+    )
+
+
+def checked_settings(environ: Mapping[str, str]) -> Settings:
+    """Raises CannotStart naming everything that is wrong at once."""
+    from scheduler.schedule import crons
+
+    try:
+        settings = Settings.from_env(environ)
+        crons(settings)
+    except SettingsError as error:
+        raise CannotStart(error.problems) from None
+    problems = []
+    if settings.redis_embedded == "on" and (settings.redis_host or settings.redis_url_given):
+        problems.append("REDIS_EMBEDDED: 'on' excludes REDIS_HOST and REDIS_URL")
+    if not settings.wa_js_path.is_file():
+        problems.append(f"WA_JS_PATH: there is no {settings.wa_js_path}; run 'npm ci' in {PROJECT}")
+    if shutil.which("setpriv") is None:
+        problems.append("setpriv is missing; run 'apt-get install util-linux'")
+    problems += _browser_problems(settings)
+    if problems:
+        raise CannotStart(problems)
+    return settings
+
+
+def make_folders(settings: Settings) -> None:
+    """Raises CannotStart where a folder cannot be made or written, as with a volume of another owner."""
+    for folder in (settings.data_dir, settings.data_dir / "redis", settings.run_dir):
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(13, "not writable", str(folder))
+        except OSError as error:
+            owner = f"make it writable for user {os.getuid()}"
+            raise CannotStart([f"{folder} cannot be used: {error.strerror}; {owner}"]) from None
+
+
+def take_lock(settings: Settings) -> int:
+    """One service per DATA_DIR. Answers the descriptor that holds the lock; raises CannotStart."""
+    descriptor = os.open(settings.data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise CannotStart([f"another service runs on DATA_DIR {settings.data_dir}; stop it first"]) from None
+    return descriptor
+
+
+def embeds_redis(settings: Settings) -> bool:
+    """Whether supervisord is to run a Redis. Raises CannotStart where it would have to and cannot."""
+    if settings.redis_embedded == "off" or settings.redis_host or settings.redis_url_given:
+        return False
+    answer = _who_listens(settings.redis_port)
+    if answer == "redis" and settings.redis_embedded == "auto":
+        return False
+    if answer is not None:
+        raise CannotStart([f"REDIS_PORT: port {settings.redis_port} is taken by {answer}; choose another"])
+    if shutil.which("redis-server") is None:
+        raise CannotStart(["redis-server is missing; run 'apt-get install redis-server' or set REDIS_HOST"])
+    return True
+
+
+def write_redis_config(settings: Settings) -> None:
+    """For this service alone: append-only file under DATA_DIR, outside loopback only with a password."""
+    lines = [
+        f"port {settings.redis_port}",
+        f"dir {settings.data_dir.absolute() / 'redis'}",
+        "appendonly yes",
+        'save ""',
+        "loglevel warning",
+        f"bind {'* -::*' if settings.redis_password else '127.0.0.1'}",
+    ]
+    if settings.redis_password:
+        quoted = settings.redis_password.get_secret_value().replace("\\", "\\\\").replace('"', '\\"')
+        lines.append(f'requirepass "{quoted}"')
+    path = settings.run_dir / "redis.conf"
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def _who_listens(port: int) -> Literal["redis", "something else"] | None:
+    """A Redis that wants a password is one too."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=REDIS_PROBE_WITHIN_S) as connection:
+            connection.sendall(b"PING\r\n")
+            answer = connection.recv(64)
+    except ConnectionRefusedError:
+        return None
+    except OSError:
+        return "something else"
+    return "redis" if answer.startswith((b"+PONG", b"-NOAUTH", b"-LOADING", b"-DENIED")) else "something else"
+
+
+def _browser_problems(settings: Settings) -> list[str]:
+    from browser_agent.whatsapp.chromium import find_executable
+    from whatsapp_contract.errors import BrowserGone
+
+    try:
+        find_executable(settings.browser_executable)
+    except BrowserGone as error:
+        return [str(error)]
+    return []
