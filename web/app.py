@@ -1,0 +1,131 @@
+"""The routes."""
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import redis.asyncio
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
+
+from whatsapp_contract import qr
+from whatsapp_contract.client import AsyncAgentClient
+from whatsapp_contract.events import QrOnShow
+from whatsapp_contract.health import Limits, verdict
+from whatsapp_contract.redis_connection import is_outage
+from whatsapp_contract.settings import Settings
+from whatsapp_contract.status import Status
+
+from . import health
+from .auth import COOKIE, TokenGate
+
+PAGE = Path(__file__).parent / "page"
+_COOKIE_KEPT_S = 30 * 86_400
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+}
+
+
+def create_app(settings: Settings, redis: "redis.asyncio.Redis", token: str) -> FastAPI:
+    """Reads Redis only, and answers while it is away too."""
+    app = FastAPI(title="WhatsApp container", docs_url=None, redoc_url=None, openapi_url=None)
+    gate = TokenGate(token)
+    closed = [Depends(gate)]
+    client = AsyncAgentClient(redis, settings.session_id)
+    started = time.monotonic()
+
+    @app.middleware("http")
+    async def add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await call_next(request)
+        response.headers.update(_HEADERS)
+        return response
+
+    @app.get("/healthz")
+    async def healthz() -> Response:
+        status, redis_up = await _status(client)
+        uptime_s = time.monotonic() - started
+        return _answer(health.alive(status, redis_up, settings.instance_id, uptime_s, datetime.now(UTC)))
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        return _answer(health.ready(*await _status(client), datetime.now(UTC)))
+
+    @app.get("/api/status", dependencies=closed)
+    async def api_status() -> Response:
+        status, redis_up = await _status(client)
+        return JSONResponse(await _described(client, status, redis_up))
+
+    @app.get("/qr.png", dependencies=closed)
+    async def qr_png() -> Response:
+        shown = await _qr_on_show(client)
+        if shown is None:
+            return JSONResponse({"error": "no QR code is on show"}, status_code=404)
+        return Response(qr.as_png(shown.payload), media_type="image/png")
+
+    @app.get("/", dependencies=closed)
+    async def page(request: Request) -> Response:
+        if "token" not in request.query_params:
+            return FileResponse(PAGE / "index.html")
+        # The address with the token must not stay in the browser's bar, history or referrer.
+        response = RedirectResponse("/", status_code=303)
+        response.set_cookie(COOKIE, token, max_age=_COOKIE_KEPT_S, httponly=True, samesite="strict")
+        return response
+
+    @app.get("/page/{name}")
+    async def page_file(name: str) -> Response:
+        """Style and script hold nothing secret."""
+        if name not in ("status.css", "status.js"):
+            return JSONResponse({"error": "not found"}, status_code=404)
+        return FileResponse(PAGE / name)
+
+    return app
+
+
+async def _status(client: AsyncAgentClient) -> tuple[Status | None, bool]:
+    """The agent's status, and whether Redis answered."""
+    try:
+        return await client.status(), True
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        return None, False
+
+
+async def _qr_on_show(client: AsyncAgentClient) -> QrOnShow | None:
+    try:
+        kept: Any = await client.redis.get(client.names.qr)
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        return None
+    return QrOnShow.model_validate_json(kept) if kept else None
+
+
+async def _described(client: AsyncAgentClient, status: Status | None, redis_up: bool) -> dict[str, Any]:
+    """The status with what a reader would have to reckon: ages, a verdict of now, whether a QR is on show."""
+    now = datetime.now(UTC)
+    if status is None:
+        return {"redis": redis_up, "agent": None, "qr": None}
+    assessment = verdict(status.facts, Limits(), now)
+    shown = await _qr_on_show(client)
+    return {
+        "redis": redis_up,
+        "agent": {
+            **status.model_dump(mode="json"),
+            "verdict": assessment.verdict.value,
+            "verdict_reason": assessment.reason,
+            "heartbeat_age_s": round(status.age_s(now), 1),
+        },
+        "qr": {"sequence": shown.sequence, "expires_at": shown.expires_at.isoformat()} if shown else None,
+    }
+
+
+def _answer(answer: health.Answer) -> Response:
+    return JSONResponse({"status": answer.status}, status_code=answer.code)
