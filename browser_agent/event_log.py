@@ -34,12 +34,20 @@ class Fenced(Exception):
 class EventLog:
     """One per agent's life (`epoch`)."""
 
-    def __init__(self, redis: "redis.asyncio.Redis", names: SessionNames, epoch: int, maxlen: int) -> None:
+    def __init__(
+        self,
+        redis: "redis.asyncio.Redis",
+        names: SessionNames,
+        epoch: int,
+        maxlen: int,
+        queue_at_most: int = QUEUE_AT_MOST,
+    ) -> None:
         self.dropped = 0
         self._redis = redis
         self._names = names
         self._epoch = epoch
         self._maxlen = maxlen
+        self._queue_at_most = queue_at_most
         self._numbers = 0
         self._queue: deque[list[str]] = deque()
         self._waiting = asyncio.Event()
@@ -61,7 +69,7 @@ class EventLog:
             observed_at=now,
             maxlen=self._maxlen,
         )
-        if len(self._queue) >= QUEUE_AT_MOST:
+        if len(self._queue) >= self._queue_at_most:
             self._queue.popleft()
             self.dropped += 1
         self._queue.append(args)

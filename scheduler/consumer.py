@@ -32,14 +32,18 @@ class SecondScheduler(Scheduler):  # type: ignore[misc]  # Huey is untyped
     entries: ClassVar[list[Entry]]
 
     def initialize(self) -> None:
-        self._done_until = int(time.time())
+        self._done_until = int(self.clock())
         self._away = False
+
+    def clock(self) -> float:
+        """Epoch seconds."""
+        return time.time()
 
     def loop(self, now: Any = None) -> None:
         """One second's work; called again and again by the consumer."""
         self._move_due_tasks()
-        self.stop_flag.wait(1 - time.time() % 1)
-        current = int(time.time())
+        self.stop_flag.wait(1 - self.clock() % 1)
+        current = int(self.clock())
         if current < self._done_until:  # the clock was set back
             self._done_until = current - 1
         for second in range(max(self._done_until + 1, current - CATCH_UP_S + 1), current + 1):

@@ -15,7 +15,7 @@ class SessionNames:
     session_id: str
 
     def __post_init__(self) -> None:
-        if not re.match(SESSION_ID_PATTERN, self.session_id):
+        if not re.fullmatch(SESSION_ID_PATTERN, self.session_id):
             raise ValueError(f"session id {self.session_id!r} does not match {SESSION_ID_PATTERN}")
 
     @cached_property
@@ -66,7 +66,7 @@ class InstanceNames:
 
     def __post_init__(self) -> None:
         SessionNames(self.session_id)
-        if not re.match(INSTANCE_ID_PATTERN, self.instance_id):
+        if not re.fullmatch(INSTANCE_ID_PATTERN, self.instance_id):
             raise ValueError(f"instance id {self.instance_id!r} does not match {INSTANCE_ID_PATTERN}")
 
     @cached_property

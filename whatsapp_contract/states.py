@@ -23,16 +23,16 @@ _FROM_PAGE = frozenset(
 )
 _ALWAYS = frozenset({_S.STARTING, _S.STOPPING})
 
-# A page that was paired never shows a code again without having been logged out first; a page that was never
-# paired cannot lose its link or be in conflict. Whatever runs may start anew or stop.
+# A page that was paired never shows a code again without having been logged out first, and a page that was not
+# paired cannot be logged out. Between two looks at it a page may have gone through several states.
 LEGAL_MOVES: dict[SessionState, frozenset[SessionState]] = {
     _S.STARTING: _FROM_PAGE | {_S.STOPPING},
-    _S.AWAITING_SCAN: frozenset({_S.SYNCING, _S.READY, _S.BLOCKED}) | _ALWAYS,
+    _S.AWAITING_SCAN: _FROM_PAGE - {_S.AWAITING_SCAN, _S.LOGGED_OUT} | _ALWAYS,
     _S.SYNCING: frozenset({_S.READY, _S.DISCONNECTED, _S.CONFLICT, _S.LOGGED_OUT, _S.BLOCKED}) | _ALWAYS,
     _S.READY: frozenset({_S.SYNCING, _S.DISCONNECTED, _S.CONFLICT, _S.LOGGED_OUT, _S.BLOCKED}) | _ALWAYS,
     _S.DISCONNECTED: frozenset({_S.SYNCING, _S.READY, _S.CONFLICT, _S.LOGGED_OUT, _S.BLOCKED}) | _ALWAYS,
     _S.CONFLICT: frozenset({_S.SYNCING, _S.READY, _S.DISCONNECTED, _S.LOGGED_OUT, _S.BLOCKED}) | _ALWAYS,
-    _S.LOGGED_OUT: frozenset({_S.AWAITING_SCAN, _S.SYNCING, _S.READY, _S.BLOCKED}) | _ALWAYS,
+    _S.LOGGED_OUT: _FROM_PAGE - {_S.LOGGED_OUT} | _ALWAYS,
     _S.BLOCKED: _FROM_PAGE - {_S.BLOCKED} | _ALWAYS,
     _S.STOPPING: frozenset(),
 }

@@ -94,8 +94,8 @@ class Decision(_Model):
 
 def decide(memory: Memory, seen: Observation, limits: Limits) -> Decision:
     """What to do about an observation. Pure; times are epoch seconds."""
-    if seen.operation is not None:
-        return _nothing(memory)
+    if seen.operation is not None:  # what was suspected before it is being worked on
+        return _nothing(memory.model_copy(update={"suspect": None}))
     if seen.verdict in _GOOD:
         return _nothing(memory.model_copy(update={"suspect": None, "attempt": None}))
     if seen.verdict is Verdict.DEGRADED:

@@ -1,0 +1,153 @@
+"""The command bus on fakeredis: every payload is answered, or counted where there is nobody to answer."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import fakeredis
+import pytest
+from pydantic import BaseModel
+
+from browser_agent.command_bus import CommandBus
+from whatsapp_contract.client import AsyncAgentClient
+from whatsapp_contract.commands import CommandSpec, LogoutResult, ShutdownResult
+from whatsapp_contract.errors import AgentUnreachable, BadArguments, NoReply, NotReady
+from whatsapp_contract.names import SessionNames
+
+NAMES = SessionNames("s1")
+
+
+class Agent:
+    """Answers logout, refuses reset, breaks at reload, keeps shutdown waiting."""
+
+    def __init__(self) -> None:
+        self.called: list[str] = []
+        self.release = asyncio.Event()
+
+    async def handle(self, spec: CommandSpec, _args: Any) -> BaseModel:
+        self.called.append(spec.name)
+        match spec.name:
+            case "logout":
+                return LogoutResult(took_ms=1)
+            case "reset":
+                raise NotReady("cannot reset now")
+            case "reload":
+                raise ZeroDivisionError("a bug")
+            case _:
+                await self.release.wait()
+                return ShutdownResult()
+
+
+class Setting:
+    def __init__(self, redis: Any, bus: CommandBus, agent: Agent) -> None:
+        self.redis, self.bus, self.agent = redis, bus, agent
+        self.client = AsyncAgentClient(redis, "s1")
+
+    async def reply_to(self, payload: dict[str, Any]) -> dict[str, Any]:
+        await self.redis.publish(NAMES.commands, json.dumps(payload))
+        _key, reply = await self.redis.blpop([NAMES.replies(payload["id"])], timeout=5)
+        answer: dict[str, Any] = json.loads(reply)
+        return answer
+
+
+@pytest.fixture
+async def setting() -> AsyncIterator[Setting]:
+    server = fakeredis.FakeServer()
+    raw = fakeredis.FakeAsyncRedis(server=server)
+    redis = fakeredis.FakeAsyncRedis(server=server, decode_responses=True)
+    agent = Agent()
+    bus = CommandBus(raw, NAMES, agent.handle)
+    serving = asyncio.create_task(bus.serve())
+    while not (await redis.pubsub_numsub(NAMES.commands))[0][1]:
+        await asyncio.sleep(0)
+    yield Setting(redis, bus, agent)
+    serving.cancel()
+    await asyncio.gather(serving, return_exceptions=True)
+    await redis.aclose()
+    await raw.aclose()
+
+
+async def test_a_command_gets_its_result(setting: Setting) -> None:
+    result = await setting.client.call("logout", {"cause": "test"})
+    assert result == LogoutResult(took_ms=1)
+
+
+async def test_a_refusal_reaches_the_caller_as_the_same_error(setting: Setting) -> None:
+    with pytest.raises(NotReady, match="cannot reset now"):
+        await setting.client.call("reset")
+
+
+async def test_bad_arguments_reach_the_caller(setting: Setting) -> None:
+    with pytest.raises(BadArguments, match="cause"):
+        await setting.client.call("reset", {"cause": ""})
+    assert setting.agent.called == []
+
+
+async def test_a_bug_is_answered_and_the_agent_goes_on(setting: Setting) -> None:
+    reply = await setting.reply_to({"id": str(uuid4()), "name": "reload"})
+    assert reply["error"] == {"code": "internal", "message": "see the agent's log", "retryable": False}
+    assert await setting.client.call("logout")
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"name": "dance"}, "unknown_command"),
+        ({"args": {"surprise": 1}}, "bad_arguments"),
+        ({"surprise": 1}, "bad_command"),
+        ({"expires_at": (datetime.now(UTC) - timedelta(seconds=1)).isoformat()}, "expired"),
+        ({"args": {"cause": "x" * 1_100_000}}, "too_large"),
+    ],
+)
+async def test_each_kind_of_bad_command_has_its_code(setting: Setting, change: dict[str, Any], code: str) -> None:
+    reply = await setting.reply_to({"id": str(uuid4()), "name": "logout", **change})
+    assert (reply["ok"], reply["error"]["code"]) == (False, code)
+    assert setting.agent.called == []
+    assert await setting.client.call("logout")
+
+
+async def test_broken_json_with_an_id_is_answered(setting: Setting) -> None:
+    command_id = str(uuid4())
+    await setting.redis.publish(NAMES.commands, f'{{"id": "{command_id}", "name": ')
+    _key, reply = await setting.redis.blpop([NAMES.replies(command_id)], timeout=5)
+    assert json.loads(reply)["error"]["code"] == "bad_json"
+
+
+async def test_what_nobody_can_be_told_of_is_counted_and_the_agent_goes_on(setting: Setting) -> None:
+    for junk in ("{", "[1]", b"\xff\x00", '{"name": 5}', "dance"):
+        await setting.redis.publish(NAMES.commands, junk)
+    assert await setting.client.call("logout")
+    assert setting.bus.refused == 5
+
+
+async def test_a_bare_word_and_a_command_that_wants_no_reply_are_carried_out(setting: Setting) -> None:
+    await setting.redis.publish(NAMES.commands, "logout")
+    await setting.redis.publish(NAMES.commands, json.dumps({"name": "logout", "reply": False, "id": str(uuid4())}))
+    assert await setting.client.call("logout")
+    assert setting.agent.called == ["logout"] * 3
+    assert await setting.redis.keys(NAMES.replies("*")) == []
+
+
+async def test_a_reply_nobody_reads_expires(setting: Setting) -> None:
+    command_id = str(uuid4())
+    await setting.redis.publish(NAMES.commands, json.dumps({"id": command_id, "name": "logout"}))
+    while not await setting.redis.exists(NAMES.replies(command_id)):
+        await asyncio.sleep(0)
+    assert 0 < await setting.redis.ttl(NAMES.replies(command_id)) <= 60
+
+
+async def test_a_slow_command_does_not_hold_up_the_next_and_its_caller_is_told_in_time(setting: Setting) -> None:
+    slow = asyncio.create_task(setting.client.call("shutdown", reply_within_s=0.3))
+    assert await setting.client.call("logout")
+    with pytest.raises(NoReply):
+        await slow
+    setting.agent.release.set()
+
+
+async def test_without_a_listener_the_caller_knows_at_once() -> None:
+    async with fakeredis.FakeAsyncRedis(decode_responses=True) as redis:
+        with pytest.raises(AgentUnreachable):
+            await AsyncAgentClient(redis, "s1").call("ping")

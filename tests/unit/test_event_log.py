@@ -1,0 +1,152 @@
+"""Events into the stream and onto the channel: numbered, fenced, never twice. On fakeredis with Lua."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import fakeredis
+import pytest
+
+from browser_agent.event_log import EventLog, Fenced
+from whatsapp_contract import event_script
+from whatsapp_contract.events import AlertData, Event, EventType
+from whatsapp_contract.names import SessionNames
+
+NAMES = SessionNames("s1")
+
+
+@pytest.fixture
+async def redis() -> AsyncIterator[Any]:
+    async with fakeredis.FakeAsyncRedis(decode_responses=True) as client:
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def event_log(redis: Any, epoch: int, maxlen: int = 1000) -> AsyncIterator[EventLog]:
+    log = EventLog(redis, NAMES, epoch, maxlen)
+    running = asyncio.create_task(log.run())
+    try:
+        yield log
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def take_epoch(redis: Any, least: int = 1) -> int:
+    return int(await redis.eval(event_script.TAKE_EPOCH_LUA, 1, NAMES.fence, str(least)))
+
+
+async def stream(redis: Any) -> list[Event]:
+    entries = await redis.xrange(NAMES.events)
+    return [Event.model_validate({**json.loads(fields["event"]), "id": entry_id}) for entry_id, fields in entries]
+
+
+def alert(code: str) -> AlertData:
+    return AlertData(code=code, message="m")
+
+
+async def test_events_are_in_the_stream_in_order_and_numbered(redis: Any) -> None:
+    epoch = await take_epoch(redis)
+    async with event_log(redis, epoch) as log:
+        for n in range(200):
+            log.publish(EventType.ALERT, alert(str(n)))
+        assert await log.flushed(5)
+    events = await stream(redis)
+    assert [event.data["code"] for event in events] == [str(n) for n in range(200)]
+    assert [event.seq for event in events] == list(range(1, 201))
+    assert {(event.v, event.type, event.session_id, event.epoch) for event in events} == {(1, "alert", "s1", epoch)}
+
+
+async def test_the_channel_carries_the_stream_s_entry_with_its_id(redis: Any) -> None:
+    async with redis.pubsub() as pubsub, event_log(redis, await take_epoch(redis)) as log:
+        await pubsub.subscribe(NAMES.events)
+        log.publish(EventType.ALERT, alert("a"))
+        assert await log.flushed(5)
+        message = None
+        while message is None or message["type"] != "message":
+            message = await pubsub.get_message(timeout=5)
+    assert Event.model_validate_json(message["data"]) == (await stream(redis))[0]
+
+
+async def test_an_event_tells_when_it_happened_and_when_it_was_seen(redis: Any) -> None:
+    happened = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+    async with event_log(redis, await take_epoch(redis)) as log:
+        log.publish(EventType.ALERT, alert("a"), occurred_at=happened)
+        assert await log.flushed(5)
+    (event,) = await stream(redis)
+    assert event.occurred_at == happened
+    assert (datetime.now(UTC) - event.observed_at).total_seconds() < 60
+
+
+async def test_epochs_only_grow(redis: Any) -> None:
+    assert [await take_epoch(redis) for _ in range(3)] == [1, 2, 3]
+    assert await take_epoch(redis, least=10) == 10
+    assert await take_epoch(redis, least=2) == 11
+
+
+async def test_an_old_agent_cannot_speak(redis: Any) -> None:
+    old, new = await take_epoch(redis), await take_epoch(redis)
+    log = EventLog(redis, NAMES, old, 1000)
+    log.publish(EventType.ALERT, alert("from the past"))
+    with pytest.raises(Fenced):
+        await log.run()
+    async with event_log(redis, new) as log:
+        log.publish(EventType.ALERT, alert("now"))
+        assert await log.flushed(5)
+    assert [event.data["code"] for event in await stream(redis)] == ["now"]
+
+
+async def test_a_redis_that_lost_its_memory_does_not_silence_the_agent_that_runs(redis: Any) -> None:
+    await take_epoch(redis, least=7)
+    async with event_log(redis, 7) as log:
+        await redis.flushall()
+        log.publish(EventType.ALERT, alert("a"))
+        assert await log.flushed(5)
+        assert [event.epoch for event in await stream(redis)] == [7]
+        assert await take_epoch(redis) == 8
+
+
+async def test_an_event_sent_again_after_a_lost_answer_is_not_doubled(redis: Any) -> None:
+    epoch = await take_epoch(redis)
+    now = datetime.now(UTC)
+
+    async def send(number: int) -> str:
+        args = event_script.publish_args(
+            "s1", "alert", alert(str(number)), epoch=epoch, number=number, occurred_at=now, observed_at=now, maxlen=9
+        )
+        keys = event_script.publish_keys(NAMES)
+        return str(await redis.eval(event_script.PUBLISH_LUA, len(keys), *keys, *args))
+
+    first, again, second = [await send(number) for number in (1, 1, 2)]
+    assert again == event_script.REPEATED
+    assert [event.id for event in await stream(redis)] == [first, second]
+    assert [event.seq for event in await stream(redis)] == [1, 2]
+
+
+async def test_another_process_speaks_in_the_name_of_the_holder(redis: Any) -> None:
+    epoch = await take_epoch(redis, least=5)
+    now = datetime.now(UTC)
+    args = event_script.publish_args(
+        "s1", "alert", alert("a"), epoch=None, number=None, occurred_at=now, observed_at=now, maxlen=9
+    )
+    keys = event_script.publish_keys(NAMES)
+    await redis.eval(event_script.PUBLISH_LUA, len(keys), *keys, *args)
+    async with event_log(redis, epoch) as log:
+        log.publish(EventType.ALERT, alert("b"))
+        assert await log.flushed(5)
+    assert [(event.epoch, event.seq) for event in await stream(redis)] == [(5, 1), (5, 2)]
+
+
+async def test_what_cannot_be_sent_for_long_is_dropped_oldest_first_and_counted(redis: Any) -> None:
+    log = EventLog(redis, NAMES, await take_epoch(redis), 100_000, queue_at_most=100)
+    for n in range(105):
+        log.publish(EventType.ALERT, alert(str(n)))
+    assert log.dropped == 5
+    running = asyncio.create_task(log.run())
+    assert await log.flushed(5)
+    running.cancel()
+    events = await redis.xrange(NAMES.events, count=1)
+    assert json.loads(events[0][1]["event"])["data"]["code"] == "5"

@@ -1,0 +1,45 @@
+"""Logs: one form for all, and no secret in them."""
+
+import json
+import subprocess
+import sys
+
+SCRIPT = """
+import logging, sys
+from whatsapp_contract import logs
+logs.configure("test", "INFO", sys.argv[1], secrets=["s3cr3t-token"])
+log = logs.get_logger("here")
+log.info("session changed", state="ready", password="a", payload="2@qr", address="393331111111@c.us",
+         url="redis://user:pa55@host:1/0", note="uses s3cr3t-token now", number=42)
+logging.getLogger("a.library").warning("connected to redis://:pa55@host with 393331111111@s.whatsapp.net")
+log.debug("too fine")
+try:
+    raise ValueError("s3cr3t-token in a traceback")
+except ValueError:
+    log.exception("it failed")
+"""
+
+
+def output(log_format: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT, log_format], check=True, capture_output=True, text=True
+    ).stdout
+
+
+def test_no_secret_reaches_either_form() -> None:
+    for log_format in ("text", "json"):
+        text = output(log_format)
+        for secret in ("s3cr3t", "pa55", "393331111111", "2@qr"):
+            assert secret not in text
+        assert "too fine" not in text
+        assert "ValueError" in text
+
+
+def test_json_lines_carry_facts_as_fields_also_from_libraries() -> None:
+    first, second, third = (json.loads(line) for line in output("json").splitlines())
+    assert first["event"] == "session changed"
+    assert (first["state"], first["number"], first["level"], first["process"]) == ("ready", 42, "info", "test")
+    assert first["timestamp"].endswith("Z")
+    assert second["event"].startswith("connected to redis://:[hidden]@host")
+    assert second["level"] == "warning"
+    assert "Traceback" in third["exception"]

@@ -1,0 +1,124 @@
+"""What `run` checks before anything is started."""
+
+import os
+import socket
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.service import (
+    CannotStart,
+    checked_settings,
+    embeds_redis,
+    make_folders,
+    take_lock,
+    write_redis_config,
+)
+from whatsapp_contract.settings import Settings
+
+
+def settings(tmp_path: Path, **variables: str) -> Settings:
+    return Settings.from_env({"DATA_DIR": str(tmp_path / "data"), **variables})
+
+
+@pytest.fixture
+def listener() -> Iterator[int]:
+    """A port whose listener answers a line with `-ERR what?`."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(100)
+                    connection.sendall(b"-ERR what?\r\n")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def test_settings_and_cron_problems_come_in_one_list(tmp_path: Path) -> None:
+    with pytest.raises(CannotStart) as caught:
+        checked_settings({"PORT": "x", "REDIS_PORT": "y"})
+    assert len(caught.value.problems) == 2
+    with pytest.raises(CannotStart, match="HEALTH_CHECK_CRON"):
+        checked_settings({"HEALTH_CHECK_CRON": "often"})
+
+
+def test_everything_that_is_missing_is_named_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(CannotStart) as caught:
+        checked_settings(
+            {
+                "WA_JS_PATH": str(tmp_path / "none.js"),
+                "PUPPETEER_EXECUTABLE_PATH": str(tmp_path / "no-browser"),
+                "REDIS_EMBEDDED": "on",
+                "REDIS_HOST": "elsewhere",
+            }
+        )
+    text = str(caught.value)
+    assert "npm ci" in text
+    assert "PUPPETEER_EXECUTABLE_PATH" in text
+    assert "REDIS_EMBEDDED" in text
+
+
+def test_folders_are_for_their_owner_alone(tmp_path: Path) -> None:
+    made = settings(tmp_path)
+    make_folders(made)
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+    assert made.run_dir.is_dir()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("in the way")
+    with pytest.raises(CannotStart, match=f"{tmp_path}/data cannot be used: File exists"):
+        make_folders(settings(tmp_path))
+
+
+def test_one_service_per_data_dir(tmp_path: Path) -> None:
+    made = settings(tmp_path)
+    make_folders(made)
+    held = take_lock(made)
+    with pytest.raises(CannotStart, match="another service runs"):
+        take_lock(made)
+    os.close(held)
+    os.close(take_lock(made))
+
+
+def test_redis_is_embedded_where_nothing_else_is_named_or_found(tmp_path: Path) -> None:
+    port = str(free_port())
+    assert embeds_redis(settings(tmp_path, REDIS_PORT=port))
+    assert not embeds_redis(settings(tmp_path, REDIS_PORT=port, REDIS_HOST="redis"))
+    assert not embeds_redis(settings(tmp_path, REDIS_PORT=port, REDIS_URL="redis://redis:1/0"))
+    assert not embeds_redis(settings(tmp_path, REDIS_PORT=port, REDIS_EMBEDDED="off"))
+
+
+def test_a_port_that_is_taken_by_something_else_is_named(tmp_path: Path, listener: int) -> None:
+    with pytest.raises(CannotStart, match=f"port {listener} is taken by something else"):
+        embeds_redis(settings(tmp_path, REDIS_PORT=str(listener)))
+
+
+@pytest.mark.parametrize(("password", "bind"), [("", "bind 127.0.0.1"), ('se"cret', "bind * -::*")])
+def test_the_embedded_redis_leaves_loopback_only_with_a_password(tmp_path: Path, password: str, bind: str) -> None:
+    made = settings(tmp_path, REDIS_PASSWORD=password)
+    make_folders(made)
+    write_redis_config(made)
+    config = made.run_dir / "redis.conf"
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+    lines = config.read_text().splitlines()
+    assert bind in lines
+    assert "appendonly yes" in lines
+    assert ('requirepass "se\\"cret"' in lines) == bool(password)

@@ -1,0 +1,178 @@
+"""The web process over fakeredis: what is open, what a token opens, and what a status grows old into."""
+
+import stat
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+import httpx
+import pytest
+
+from web.app import create_app
+from web.auth import kept_token
+from web.health import alive, ready
+from whatsapp_contract.events import QrOnShow
+from whatsapp_contract.health import Verdict
+from whatsapp_contract.names import SessionNames
+from whatsapp_contract.settings import Settings
+from whatsapp_contract.states import SessionState
+from whatsapp_contract.status import Status
+
+NAMES = SessionNames("s1")
+TOKEN = "a-token-of-the-test"
+CLOSED = ["/", "/api/status", "/qr.png"]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def status(**changes: object) -> Status:
+    moment = now()
+    known: dict[str, object] = {
+        "session_id": "s1",
+        "instance": "i1",
+        "pid": 7,
+        "epoch": 3,
+        "started_at": moment,
+        "heartbeat_at": moment,
+        "state": SessionState.READY,
+        "since": moment,
+        "verdict": Verdict.HEALTHY,
+        "verdict_reason": "ready",
+        "browser_seen_at": moment,
+        "page_seen_at": moment,
+    }
+    return Status.model_validate({**known, **changes})
+
+
+class Web:
+    def __init__(self, http: httpx.AsyncClient, redis: Any, server: fakeredis.FakeServer) -> None:
+        self.http, self.redis, self.server = http, redis, server
+        self.bearer = {"Authorization": f"Bearer {TOKEN}"}
+
+    async def write(self, written: Status) -> None:
+        await self.redis.hset(NAMES.status, mapping=written.to_hash())
+
+
+@pytest.fixture
+async def web() -> AsyncIterator[Web]:
+    server = fakeredis.FakeServer()
+    redis = fakeredis.FakeAsyncRedis(server=server, decode_responses=True)
+    settings = Settings.from_env({"WHATSAPP_SESSION_ID": "s1", "INSTANCE_ID": "i1"})
+    transport = httpx.ASGITransport(create_app(settings, redis, TOKEN))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        yield Web(http, redis, server)
+
+
+@pytest.mark.parametrize("path", CLOSED)
+async def test_without_the_token_a_closed_path_tells_nothing(web: Web, path: str) -> None:
+    await web.write(status())
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}, {"Cookie": "a=b"}):
+        answer = await web.http.get(path, headers=headers)
+        assert answer.status_code == 401
+        assert "s1" not in answer.text
+
+
+async def test_the_bearer_opens_and_a_token_in_the_address_becomes_a_cookie_once(web: Web) -> None:
+    assert (await web.http.get("/", headers=web.bearer)).status_code == 200
+    answer = await web.http.get("/", params={"token": TOKEN})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert (await web.http.get("/api/status")).status_code == 200  # httpx kept the cookie
+
+
+async def test_the_open_paths_tell_alive_and_ready_and_nothing_more(web: Web) -> None:
+    await web.write(status())
+    for path, word in (("/healthz", "ok"), ("/readyz", "ready")):
+        answer = await web.http.get(path)
+        assert (answer.status_code, answer.json()) == (200, {"status": word})
+
+
+async def test_redis_away_is_degraded_but_alive_and_not_ready(web: Web) -> None:
+    web.server.connected = False
+    assert (await web.http.get("/healthz")).json() == {"status": "degraded"}
+    assert (await web.http.get("/healthz")).status_code == 200
+    answer = await web.http.get("/readyz")
+    assert (answer.status_code, answer.json()) == (503, {"status": "redis_away"})
+    answer = await web.http.get("/api/status", headers=web.bearer)
+    assert answer.json() == {"redis": False, "agent": None, "qr": None}
+
+
+async def test_the_qr_is_a_png_while_one_is_on_show(web: Web) -> None:
+    assert (await web.http.get("/qr.png", headers=web.bearer)).status_code == 404
+    shown = QrOnShow(payload="2@abc,d,e,f,1", sequence=4, expires_at=now() + timedelta(seconds=20))
+    await web.redis.set(NAMES.qr, shown.model_dump_json())
+    answer = await web.http.get("/qr.png", headers=web.bearer)
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.content.startswith(b"\x89PNG")
+
+
+async def test_the_status_says_what_it_amounts_to_now(web: Web) -> None:
+    await web.write(status(page_seen_at=now() - timedelta(seconds=40)))
+    agent = (await web.http.get("/api/status", headers=web.bearer)).json()["agent"]
+    assert (agent["verdict"], agent["verdict_reason"]) == ("page_hung", "page_silent")
+
+
+async def test_page_and_answers_are_not_kept_or_framed(web: Web) -> None:
+    answer = await web.http.get("/", headers=web.bearer)
+    assert answer.headers["cache-control"] == "no-store"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert (await web.http.get("/page/status.js")).status_code == 200
+    assert (await web.http.get("/page/..%2Fauth.py")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("written", "uptime_s", "expected"),
+    [
+        (status(), 1000, (200, "ok")),
+        (status(state=SessionState.AWAITING_SCAN), 1000, (200, "ok")),
+        (None, 10, (200, "starting")),
+        (None, 1000, (503, "agent_silent")),
+        (status(heartbeat_at=now() - timedelta(seconds=61)), 1000, (503, "agent_silent")),
+        (status(instance="another"), 1000, (503, "agent_silent")),
+    ],
+)
+def test_alive_means_that_this_container_s_agent_beats(
+    written: Status | None, uptime_s: float, expected: tuple[int, str]
+) -> None:
+    answer = alive(written, True, "i1", uptime_s, now())
+    assert (answer.code, answer.status) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, (200, "ready")),
+        ({"state": SessionState.AWAITING_SCAN}, (503, "awaiting_scan")),
+        ({"state": SessionState.DISCONNECTED, "reason": "link_silent"}, (503, "link_silent")),
+        ({"page_seen_at": now() - timedelta(seconds=31)}, (503, "page_silent")),
+        ({"heartbeat_at": now() - timedelta(seconds=61)}, (503, "agent_silent")),
+    ],
+)
+def test_ready_needs_fresh_evidence(changes: dict[str, object], expected: tuple[int, str]) -> None:
+    answer = ready(status(**changes), True, now())
+    assert (answer.code, answer.status) == expected
+
+
+def test_no_agent_ever_is_not_ready() -> None:
+    assert ready(None, True, now()).status == "no_agent"
+
+
+def test_a_token_is_made_once_and_kept_for_its_owner_alone(tmp_path: Path) -> None:
+    token, is_new = kept_token(None, tmp_path)
+    assert is_new
+    assert len(token) >= 24
+    (file,) = tmp_path.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert kept_token(None, tmp_path) == (token, False)
+
+
+def test_a_given_token_is_used_and_not_kept(tmp_path: Path) -> None:
+    settings = Settings.from_env({"API_TOKEN": "given-token"})
+    assert kept_token(settings.api_token, tmp_path) == ("given-token", False)
+    assert list(tmp_path.iterdir()) == []
