@@ -34,6 +34,10 @@ class ProcessControl:
     def __init__(self, socket_path: Path) -> None:
         self._socket_path = socket_path
 
+    def programs(self) -> list[str]:
+        """The names of all programs."""
+        return [info["name"] for info in self._call("getAllProcessInfo")]
+
     def state(self, program: str) -> ProcessState:
         """What supervisord says of a program."""
         info = self._call("getProcessInfo", program)
@@ -72,7 +76,9 @@ class _UnixTransport(xmlrpc.client.Transport):
         self._socket_path = socket_path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        return _UnixConnection(self._socket_path)
+        connection = _UnixConnection(self._socket_path)
+        self._connection = host, connection  # where Transport.close looks for it
+        return connection
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -81,6 +87,6 @@ class _UnixConnection(http.client.HTTPConnection):
         self._socket_path = socket_path
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)  # closed with the connection
         self.sock.settimeout(CALL_WITHIN_S)
         self.sock.connect(str(self._socket_path))

@@ -59,6 +59,9 @@ class Watchdog:
         control: ProcessControl,
         limits: Limits,
         events_maxlen: int,
+        *,
+        start_grace_s: float = START_GRACE_S,
+        redis_settled_s: float = REDIS_SETTLED_S,
     ) -> None:
         self._client = client
         self._redis = client.redis
@@ -66,6 +69,8 @@ class Watchdog:
         self._control = control
         self._limits = limits
         self._events_maxlen = events_maxlen
+        self._start_grace_s = start_grace_s
+        self._redis_settled_s = redis_settled_s
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Watchdog":
@@ -141,14 +146,14 @@ class Watchdog:
     def _agent_gone(self, now: float) -> Observation | None:
         """Nobody listens. That counts only where somebody should: Redis settled, the agent running for long enough."""
         server: Any = self._redis.info("server")
-        if server["uptime_in_seconds"] < REDIS_SETTLED_S:
+        if server["uptime_in_seconds"] < self._redis_settled_s:
             return None
         try:
             state = self._control.state(AGENT)
         except SupervisorUnavailable as error:
             log.error("supervisor does not answer", error=str(error))
             return None
-        if state.name != "RUNNING" or state.running_s < START_GRACE_S:
+        if state.name != "RUNNING" or state.running_s < self._start_grace_s:
             return None
         return Observation(
             verdict=Verdict.AGENT_GONE, reason="nobody_listens", at=now, agent_epoch=self._agent_epoch()

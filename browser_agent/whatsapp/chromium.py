@@ -253,6 +253,7 @@ def _arguments(profile: Path, version: str, *, sandbox: bool) -> list[str]:
         "--disable-renderer-backgrounding",
         "--disable-hang-monitor",
         "--disable-popup-blocking",
+        "--disable-blink-features=AutomationControlled",  # navigator.webdriver, as in a browser of a person
         f"--disable-features={','.join((*_STORE_FEATURES, *_UNWANTED_FEATURES))}",
     ]
     if not sandbox:

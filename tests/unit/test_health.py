@@ -1,6 +1,7 @@
 """The verdict over facts: healthy needs everything at once, and what needs a person is never bad."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ def ago(seconds: float) -> datetime:
     return NOW - timedelta(seconds=seconds)
 
 
-def facts(state: SessionState = SessionState.READY, **changes: object) -> Facts:
+def facts(state: SessionState = SessionState.READY, **changes: Any) -> Facts:
     known = {
         "observed_at": NOW,
         "state": state,
@@ -44,7 +45,7 @@ def test_a_ready_session_whose_browser_and_page_were_just_heard_is_healthy() -> 
         ({"held_until": ago(60)}, Verdict.HEALTHY, "ready"),
     ],
 )
-def test_the_deciding_fact_is_named(changes: dict[str, object], expected: Verdict, reason: str) -> None:
+def test_the_deciding_fact_is_named(changes: dict[str, Any], expected: Verdict, reason: str) -> None:
     assessment = verdict(facts(**changes), LIMITS, NOW)
     assert (assessment.verdict, assessment.reason) == (expected, reason)
 

@@ -1,0 +1,76 @@
+"""supervisord's XML-RPC, against a real supervisord with small programs."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.supervisor import SLEEPER, Supervisor
+from tests.harness.waiting import wait_until
+from workers.process_control import CALL_WITHIN_S, ProcessControl, SupervisorUnavailable
+
+PROGRAMS = {"worker": SLEEPER, "resting": SLEEPER + "\nautostart=false"}
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
+    with Supervisor(tmp_path, PROGRAMS) as made:
+        wait_until(lambda: made.control.state("worker").name == "RUNNING", 10, "the program runs")
+        yield made
+
+
+def test_restarting_gives_a_new_process(supervisor: Supervisor) -> None:
+    before = supervisor.control.state("worker").pid
+    supervisor.control.restart("worker")
+    wait_until(lambda: supervisor.control.state("worker").name == "RUNNING", 5, "it runs again")
+    assert supervisor.control.state("worker").pid != before
+
+
+def test_restarting_starts_what_was_stopped(supervisor: Supervisor) -> None:
+    assert supervisor.control.state("resting").name == "STOPPED"
+    supervisor.control.restart("resting")
+    wait_until(lambda: supervisor.control.state("resting").name == "RUNNING", 5, "it runs")
+
+
+def test_a_frozen_program_is_back_at_once_when_killed(supervisor: Supervisor) -> None:
+    before = supervisor.control.state("worker").pid
+    os.kill(before, signal.SIGSTOP)
+    started = time.monotonic()
+    supervisor.control.kill("worker")
+    wait_until(lambda: supervisor.control.state("worker").pid not in (0, before), 5, "a new one runs")
+    assert time.monotonic() - started < 3
+
+
+def test_the_time_running_grows(supervisor: Supervisor) -> None:
+    wait_until(lambda: supervisor.control.state("worker").running_s >= 1, 5, "it ran for a second")
+
+
+def test_an_unknown_program_is_an_error(supervisor: Supervisor) -> None:
+    with pytest.raises(SupervisorUnavailable, match="BAD_NAME"):
+        supervisor.control.state("nobody")
+
+
+def test_no_supervisor_is_an_error_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SupervisorUnavailable):
+        ProcessControl(tmp_path / "none.sock").state("worker")
+
+
+def test_a_frozen_supervisor_is_an_error_in_time(supervisor: Supervisor) -> None:
+    supervisor.process.send_signal(signal.SIGSTOP)
+    started = time.monotonic()
+    with pytest.raises(SupervisorUnavailable):
+        supervisor.control.state("worker")
+    assert time.monotonic() - started < CALL_WITHIN_S + 1
+
+
+def test_a_socket_that_never_answers_is_an_error_in_time(tmp_path: Path) -> None:
+    path = tmp_path / "rude.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        with pytest.raises(SupervisorUnavailable):
+            ProcessControl(path).state("worker")
