@@ -327,10 +327,10 @@ class BrowserAgent(Observer):
 
     def _on_stream(self, stream: StreamSnapshot) -> None:
         state, reason = next_state(stream, self.state)
+        if state is SessionState.READY and self.evidence.link_is_dead():
+            state, reason = SessionState.DISCONNECTED, "link_silent"  # whatever the page believes
         if self.state is SessionState.STOPPING or (state is self.state and reason is None):
             return
-        if state is SessionState.READY and self.evidence.link_is_silent():
-            state, reason = SessionState.DISCONNECTED, "link_silent"
         if state is SessionState.DISCONNECTED and self.operation is not None:
             reason = self.operation
         if stream.authenticated and not self._told_authenticated:

@@ -19,3 +19,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"seed: --hypothesis-seed={config.option.hypothesis_seed}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What has to run for minutes beside the others is looked at last."""
+    items.sort(key=lambda item: "test_quiet" in item.nodeid)

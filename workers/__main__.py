@@ -2,12 +2,40 @@
 
 import logging
 import sys
+import time
 
 from whatsapp_contract import logs
+from whatsapp_contract.redis_connection import is_outage
 from whatsapp_contract.settings import SettingsError
 
 SHUTDOWN_WITHIN_S = 2
 WORKERS = 2  # a check must not wait behind a reset
+
+
+class OneLinePerOutage(logging.Filter):
+    """Huey logs a traceback at each try to read its queue; an outage of Redis is worth a line, not all of them."""
+
+    EVERY_S = 60.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told_at = float("-inf")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None or not is_outage(error):
+            return True
+        record.exc_info = None
+        record.msg, record.args, record.levelno, record.levelname = (
+            f"no tasks: {error}",
+            None,
+            logging.WARNING,
+            "WARNING",
+        )
+        is_first = time.monotonic() - self._told_at > self.EVERY_S
+        if is_first:
+            self._told_at = time.monotonic()
+        return is_first
 
 
 def main() -> int:
@@ -19,6 +47,7 @@ def main() -> int:
         return 2
     logs.configure("worker", settings.log_level, settings.log_format, settings.secrets())
     logging.getLogger("huey").setLevel(logging.WARNING)
+    logging.getLogger("huey.consumer.Worker").addFilter(OneLinePerOutage())
     logs.get_logger(__name__).info("worker started", queue=task_queue.name)
     task_queue.create_consumer(
         workers=WORKERS,

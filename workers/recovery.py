@@ -71,7 +71,7 @@ class Attempt(_Model):
 
     rung: Rung
     at: float
-    cause: str
+    verdict: Verdict  # what it is to cure
     failed: bool = False
     agent_epoch: int | None = None
 
@@ -103,9 +103,11 @@ def decide(memory: Memory, seen: Observation, limits: Limits) -> Decision:
         return _nothing(memory.model_copy(update={"suspect": None}))
 
     attempt = memory.attempt
-    if attempt is not None and _still_standing(attempt, seen, limits):
+    if attempt is not None and _cured(attempt, seen):
+        attempt = None
+    if attempt is not None and _has_time(attempt, seen, limits):
         return _nothing(memory)
-    if attempt is not None and attempt.rung is not Rung.HOLD:
+    if attempt is not None and _is_recent(attempt, seen, limits):
         return _take(_after(attempt.rung, seen.verdict), seen, memory, limits)
     if not _agreed(memory.suspect, seen, limits):
         return _nothing(Memory(suspect=seen, agent_restarts=memory.agent_restarts))
@@ -130,7 +132,12 @@ def note_agent_restart(memory: Memory, at: float, limits: Limits) -> Memory:
     return memory.model_copy(update={"agent_restarts": (*recent, at)})
 
 
-def _still_standing(attempt: Attempt, seen: Observation, limits: Limits) -> bool:
+def _cured(attempt: Attempt, seen: Observation) -> bool:
+    """What is seen now is a lesser fault than the one the rung was for: that rung worked, and this one is new."""
+    return RUNGS.index(FIRST_RUNG[seen.verdict]) < RUNGS.index(FIRST_RUNG[attempt.verdict])
+
+
+def _has_time(attempt: Attempt, seen: Observation, limits: Limits) -> bool:
     """Whether a rung is still within its time. A hold ends when a person has restarted the agent; a clock that was
     set back ends every wait, or it would last for as long as the clock was stepped."""
     if attempt.failed or seen.at < attempt.at:
@@ -138,6 +145,12 @@ def _still_standing(attempt: Attempt, seen: Observation, limits: Limits) -> bool
     if attempt.rung is Rung.HOLD and seen.agent_epoch is not None and seen.agent_epoch != attempt.agent_epoch:
         return False
     return seen.at - attempt.at < limits.deadlines_s[attempt.rung]
+
+
+def _is_recent(attempt: Attempt, seen: Observation, limits: Limits) -> bool:
+    """Whether what is seen is the sequel of the rung rather than a new fault long after. Nothing follows a hold."""
+    ended = attempt.at + limits.deadlines_s[attempt.rung]
+    return attempt.rung is not Rung.HOLD and seen.at - ended <= limits.agree_within_s
 
 
 def _agreed(suspect: Observation | None, seen: Observation, limits: Limits) -> bool:
@@ -162,7 +175,7 @@ def _take(rung: Rung, seen: Observation, memory: Memory, limits: Limits) -> Deci
         else:
             memory = note_agent_restart(memory, seen.at, limits)
     cause = f"{seen.verdict}: {seen.reason}"
-    attempt = Attempt(rung=rung, at=seen.at, cause=cause, agent_epoch=seen.agent_epoch)
+    attempt = Attempt(rung=rung, at=seen.at, verdict=seen.verdict, agent_epoch=seen.agent_epoch)
     return Decision(rung=rung, cause=cause, memory=memory.model_copy(update={"suspect": None, "attempt": attempt}))
 
 

@@ -214,8 +214,10 @@ async def _end(chromium: Chromium) -> None:
             _signal_group(chromium.pid, number)
             await chromium.wait_gone(EXIT_WITHIN_S)
     _signal_group(chromium.pid, signal.SIGKILL)  # children that outlived their parent
-    chromium.stderr_reader.cancel()
     sweep(chromium.profile)
+    # With the last holder of the pipe gone the reader ends by itself, and asyncio closes its end.
+    await asyncio.wait({chromium.stderr_reader}, timeout=EXIT_WITHIN_S)
+    chromium.stderr_reader.cancel()
 
 
 def _arguments(profile: Path, version: str, *, sandbox: bool) -> list[str]:

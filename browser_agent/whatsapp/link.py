@@ -6,6 +6,7 @@ and shared workers'. The page's own socket state is no evidence: it reads CONNEC
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pyppeteer.errors import NetworkError
@@ -19,10 +20,13 @@ _KEEP_NO_BODIES = {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}
 
 
 class Link:
-    """When a frame was last received. `frame_at` is loop time; None means never heard: unknown, not dead."""
+    """One page's link. Times are loop times. `frame_at` None means never heard: unknown, not dead."""
 
     def __init__(self, connection: CdpConnection, session: CdpSession) -> None:
-        self.frame_at: float | None = None
+        self.frame_at: float | None = None  # last frame from the server
+        self.asked_at: float | None = None  # last query because of silence
+        self.answered_at: float | None = None  # last time such a query was followed by a frame
+        self._unanswered_at: float | None = None
         self._connection = connection
         self._session = session
         self._loop = asyncio.get_running_loop()
@@ -51,13 +55,28 @@ class Link:
         """Whether a frame came after that loop time."""
         return self.frame_at is not None and self.frame_at > moment
 
-    async def hear(self, within_s: float) -> bool:
-        """Wait for the next frame; False when none came in time."""
+    @property
+    def silent_for_s(self) -> float:
+        """Seconds since the last frame; 0 where none was ever heard."""
+        return 0.0 if self.frame_at is None else self._loop.time() - self.frame_at
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether the server left the last query unanswered and was not heard since."""
+        return self._unanswered_at is not None and not self.heard_since(self._unanswered_at)
+
+    async def expect_answer(self, ask: Callable[[], Awaitable[None]], within_s: float) -> None:
+        """Send a query; any frame is an answer. Without one in time the link is dead until it is heard again."""
+        self.asked_at = self._loop.time()
         self._heard.clear()
+        await ask()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                return await self._heard.wait()
-        return False
+                await self._heard.wait()
+        if self.heard_since(self.asked_at):
+            self.answered_at = self.frame_at
+        else:
+            self._unanswered_at = self.asked_at
 
     def _on_frame(self, _params: dict[str, Any]) -> None:
         self.frame_at = self._loop.time()

@@ -43,7 +43,7 @@ class WhatsAppPage:
     def __init__(self, browser: Browser, session: CdpSession, chromium: Chromium, url: str) -> None:
         self.link = Link(connection_of(browser), session)
         self.snapshot = StreamSnapshot(injected=False)
-        self.answered_at: float | None = None  # loop time of the page's last answer
+        self.answered_at: float | None = None  # loop time at which the page last answered, or told something
         self.answer_took_ms: float | None = None
         self.crashed = asyncio.Event()
         self.on_event: Callable[[PageEvent], None] = lambda _event: None
@@ -64,6 +64,7 @@ class WhatsAppPage:
         """The browser's first tab, with wa-js and the bridge in every document it will load. Not navigated yet."""
         async with asyncio.timeout(ANSWER_WITHIN_S * 2):
             tab = (await browser.pages())[0]
+        tab.on("error", lambda _error: None)  # pyee raises an `error` nobody listens to; the crash is seen below
         session: CdpSession = tab._client
         page = cls(browser, session, chromium, url)
         await session.call("Runtime.addBinding", {"name": BINDING}, within_s=ANSWER_WITHIN_S)
@@ -246,6 +247,7 @@ class WhatsAppPage:
             # Its values may be a message's text: say only where it is wrong.
             log.error("the page told something malformed", problems=[item["loc"] for item in error.errors()])
             return
+        self.answered_at = self._loop.time()
         if isinstance(event, DocumentStarted):
             self._documents += 1
             self.crashed.clear()

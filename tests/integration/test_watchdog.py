@@ -100,7 +100,7 @@ def agent(redis_server: RedisServer) -> Iterator[Agent]:
         yield made
 
 
-def watchdog(server: RedisServer, supervisor: Supervisor, limits: Limits | None = None, **settings: float) -> Watchdog:
+def watchdog(server: RedisServer, supervisor: Supervisor, limits: Limits | None = None, **settings: Any) -> Watchdog:
     client = AgentClient(server.client(), "s1")
     patience = {"start_grace_s": 0.0, "redis_settled_s": 0.0, **settings}
     return Watchdog(client, NAMES, supervisor.control, limits or Limits(), 1000, **patience)
@@ -176,7 +176,7 @@ def test_nobody_listening_counts_where_somebody_should(redis_server: RedisServer
 
 @pytest.mark.parametrize("patience", [{"start_grace_s": 3600.0}, {"redis_settled_s": 3600.0}])
 def test_nobody_listening_counts_for_nothing_while_agent_or_redis_are_young(
-    redis_server: RedisServer, supervisor: Supervisor, patience: dict[str, float]
+    redis_server: RedisServer, supervisor: Supervisor, patience: dict[str, Any]
 ) -> None:
     before = supervisor.control.state(AGENT).pid
     dog = watchdog(redis_server, supervisor, **patience)

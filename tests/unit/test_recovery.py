@@ -121,6 +121,18 @@ def test_what_comes_up_after_a_rung_does_not_end_its_time() -> None:
     assert rungs == [None, None, Rung.RESTART_BROWSER]
 
 
+def test_a_lesser_fault_after_a_rung_is_a_new_one_that_must_be_agreed_on() -> None:
+    _, memory = feed(Memory(), seen(Verdict.AGENT_HUNG, 100), seen(Verdict.AGENT_HUNG, 110))
+    rungs, _ = feed(memory, seen(Verdict.PAGE_HUNG, 120), seen(Verdict.PAGE_HUNG, 130))
+    assert rungs == [None, Rung.RELOAD]
+
+
+def test_a_fault_long_after_a_rung_that_nobody_saw_succeed_is_a_new_one() -> None:
+    _, memory = feed(Memory(), seen(Verdict.PAGE_HUNG, 100), seen(Verdict.PAGE_HUNG, 110))
+    rungs, _ = feed(memory, seen(Verdict.PAGE_HUNG, 4000), seen(Verdict.PAGE_HUNG, 4010))
+    assert rungs == [None, Rung.RELOAD]
+
+
 def hold() -> tuple[Memory, float]:
     memory, at, rungs = Memory(), 1000.0, []
     while Rung.HOLD not in rungs:

@@ -1,0 +1,80 @@
+"""Acting: reset, restart, logout."""
+
+import os
+import time
+from typing import Any
+
+import click
+
+from .output import Cli, Exit, json_option
+
+RESTART_WITHIN_S = 45.0
+
+cause_option = click.option("--cause", default="cli", show_default=True, help="Goes into the event that tells of it.")
+
+
+@click.command()
+@cause_option
+@json_option
+def reset(cause: str, as_json: bool) -> None:
+    """Give the session a new connection to WhatsApp, and prove it. Exit code 1 when it could not be proven."""
+    cli = Cli(as_json)
+    with cli.working("resetting the connection"):
+        result = cli.client.call("reset", {"cause": cause})
+    cli.show(result.model_dump(mode="json"), "reset: a new connection was seen")
+
+
+@click.command()
+@click.option("--browser", is_flag=True, help="Only the browser, by the agent itself.")
+@cause_option
+@json_option
+def restart(browser: bool, cause: str, as_json: bool) -> None:
+    """Restart the agent (through the worker of the container that holds the session), or only its browser."""
+    cli = Cli(as_json)
+    if browser:
+        with cli.working("restarting the browser"):
+            result = cli.client.call("restart_browser", {"cause": cause})
+        cli.show(result.model_dump(mode="json"), "restarted: a new browser runs and its page answers")
+        return
+    with cli.working("restarting the agent"):
+        epoch = _restart_agent(cli, cause)
+    if epoch is None:
+        cli.fail(Exit.NO_AGENT, "no_reply", f"no new agent within {RESTART_WITHIN_S:g} s; is the worker running?")
+    cli.show({"epoch": epoch}, f"restarted: the agent's start {epoch}")
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@cause_option
+@json_option
+def logout(yes: bool, cause: str, as_json: bool) -> None:
+    """Unlink this device from the account. Somebody must scan a QR code afterwards."""
+    cli = Cli(as_json)
+    if not yes:
+        click.confirm(f"Log session {cli.settings.session_id} out?", abort=True, err=True)
+    with cli.working("logging out"):
+        result = cli.client.call("logout", {"cause": cause})
+    cli.show(result.model_dump(mode="json"), "logged out: a QR code is on show")
+
+
+def _restart_agent(cli: Cli, cause: str) -> int | None:
+    """The new agent's epoch; None when none came in time."""
+    before = cli.client.status()
+    if before is None:
+        cli.fail(Exit.NO_AGENT, "no_agent", f"no agent has ever run for session {cli.settings.session_id}")
+    # The queue belongs to the instance that holds the session, which need not be this one.
+    os.environ["INSTANCE_ID"] = before.instance
+    from workers.tasks import restart_agent
+
+    newest: Any = cli.client.redis.xrevrange(cli.client.names.events, count=1)
+    restart_agent(cause)
+    deadline = time.monotonic() + RESTART_WITHIN_S
+    after = newest[0][0] if newest else "0"
+    while time.monotonic() < deadline:
+        entries: Any = cli.client.redis.xread({cli.client.names.events: after}, block=500)
+        for _stream, found in entries or []:
+            after = found[-1][0]
+        status = cli.client.status()
+        if status is not None and status.epoch > before.epoch:
+            return status.epoch
+    return None

@@ -1,0 +1,139 @@
+"""Looking: status, qr, check, events."""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from whatsapp_contract import qr as qr_code
+from whatsapp_contract.events import Event, EventType, QrOnShow
+from whatsapp_contract.health import Limits, Verdict, verdict
+from whatsapp_contract.redis_connection import is_outage
+from whatsapp_contract.status import HEARTBEAT_S, Status
+
+from .output import Cli, Exit, json_option
+
+SILENT_AFTER_S = 4 * HEARTBEAT_S
+RETRY_EVERY_S = 1.0
+
+
+@click.command()
+@json_option
+def status(as_json: bool) -> None:
+    """Say how the session is, from what the agent last said of itself.
+
+    Exit codes: 0 ready, 4 not ready, 3 the agent is silent or never ran, 5 Redis is away.
+    """
+    cli = Cli(as_json)
+    with cli.working("asking Redis"):
+        known = cli.client.status()
+    if known is None:
+        cli.fail(Exit.NO_AGENT, "no_agent", f"no agent has ever run for session {cli.settings.session_id}")
+    now = datetime.now(UTC)
+    assessment = verdict(known.facts, Limits(), now)
+    document = known.model_dump(mode="json") | {
+        "verdict": assessment.verdict.value,
+        "verdict_reason": assessment.reason,
+        "heartbeat_age_s": round(known.age_s(now), 1),
+    }
+    cli.show(document, _status_text(known, assessment.verdict, assessment.reason, now))
+    if known.age_s(now) > SILENT_AFTER_S:
+        raise SystemExit(Exit.NO_AGENT)
+    raise SystemExit(Exit.OK if assessment.verdict is Verdict.HEALTHY else Exit.NOT_READY)
+
+
+@click.command()
+@json_option
+def qr(as_json: bool) -> None:
+    """Show the QR code that is now to be scanned. Exit code 4 when none is on show."""
+    cli = Cli(as_json)
+    with cli.working("asking Redis"):
+        kept: Any = cli.client.redis.get(cli.client.names.qr)
+    if not kept:
+        cli.fail(Exit.NOT_READY, "no_qr", "no QR code is on show")
+    shown = QrOnShow.model_validate_json(kept)
+    left_s = max(0, round((shown.expires_at - datetime.now(UTC)).total_seconds()))
+    text = f"{qr_code.as_text(shown.payload)}\nScan with WhatsApp > Linked devices, within {left_s} s."
+    cli.show(shown.model_dump(mode="json"), text)
+
+
+@click.command()
+@json_option
+def check(as_json: bool) -> None:
+    """Ask the agent, and through it the page, how the session is right now.
+
+    Exit codes: 0 healthy, 4 answered but not ready, 3 no answer, 1 the page or browser does not answer, 5 no Redis.
+    """
+    cli = Cli(as_json)
+    with cli.working("asking the agent"):
+        result = cli.client.check()
+    facts = result.facts
+    text = f"{result.verdict} ({result.reason}); state {facts.state}; the page answered in {facts.page_took_ms} ms"
+    if result.operation:
+        text += f"; {result.operation} is under way"
+    cli.show(result.model_dump(mode="json"), text)
+    raise SystemExit(Exit.OK if result.verdict is Verdict.HEALTHY else Exit.NOT_READY)
+
+
+@click.command()
+@click.option("--follow", "-f", is_flag=True, help="Go on with what comes.")
+@click.option("--type", "-t", "types", multiple=True, type=click.Choice([kind.value for kind in EventType]))
+@click.option("--last", "-n", default=20, show_default=True, type=click.IntRange(0), help="How many of the past.")
+@json_option
+def events(follow: bool, types: tuple[str, ...], last: int, as_json: bool) -> None:
+    """Show events, one a line; with --json each is one JSON document."""
+    cli = Cli(as_json)
+    wanted = frozenset(types) or None
+    with cli.working("reading the stream"):
+        newest, past = _past(cli, wanted, last)
+    for event in past:
+        _show_event(cli, event)
+    while follow:
+        try:
+            for event in cli.client.follow(newest, types=None):
+                newest = event.id or newest
+                if wanted is None or event.type in wanted:
+                    _show_event(cli, event)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            click.echo("whatsapp-container: Redis does not answer; waiting", err=True)
+            time.sleep(RETRY_EVERY_S)
+
+
+def _past(cli: Cli, wanted: frozenset[str] | None, last: int) -> tuple[str, list[Event]]:
+    """The newest entry's id, and the last events of the wanted types, oldest first."""
+    from whatsapp_contract.client import event_from_entry
+
+    entries: Any = cli.client.redis.xrevrange(cli.client.names.events, count=None if wanted else max(last, 1))
+    found = [event_from_entry(entry_id, fields) for entry_id, fields in entries]
+    newest = str(found[0].id) if found else "0"
+    fitting = [event for event in found if wanted is None or event.type in wanted][:last]
+    return newest, fitting[::-1]
+
+
+def _show_event(cli: Cli, event: Event) -> None:
+    data = " ".join(f"{key}={value}" for key, value in event.data.items() if value is not None)
+    text = f"{event.observed_at:%Y-%m-%d %H:%M:%S} {event.seq:>6} {event.type:<14} {data}"
+    cli.show(event.model_dump(mode="json"), text)
+
+
+def _status_text(known: Status, now_verdict: Verdict, reason: str, now: datetime) -> str:
+    def age(moment: datetime | None) -> str:
+        return "never" if moment is None else f"{max(0.0, (now - moment).total_seconds()):.0f} s ago"
+
+    lines = [
+        ("session", known.session_id),
+        ("state", f"{known.state} since {known.since:%Y-%m-%d %H:%M:%S} UTC"),
+        ("verdict", f"{now_verdict} ({reason})"),
+        ("agent", f"heard {age(known.heartbeat_at)}, start {known.epoch}, on {known.instance}"),
+        ("page", f"answered {age(known.page_seen_at)}"),
+        ("server", f"heard {age(known.frame_seen_at)}"),
+        ("operation", known.operation or "none"),
+        (
+            "versions",
+            f"browser {known.browser_version}, WhatsApp Web {known.whatsapp_web_version}, wa-js {known.wa_js_version}",
+        ),
+    ]
+    return "\n".join(f"{name:<10} {value}" for name, value in lines)

@@ -1,0 +1,1 @@
+"""The service at work against the stand-in, told in the terminal."""

@@ -1,0 +1,178 @@
+"""Faults from outside, and how the service comes back from each; checks every two seconds instead of ten."""
+
+import json
+import os
+import signal
+import time
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.harness.service import INSTANCE, SESSION, Service
+from tests.harness.waiting import wait_until
+from tests.whatsapp_web.client import WhatsAppWeb
+from whatsapp_contract.names import InstanceNames
+
+
+def is_ready(service: Service) -> bool:
+    status = service.client.status()
+    return status is not None and status.verdict == "healthy"
+
+
+@pytest.fixture(autouse=True)
+def well_before(ready_service: Service) -> None:
+    """The watchdog, too, has seen that the session is well again; else the next fault is the sequel of the last."""
+    kept = InstanceNames(SESSION, INSTANCE).ladder
+
+    def is_well() -> bool:
+        memory: Any = ready_service.redis.get(kept)
+        return is_ready(ready_service) and (memory is None or json.loads(memory)["attempt"] is None)
+
+    wait_until(is_well, 30, "the watchdog finds the session well")
+
+
+def messages_arrive(service: Service, whatsapp: WhatsAppWeb) -> None:
+    key = whatsapp.deliver_text("still there?")
+    service.wait_event("message", where=lambda data: data["key"] == key, within_s=10)
+
+
+def renderers(service: Service) -> list[psutil.Process]:
+    return [process for process in service.browser_processes() if "--type=renderer" in process.cmdline()]
+
+
+def test_ticks_come_and_do_nothing_to_a_healthy_session(ready_service: Service) -> None:
+    before, pids = ready_service.last_event_id(), ready_service.pids()
+    seen = ready_service.status().page_seen_at
+    wait_until(lambda: ready_service.status().page_seen_at != seen, 10, "the page was asked again")
+    time.sleep(6)  # three ticks
+    assert ready_service.events(after=before) == []
+    assert ready_service.pids() == pids
+
+
+def test_a_reset_proves_a_new_connection(ready_service: Service, whatsapp: WhatsAppWeb) -> None:
+    before, opened = ready_service.last_event_id(), whatsapp.connections()["opened"]
+    ready_service.client.call("reset", {"cause": "the test"})
+    told = ready_service.wait_event("reset", after=before)
+    assert (told.data["how"], told.data["cause"], told.data["proven"]) == ("reconnect", "the test", True)
+    assert whatsapp.connections()["opened"] == opened + 1
+    ready_service.wait_event("ready", after=before)
+    messages_arrive(ready_service, whatsapp)
+
+
+def test_a_dropped_link_is_told_and_comes_back_with_what_was_missed(
+    ready_service: Service, whatsapp: WhatsAppWeb
+) -> None:
+    before = ready_service.last_event_id()
+    whatsapp.drop()
+    lost = ready_service.wait_event("disconnected", after=before)
+    assert lost.data["reason"] == "link_dropped"
+    key = whatsapp.deliver_text("while the link was down")
+    whatsapp.restore()
+    ready_service.wait_event("ready", after=before, within_s=30)
+    ready_service.wait_event("message", after=before, where=lambda data: data["key"] == key)
+    assert ready_service.events("restarted", after=before) == []
+
+
+def test_a_half_open_link_is_found_by_silence_and_reset(ready_service: Service, whatsapp: WhatsAppWeb) -> None:
+    before = ready_service.last_event_id()
+    whatsapp.half_open()
+    key = whatsapp.deliver_text("into the silence")
+    lost = ready_service.wait_event("disconnected", after=before, within_s=30)
+    assert lost.data["reason"] == "link_silent"
+    cured = ready_service.wait_event("reset", after=before, within_s=20)
+    assert cured.data["cause"] == "disconnected: link_silent"
+    assert cured.data["proven"]
+    ready_service.wait_event("ready", after=before)
+    ready_service.wait_event("message", after=before, where=lambda data: data["key"] == key)
+    assert ready_service.events("restarted", after=before) == []
+
+
+def test_a_frozen_agent_is_killed_and_comes_back_without_a_scan(ready_service: Service, whatsapp: WhatsAppWeb) -> None:
+    before = ready_service.last_event_id()
+    os.kill(ready_service.program("browser-agent").pid, signal.SIGSTOP)
+    told = ready_service.wait_event("restarted", after=before, within_s=40)
+    assert told.data["what"] == "agent"
+    assert told.data["cause"].startswith("agent_hung")
+    ready_service.wait_event("ready", after=before)
+    assert ready_service.events("qr", after=before) == []
+    messages_arrive(ready_service, whatsapp)
+
+
+def test_a_killed_browser_is_started_again_by_the_agent_itself(ready_service: Service, whatsapp: WhatsAppWeb) -> None:
+    before, agent = ready_service.last_event_id(), ready_service.program("browser-agent").pid
+    browser = ready_service.status().browser_pid
+    assert browser
+    os.kill(browser, signal.SIGKILL)
+    told = ready_service.wait_event("restarted", after=before)
+    assert (told.data["what"], told.data["cause"]) == ("browser", "browser_gone")
+    ready_service.wait_event("ready", after=before)
+    assert ready_service.program("browser-agent").pid == agent
+    messages_arrive(ready_service, whatsapp)
+
+
+def test_a_busy_page_is_freed_by_loading_it_anew(ready_service: Service, whatsapp: WhatsAppWeb) -> None:
+    before, browser = ready_service.last_event_id(), ready_service.status().browser_pid
+    whatsapp.busy_loop(120_000)
+    cured = ready_service.wait_event("reset", after=before, within_s=40)
+    assert (cured.data["how"], cured.data["cause"]) == ("reload", "page_hung: page_timeout")
+    ready_service.wait_event("ready", after=before)
+    assert ready_service.status().browser_pid == browser
+    messages_arrive(ready_service, whatsapp)
+
+
+def test_a_crashed_page_is_loaded_anew_by_the_agent_itself(ready_service: Service, whatsapp: WhatsAppWeb) -> None:
+    before, browser = ready_service.last_event_id(), ready_service.status().browser_pid
+    for renderer in renderers(ready_service):
+        renderer.kill()
+    lost = ready_service.wait_event("disconnected", after=before)
+    assert lost.data["reason"] == "page_crashed"
+    ready_service.wait_event("ready", after=before)
+    assert ready_service.status().browser_pid == browser
+    messages_arrive(ready_service, whatsapp)
+
+
+def test_a_stopped_renderer_is_killed_and_the_page_loaded_anew(ready_service: Service, whatsapp: WhatsAppWeb) -> None:
+    before = ready_service.last_event_id()
+    for renderer in renderers(ready_service):
+        renderer.send_signal(signal.SIGSTOP)
+    cured = ready_service.wait_event("reset", after=before, within_s=40)
+    assert (cured.data["how"], cured.data["proven"]) == ("reload", True)
+    ready_service.wait_event("ready", after=before)
+    messages_arrive(ready_service, whatsapp)
+
+
+def test_a_conflict_waits_for_a_person(ready_service: Service, whatsapp: WhatsAppWeb) -> None:
+    before, pids = ready_service.last_event_id(), ready_service.pids()
+    whatsapp.conflict()
+    ready_service.wait_state("conflict", after=before)
+    time.sleep(8)  # four ticks
+    assert ready_service.events("restarted", "reset", after=before) == []
+    assert ready_service.pids() == pids
+    ready_service.client.call("reload", {"cause": "the person"})
+    ready_service.wait_event("ready", after=before)
+    wait_until(lambda: is_ready(ready_service), 5, "healthy")
+
+
+def test_a_killed_agent_leaves_no_browser_and_comes_back(ready_service: Service, whatsapp: WhatsAppWeb) -> None:
+    before = ready_service.last_event_id()
+    former = {process.pid for process in ready_service.browser_processes()}
+    os.kill(ready_service.program("browser-agent").pid, signal.SIGKILL)
+    ready_service.wait_event("ready", after=before, within_s=30)
+    assert not former & {process.pid for process in ready_service.browser_processes()}
+    messages_arrive(ready_service, whatsapp)
+
+
+def test_an_embedded_redis_that_is_killed_costs_nothing(ready_service: Service, whatsapp: WhatsAppWeb) -> None:
+    time.sleep(1.1)  # its file is synced every second
+    before, pids = ready_service.last_event_id(), ready_service.pids()
+    os.kill(pids["redis"], signal.SIGKILL)
+    wait_until(lambda: ready_service.pids().get("redis") not in (None, 0, pids["redis"]), 10, "another Redis")
+    wait_until(lambda: is_ready(ready_service), 20, "healthy")
+    messages_arrive(ready_service, whatsapp)
+    time.sleep(8)  # four ticks
+    after = ready_service.pids()
+    assert {name: pid for name, pid in after.items() if name != "redis"} == {
+        name: pid for name, pid in pids.items() if name != "redis"
+    }
+    assert ready_service.events("restarted", "reset", after=before) == []

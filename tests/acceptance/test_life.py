@@ -1,0 +1,234 @@
+"""A session's life: scanned, ready, messages, stopped, started again without a scan, logged out."""
+
+import json
+import os
+import re
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.harness.service import COMMAND, PROGRAMS, REPOSITORY, SESSION, Service
+from tests.harness.waiting import wait_until
+from tests.whatsapp_web.client import WhatsAppWeb
+from tests.whatsapp_web.people import FAMILY
+
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c626001000000ffff030000060005"
+    "57bfabd40000000049454e44ae426082"
+)
+
+
+@pytest.fixture
+def whatsapp() -> Iterator[WhatsAppWeb]:
+    with WhatsAppWeb(keepalive_s=2) as whatsapp:
+        yield whatsapp
+
+
+def http(service: Service, path: str, token: str | None = "token-of-the-test") -> tuple[int, bytes]:
+    request = urllib.request.Request(f"http://127.0.0.1:{service.port}{path}")
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+    except OSError:
+        return 0, b""
+
+
+def test_from_the_first_scan_through_a_restart_of_everything_to_the_logout(
+    whatsapp: WhatsAppWeb, tmp_path: Path
+) -> None:
+    with Service(tmp_path, whatsapp.url) as service:
+        shown = service.wait_event("qr")
+        assert shown.data["payload"] == whatsapp.code_on_show()
+        assert shown.data["sequence"] == 1
+        assert json.loads(service.redis.get(f"whatsapp:{SESSION}:qr") or "{}")["payload"] == shown.data["payload"]
+        wait_until(lambda: "█" in service.log(), 5, "the QR code on the console")
+        assert service.log().count("Scan with WhatsApp") == 1
+        wait_until(lambda: http(service, "/healthz", None) == (200, b'{"status":"ok"}'), 10, "alive")
+        assert http(service, "/readyz", None) == (503, b'{"status":"awaiting_scan"}')
+        assert http(service, "/qr.png")[1].startswith(b"\x89PNG")
+        assert http(service, "/qr.png", None)[0] == 401
+
+        whatsapp.scan(shown.data["payload"])
+        ready = service.wait_event("ready")
+        assert ready.data["account"]["phone"]
+        types = [event.type for event in service.events() if event.type != "state_changed"]
+        assert types == ["qr", "authenticated", "ready"]
+        states = [event.data["state"] for event in service.events("state_changed")]
+        assert states[0] == "awaiting_scan"
+        assert states[-1] == "ready"
+        assert http(service, "/readyz", None) == (200, b'{"status":"ready"}')
+        assert http(service, "/qr.png")[0] == 404
+        assert service.redis.get(f"whatsapp:{SESSION}:qr") is None
+
+        text_key = whatsapp.deliver_text("hello")
+        photo_key = whatsapp.deliver_photo(PNG, "image/png", "a photo", width=1, height=1)
+        text = service.wait_event("message", where=lambda data: data["key"] == text_key)
+        assert (text.data["type"], text.data["text"], text.data["media"]) == ("text", "hello", None)
+        assert (text.data["chat_id"], text.data["chat_name"], text.data["is_group"]) == (
+            FAMILY.id,
+            FAMILY.subject,
+            True,
+        )
+        photo = service.wait_event("message", where=lambda data: data["key"] == photo_key)
+        assert (photo.data["type"], photo.data["text"]) == ("image", "a photo")
+        media = photo.data["media"]
+        assert (media["status"], media["mimetype"], media["size"]) == ("pending", "image/png", len(PNG))
+        assert re.fullmatch(r"[0-9a-f]{64}", media["sha256"])
+        assert "hello" not in service.log()
+        assert "a photo" not in service.log()
+
+        assert service.stop(within_s=9) == 0
+        assert service.browser_processes() == []
+
+        # Everything again, Redis included; a message came meanwhile.
+        missed_key = whatsapp.deliver_text("while you were away")
+        service.start()
+        first_life = ready.epoch
+        again = service.wait_event("ready", after=str(service.wait_event("restarted").id))
+        assert again.epoch == first_life + 1
+        assert service.events("qr", after=str(ready.id)) == []
+        assert service.wait_event("authenticated", after=str(ready.id)).data == {"restored": True}
+        service.wait_event("message", where=lambda data: data["key"] == missed_key)
+        keys = [event.data["key"] for event in service.events("message")]
+        assert keys == [text_key, photo_key, missed_key]
+
+        service.client.call("logout", {"cause": "the test"})
+        service.wait_state("logged_out", after=str(again.id))
+        service.wait_event("disconnected", after=str(again.id), where=lambda data: data["reason"] == "logged_out")
+        assert service.wait_event("qr", after=str(again.id)).data["payload"] == whatsapp.code_on_show()
+        assert whatsapp.connections()["devices"] == []
+        assert service.stop(within_s=9) == 0
+
+
+def test_the_events_of_an_account_that_was_unlinked_while_the_service_was_down(
+    whatsapp: WhatsAppWeb, tmp_path: Path
+) -> None:
+    with Service(tmp_path, whatsapp.url) as service:
+        whatsapp.scan(service.wait_event("qr").data["payload"])
+        before = str(service.wait_event("ready").id)
+        service.stop()
+        whatsapp.log_out_from_phone()
+        service.start()
+        service.wait_event("auth_failure", after=before)
+        service.wait_event("qr", after=before)
+        assert service.events("ready", after=before) == []
+        whatsapp.scan(whatsapp.code_on_show())
+        service.wait_event("ready", after=before)
+
+
+def test_the_code_rotates_on_console_events_and_page_and_an_idle_one_is_renewed(
+    whatsapp: WhatsAppWeb, tmp_path: Path
+) -> None:
+    with Service(tmp_path, whatsapp.url) as service:
+        service.wait_event("qr")
+        for sequence in (2, 3):
+            whatsapp.rotate_qr()
+            shown = service.wait_event("qr", where=lambda data, n=sequence: data["sequence"] == n)  # type: ignore[misc]
+            assert shown.data["payload"] == whatsapp.code_on_show()
+        wait_until(lambda: service.log().count("Scan with WhatsApp") == 3, 5, "each code once on the console")
+        whatsapp.idle_qr()
+        renewed = service.wait_event("qr", where=lambda data: data["sequence"] == 4)
+        assert renewed.data["payload"] == whatsapp.code_on_show()
+        whatsapp.scan(renewed.data["payload"])
+        service.wait_event("ready")
+
+
+def test_bad_settings_end_with_2_and_name_every_variable(tmp_path: Path) -> None:
+    environ = {**os.environ, "DATA_DIR": str(tmp_path), "PORT": "x", "REDIS_PORT": "y", "HEALTH_CHECK_CRON": "z"}
+    done = subprocess.run(
+        [COMMAND, "run"], env=environ, cwd=REPOSITORY, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 2
+    assert "PORT:" in done.stderr
+    assert "REDIS_PORT:" in done.stderr
+    environ |= {"PORT": "1", "REDIS_PORT": "1"}
+    done = subprocess.run(
+        [COMMAND, "run"], env=environ, cwd=REPOSITORY, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 2
+    assert "HEALTH_CHECK_CRON" in done.stderr
+
+
+def test_a_second_service_on_the_folder_is_refused_and_the_first_goes_on(
+    whatsapp: WhatsAppWeb, tmp_path: Path
+) -> None:
+    with Service(tmp_path, whatsapp.url) as service:
+        service.wait_event("qr")
+        before = service.pids()
+        second = subprocess.run(
+            [COMMAND, "run"],
+            env=service.environ,
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        assert second.returncode == 2
+        assert "another service runs on DATA_DIR" in second.stderr
+        assert service.pids() == before
+
+
+def test_a_program_that_cannot_be_kept_running_ends_the_service_with_70(tmp_path: Path, whatsapp: WhatsAppWeb) -> None:
+    import socket
+
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        with Service(tmp_path, whatsapp.url, PORT=port) as service:
+            assert service.wait_exit(60) == 70
+            assert "web cannot be kept running" in service.log()
+            assert service.leftovers() == []
+
+
+def test_supervisorctl_restarts_the_agent_as_the_readme_says(whatsapp: WhatsAppWeb, tmp_path: Path) -> None:
+    with Service(tmp_path, whatsapp.url) as service:
+        before = service.wait_event("qr")
+        pid = service.program("browser-agent").pid
+        done = subprocess.run(
+            [COMMAND.parent / "supervisorctl", "restart", "browser-agent"],
+            env={"PATH": os.environ["PATH"], "RUN_DIR": str(service.data_dir / "run")},
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert service.program("browser-agent").pid != pid
+        assert service.wait_event("qr", after=str(before.id)).epoch == before.epoch + 1
+
+
+def test_the_shutdown_command_stops_the_service(whatsapp: WhatsAppWeb, tmp_path: Path) -> None:
+    with Service(tmp_path, whatsapp.url) as service:
+        service.wait_event("qr")
+        service.client.call("shutdown")
+        assert service.wait_exit(10) == 0
+        assert service.leftovers() == []
+
+
+def test_orphans_are_reaped_and_no_secret_is_in_ps(whatsapp: WhatsAppWeb, tmp_path: Path) -> None:
+    with Service(tmp_path, whatsapp.url, REDIS_PASSWORD="redis-password-of-the-test") as service:
+        service.redis.connection_pool.connection_kwargs["password"] = "redis-password-of-the-test"
+        service.wait_event("qr")
+        tree = [psutil.Process(service.pid), *psutil.Process(service.pid).children(recursive=True)]
+        lines = "\n".join(" ".join(process.cmdline()) for process in tree)
+        assert "redis-password-of-the-test" not in lines + service.log()
+        assert "token-of-the-test" not in lines + service.log()
+        for process in service.browser_processes():
+            process.kill()
+        service.wait_event("restarted", where=lambda data: data["what"] == "browser")
+        wait_until(
+            lambda: not [c for c in psutil.Process(service.pid).children(recursive=True) if c.status() == "zombie"],
+            5,
+            "no zombies",
+        )
+        assert set(service.pids()) == set(PROGRAMS)

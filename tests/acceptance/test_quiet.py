@@ -1,0 +1,48 @@
+"""False alarms: three minutes in which nothing is wrong, a reset on the same second as a check, blips of Redis.
+
+The service of this test runs beside all other tests, which makes the machine busy, and is looked at last.
+"""
+
+import time
+
+import pytest
+
+from tests.harness.quiet import Quiet
+from tests.harness.waiting import wait_until
+
+QUIET_S = 180
+
+
+@pytest.mark.timeout(QUIET_S + 60)
+def test_three_quiet_minutes_restart_nothing(quiet: Quiet) -> None:
+    time.sleep(max(0.0, quiet.since + QUIET_S - time.time()))
+    quiet.nothing_was_restarted()
+    elapsed_s = time.time() - quiet.since
+    resets = quiet.service.events("reset", after=quiet.after)
+    assert len(resets) >= elapsed_s // 30 - 1
+    lost = {event.data["reason"] for event in quiet.service.events("disconnected", after=quiet.after)}
+    assert lost == {"reset"}
+    assert quiet.service.status().verdict == "healthy"
+
+
+@pytest.mark.parametrize("away_s", [1, 8])
+def test_a_redis_that_is_away_for_a_while_restarts_nothing(quiet: Quiet, away_s: int) -> None:
+    quiet.redis.stop()
+    key = quiet.whatsapp.deliver_text(f"while Redis was away for {away_s} s")
+    time.sleep(away_s)
+    quiet.redis.start()
+    wait_until(lambda: quiet.service.status().verdict == "healthy", 20, "healthy")
+    quiet.service.wait_event("message", where=lambda data: data["key"] == key)
+    time.sleep(12)  # Redis is taken for settled, and some checks come
+    quiet.nothing_was_restarted()
+
+
+def test_a_redis_that_is_frozen_for_a_while_restarts_nothing(quiet: Quiet) -> None:
+    quiet.redis.freeze()
+    time.sleep(9)
+    quiet.redis.thaw()
+    wait_until(lambda: quiet.service.status().verdict == "healthy", 20, "healthy")
+    key = quiet.whatsapp.deliver_text("after the frost")
+    quiet.service.wait_event("message", where=lambda data: data["key"] == key)
+    time.sleep(8)
+    quiet.nothing_was_restarted()

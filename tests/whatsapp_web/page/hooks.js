@@ -1,0 +1,30 @@
+/*
+ * What tests do inside the page. The hooks come by EventSource: the product takes every WebSocket frame for a sign
+ * of a living link.
+ */
+(function () {
+  'use strict';
+  const { require } = self;
+
+  const hooks = {
+    rotateQr: () => require('StandInQr').rotate(),
+    idleQr: () => require('StandInQr').idle(),
+    busyLoop: (ms) => {
+      const end = performance.now() + ms;
+      while (performance.now() < end);
+    },
+  };
+
+  function answer(id, result) {
+    return fetch('/hooks/answer', { method: 'POST', body: JSON.stringify({ id, result }) });
+  }
+
+  const events = new EventSource('/hooks/events');
+  events.onmessage = (event) => {
+    const { id, hook, args } = JSON.parse(event.data);
+    const before = hook === 'busyLoop'; // a page that hangs could not answer; now the request is on its way at once
+    if (before) answer(id, null);
+    hooks[hook](...args);
+    if (!before) answer(id, null);
+  };
+})();

@@ -1,0 +1,1 @@
+"""The stand-in's server side: the account, its devices, the WebSocket and the control API."""

@@ -1,0 +1,115 @@
+"""Everything the server side of the stand-in is, in one object that the routes and the tests talk to."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tests.whatsapp_web.options import Options
+from tests.whatsapp_web.people import ANNA, FAMILY
+from tests.whatsapp_web.server.account import Account
+from tests.whatsapp_web.server.media import MediaStore
+from tests.whatsapp_web.server.messages import Frame, Message
+from tests.whatsapp_web.server.network import Network
+from tests.whatsapp_web.server.page_hooks import PageHooks
+from tests.whatsapp_web.server.session import Session
+
+LINK_CODE_ALPHABET = "123456789ABCDEFGHJKLMNPQRSTVWXYZ"
+LINK_CODE_LENGTH = 8
+
+
+class Site:
+    """The account and the network to it; `reset()` makes it as new."""
+
+    def __init__(self, options: Options) -> None:
+        self._first_options = options
+        self.hooks = PageHooks()
+        self.network = Network()
+        self.codes_changed = asyncio.Event()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.options = self._first_options
+        self.account = Account()
+        self.media = MediaStore()
+
+    def reset(self) -> None:
+        """Forget everything that happened; links are cut, linked devices are strangers."""
+        self.network.drop(refuse_s=0)
+        self.network = Network()
+        self._begin()
+
+    def saw_code(self, code: str) -> None:
+        """A page shows a code: whoever holds a phone up to it can scan it."""
+        ref, _, _ = code.partition(",")
+        for session in self.network.sessions:
+            if session.registration is not None and ref in session.registration.refs:
+                session.registration.code_on_show = code
+                self.codes_changed.set()
+
+    def roster(self) -> Frame:
+        return self.account.roster(self.options.lid_mapping)
+
+    # --- messages to the page
+
+    def compose(self, text: str | None = None, **given: Any) -> Message:
+        """A message from somebody of the account's world, as the options have them addressed."""
+        chat = given.pop("chat", FAMILY.id)
+        is_group = chat.endswith("@g.us")
+        from_me = given.get("from_me", False)
+        author = given.pop("author", None)
+        if author is None:
+            author = self.account.me.phone if from_me else ANNA.phone if is_group else chat
+        person = self.account.person(author)
+        if is_group:
+            self.account.group(chat)
+        if self.options.author_lid and is_group:
+            author = person.lid
+        return Message(chat, author, person.name, text, **given)
+
+    def deliver(self, messages: Sequence[Message]) -> None:
+        """Accept messages and send them to every linked device that can be reached, all at once."""
+        self.account.accept(messages)
+        for session in self.network.logged_in():
+            for message in messages:
+                session.connection.send(message)
+
+    def tell_roster(self) -> None:
+        """Let the pages know people and groups that are new to them."""
+        for session in self.network.logged_in():
+            session.connection.send({"type": "roster", "roster": self.roster()})
+
+    def write_during_boot(self) -> None:
+        """Messages written just as a page comes back, so that they reach it while it boots."""
+        self.account.accept(
+            self.compose(f"During boot {number}") for number in range(self.options.messages_during_boot)
+        )
+
+    # --- what pages ask
+
+    def answer(self, session: Session, name: str, args: Frame) -> Any:
+        answers: dict[str, Callable[[Session, Frame], Any]] = {
+            "wid_exists": self._wid_exists,
+            "all_groups": lambda *_: self.account.groups_as_json(),
+            "link_code": self._link_code,
+            "unlink": self._unlink,
+        }
+        return answers[name](session, args)
+
+    def _wid_exists(self, _: Session, args: Frame) -> Frame | None:
+        for person in self.account.people.values():
+            if args["wid"] in (person.phone, person.lid):
+                return {"wid": args["wid"], "lid": person.lid if self.options.lid_mapping else None}
+        return None
+
+    def _link_code(self, session: Session, _: Frame) -> str:
+        assert session.registration is not None, "only an unpaired page asks for a link code"
+        code = "".join(secrets.choice(LINK_CODE_ALPHABET) for _ in range(LINK_CODE_LENGTH))
+        session.registration.link_codes.add(code)
+        return code
+
+    def _unlink(self, session: Session, _: Frame) -> None:
+        if session.device is not None:
+            self.account.devices.pop(session.device.number, None)

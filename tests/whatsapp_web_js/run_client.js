@@ -1,0 +1,56 @@
+'use strict';
+/*
+ * whatsapp-web.js against the stand-in. Says what happens as JSON lines on stdout, [event, ...details]; takes
+ * commands as JSON lines on stdin, [method, ...arguments], and answers each with ["answer", result] or ["error", why].
+ */
+const readline = require('node:readline');
+
+const [url, executablePath, dataPath] = process.argv.slice(2);
+
+// The client opens a fixed address; the constant is the one place to have it open ours.
+require('whatsapp-web.js/src/util/Constants').WhatsWebURL = url;
+const { Client, LocalAuth } = require('whatsapp-web.js');
+
+const say = (...what) => process.stdout.write(`${JSON.stringify(what)}\n`);
+
+const client = new Client({
+  authStrategy: new LocalAuth({ dataPath }),
+  webVersionCache: { type: 'none' },
+  puppeteer: { executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'] },
+});
+
+for (const event of ['qr', 'authenticated', 'ready', 'change_state', 'disconnected']) {
+  client.on(event, (detail) => say(event, detail));
+}
+client.on('message', async (message) => {
+  const media = message.hasMedia ? await message.downloadMedia() : null;
+  say('message', {
+    key: message.id._serialized,
+    chat: message.from,
+    author: message.author,
+    text: message.body,
+    media: media && media.data,
+  });
+});
+
+const methods = {
+  getState: () => client.getState(),
+  resetState: () => client.resetState(),
+  getChats: async () => (await client.getChats()).map((chat) => [chat.id._serialized, chat.name, chat.isGroup]),
+  sendMessage: async (chat, text) => (await client.sendMessage(chat, text)).id._serialized,
+  logout: () => client.logout(),
+};
+
+readline.createInterface({ input: process.stdin }).on('line', async (line) => {
+  const [method, ...args] = JSON.parse(line);
+  try {
+    say('answer', (await methods[method](...args)) ?? null);
+  } catch (error) {
+    say('error', String(error && error.stack));
+  }
+}).on('close', async () => {
+  await client.destroy();
+  process.exit(0);
+});
+
+client.initialize().catch((error) => say('error', String(error && error.stack)));
