@@ -8,11 +8,10 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
 from pydantic import BaseModel
-from pyppeteer.errors import NetworkError
 
 from whatsapp_contract import event_script, qr
 from whatsapp_contract.commands import CommandSpec
@@ -57,7 +56,9 @@ from .whatsapp.models import (
     StreamChanged,
     StreamSnapshot,
 )
-from .whatsapp.page import WhatsAppPage
+
+if TYPE_CHECKING:
+    from .whatsapp.page import WhatsAppPage
 
 log = get_logger(__name__)
 
@@ -214,7 +215,7 @@ class BrowserAgent(Observer):
         """Ask the page every now and then by ourselves, so that facts stay fresh whoever else asks or does not."""
         while True:
             await asyncio.sleep(HEARTBEAT_S)
-            with contextlib.suppress(ContractError, NetworkError):
+            with contextlib.suppress(ContractError):
                 await self.probe()
 
     # -- commands ----------------------------------------------------------------------------------------------------
@@ -239,7 +240,7 @@ class BrowserAgent(Observer):
             self.operation = None
             self._board.poke()
 
-    def page(self) -> WhatsAppPage:
+    def page(self) -> "WhatsAppPage":
         """Raises BrowserGone while there is none."""
         if self.keeper.page is None:
             raise BrowserGone("there is no browser")
@@ -345,7 +346,7 @@ class BrowserAgent(Observer):
 
     async def _tell_ready(self) -> None:
         account = None
-        with contextlib.suppress(ContractError, NetworkError):
+        with contextlib.suppress(ContractError):
             account = person(await self.page().account())
         self.event_log.publish(EventType.READY, ReadyData(account=account))
 
@@ -408,7 +409,7 @@ class BrowserAgent(Observer):
         sys.stdout.flush()
 
     async def _refresh_qr(self) -> None:
-        with contextlib.suppress(ContractError, NetworkError):
+        with contextlib.suppress(ContractError):
             await self.page().refresh_qr()
 
     # -- what the keeper tells (Observer) ----------------------------------------------------------------------------
@@ -416,7 +417,7 @@ class BrowserAgent(Observer):
     def on_starting(self, reason: str) -> None:
         self.enter(SessionState.STARTING, reason)
 
-    def on_page(self, page: WhatsAppPage) -> None:
+    def on_page(self, page: "WhatsAppPage") -> None:
         page.on_event = self._on_page_event
         self._told_authenticated = self._scan_was_needed = False
 

@@ -10,18 +10,20 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-
-from pyppeteer.errors import NetworkError
+from typing import TYPE_CHECKING
 
 from whatsapp_contract.errors import BrowserGone, ContractError, PageTimeout
 from whatsapp_contract.logs import get_logger
 
 from .backoff import Backoff
 from .start_budget import StartBudget
-from .whatsapp import cdp
-from .whatsapp.chromium import Chromium, find_executable, open_chromium
-from .whatsapp.page import WhatsAppPage
+from .whatsapp.chromium import Chromium, open_chromium
+from .whatsapp.executable import find_executable
+
+if TYPE_CHECKING:
+    from .whatsapp.page import WhatsAppPage
 
 log = get_logger(__name__)
 
@@ -48,7 +50,7 @@ class Observer:
     def on_starting(self, reason: str) -> None:
         """The browser, or its page, is coming up, or cannot (`site_unreachable`)."""
 
-    def on_page(self, page: WhatsAppPage) -> None:
+    def on_page(self, page: "WhatsAppPage") -> None:
         """A page is there; it is not loaded yet. Set its `on_event` here."""
 
     def on_started(self, cause: str | None, starts: int) -> None:
@@ -85,8 +87,8 @@ class BrowserKeeper:
             started = time.monotonic()
             try:
                 cause = await self._live(cause)
-            except (ContractError, NetworkError) as error:
-                cause = error.code if isinstance(error, ContractError) else "browser_gone"
+            except ContractError as error:
+                cause = error.code
                 self._observer.on_failure(cause, str(error))
                 self._observer.on_starting(cause)
             if self._take_wanted():
@@ -147,10 +149,16 @@ class BrowserKeeper:
             return reason
 
     @contextlib.asynccontextmanager
-    async def _open(self) -> AsyncIterator[WhatsAppPage]:
+    async def _open(self) -> AsyncIterator["WhatsAppPage"]:
         settings = self._settings
         executable = find_executable(settings.executable)
+        # pyppeteer takes as long to import as Chromium to start: both at once.
+        importing = asyncio.create_task(asyncio.to_thread(import_module, "browser_agent.whatsapp.page"))
         async with open_chromium(executable, settings.profile, sandbox=settings.sandbox) as chromium:
+            await importing
+            from .whatsapp import cdp
+            from .whatsapp.page import WhatsAppPage
+
             browser = await cdp.connect(chromium.endpoint, within_s=CONNECT_WITHIN_S)
             page: WhatsAppPage | None = None
             try:
@@ -164,7 +172,7 @@ class BrowserKeeper:
                     await page.close()
                 await cdp.connection_of(browser).dispose()
 
-    async def _load(self, page: WhatsAppPage) -> None:
+    async def _load(self, page: "WhatsAppPage") -> None:
         """Load the site, however long it cannot be reached: a new browser would not reach it either."""
         backoff = Backoff(0.5, 15.0)
         reachable = True
@@ -182,7 +190,7 @@ class BrowserKeeper:
             if self._wanted.is_set():
                 return
 
-    async def _watch(self, page: WhatsAppPage) -> str:
+    async def _watch(self, page: "WhatsAppPage") -> str:
         """Wait until the browser is lost or a new one wanted; a crashed page is loaded anew meanwhile."""
         crashed_at = float("-inf")
         while True:
@@ -196,11 +204,10 @@ class BrowserKeeper:
             self._observer.on_starting(reason)
             await page.reload()
 
-    async def _next_end(self, page: WhatsAppPage) -> str:
+    async def _next_end(self, page: "WhatsAppPage") -> str:
         """`browser_gone`, `page_crashed` or `restart_browser`, whichever comes first."""
-        connection = cdp.connection_of(page.browser)
         ends = {
-            asyncio.create_task(connection.closed.wait()): "browser_gone",
+            asyncio.create_task(page.browser_lost.wait()): "browser_gone",
             asyncio.create_task(self._crashed_by_itself(page)): "page_crashed",
             asyncio.create_task(self._wanted.wait()): "restart_browser",
         }
@@ -211,7 +218,7 @@ class BrowserKeeper:
             for task in ends:
                 task.cancel()
 
-    async def _crashed_by_itself(self, page: WhatsAppPage) -> None:
+    async def _crashed_by_itself(self, page: "WhatsAppPage") -> None:
         """A reload may crash the page on purpose; that is its own business."""
         while True:
             await page.crashed.wait()

@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-
-from pyppeteer.errors import NetworkError
+from typing import TYPE_CHECKING
 
 from whatsapp_contract.errors import ContractError
 from whatsapp_contract.health import Facts
@@ -13,7 +12,9 @@ from whatsapp_contract.logs import get_logger
 from whatsapp_contract.states import SessionState
 
 from .browser_keeper import BrowserKeeper
-from .whatsapp.page import WhatsAppPage
+
+if TYPE_CHECKING:
+    from .whatsapp.page import WhatsAppPage
 
 log = get_logger(__name__)
 
@@ -78,7 +79,7 @@ class Evidence:
                 log.warning("the server does not answer any more" if was_dead else "the server is heard again")
                 on_change()
 
-    async def _ask(self, page: WhatsAppPage) -> None:
+    async def _ask(self, page: "WhatsAppPage") -> None:
         """A page that cannot be asked says nothing about its link."""
-        with contextlib.suppress(ContractError, NetworkError):
+        with contextlib.suppress(ContractError):
             await page.link.expect_answer(page.ask_server, LINK_ANSWER_WITHIN_S)

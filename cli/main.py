@@ -1,12 +1,35 @@
-"""The command line's door: one module per group of subcommands."""
+"""The command line's door: one module per group of subcommands, loaded when one of them is called."""
+
+from importlib import import_module
 
 import click
 
-from . import act, look
-from .run import run
+_COMMANDS = {
+    "run": "cli.run",
+    "status": "cli.look",
+    "qr": "cli.look",
+    "check": "cli.look",
+    "events": "cli.look",
+    "reset": "cli.act",
+    "restart": "cli.act",
+    "logout": "cli.act",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """`run` is PID 1's way in and must not load what the others need."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(_COMMANDS[cmd_name]), cmd_name)
+        return command
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="whatsapp-container")
 def cli() -> None:
     """Keeps one WhatsApp Web session alive and bridges it to a backend over Redis.
@@ -14,7 +37,3 @@ def cli() -> None:
     Reads the same environment as the service. Exit codes: 0 done, 1 failed, 2 bad settings or usage, 3 no agent
     answers, 4 the session is not ready, 5 Redis does not answer.
     """
-
-
-for command in (run, look.status, look.qr, look.check, look.events, act.reset, act.restart, act.logout):
-    cli.add_command(command)

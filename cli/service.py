@@ -142,7 +142,7 @@ def _who_listens(port: int) -> Literal["redis", "something else"] | None:
 
 
 def _browser_problems(settings: Settings) -> list[str]:
-    from browser_agent.whatsapp.chromium import find_executable
+    from browser_agent.whatsapp.executable import find_executable
     from whatsapp_contract.errors import BrowserGone
 
     try:

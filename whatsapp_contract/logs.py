@@ -18,6 +18,8 @@ _PHONE = re.compile(r"\b\d{6,15}(?=(?::\d+)?@(?:c\.us|s\.whatsapp\.net|lid))")
 _URL_PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):[^\s/@]+(?=@)")
 _HIDDEN = "[hidden]"
 
+_OURS = ("whatsapp_contract", "browser_agent", "scheduler", "workers", "web", "cli", "__main__")
+
 
 def configure(process: str, level: str = "INFO", log_format: str = "text", secrets: Iterable[str] = ()) -> None:
     """Call once, first thing in a process. `secrets` are values to hide wherever they turn up."""
@@ -44,7 +46,10 @@ def configure(process: str, level: str = "INFO", log_format: str = "text", secre
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
         )
     )
-    logging.basicConfig(handlers=[handler], level=level, force=True)
+    # Libraries tell what passes through them when they debug: codes, texts, numbers. Only we may be that talkative.
+    logging.basicConfig(handlers=[handler], level=max(logging.INFO, logging.getLevelName(level)), force=True)
+    for package in _OURS:
+        logging.getLogger(package).setLevel(level)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -22,7 +22,7 @@ from pyppeteer.errors import NetworkError
 from websockets.exceptions import ConnectionClosed
 from websockets.legacy.client import connect as connect_websocket
 
-from whatsapp_contract.errors import BrowserGone, ContractError, NotReady, PageCrashed, PageTimeout
+from whatsapp_contract.errors import BrowserGone, ContractError, Internal, NotReady, PageCrashed, PageTimeout
 from whatsapp_contract.logs import get_logger
 
 log = get_logger(__name__)
@@ -31,6 +31,10 @@ Params = dict[str, Any]
 
 # What Chromium says when a call meets a page that is just going to another document.
 _BETWEEN_DOCUMENTS = ("navigated or closed", "Cannot find context", "context was destroyed", "Cannot find default")
+
+
+class ChromiumRefused(Internal):
+    """Chromium answered a call with an error: the call was wrong, or came at a wrong time."""
 
 
 class _GuardedEmitter(EventEmitter):
@@ -83,11 +87,13 @@ class CdpConnection(_GuardedEmitter, Connection):  # type: ignore[misc]  # pyppe
     # -- ours --------------------------------------------------------------------------------------------------
 
     async def call(self, method: str, params: Params | None = None, *, within_s: float) -> Params:
-        """The result of a browser-level method. Raises BrowserGone, also when there is no answer in time."""
+        """A browser-level method's result. Raises BrowserGone, also without an answer in time, and ChromiumRefused."""
         try:
             return await _within(self.send(method, params), method, within_s)
         except PageTimeout as error:
             raise BrowserGone(str(error)) from None
+        except NetworkError as error:
+            raise ChromiumRefused(str(error)) from None
 
     def _transmit(self, callbacks: dict[int, asyncio.Future[Any]], message: Params) -> "asyncio.Future[Any]":
         future = self._loop.create_future()
@@ -198,8 +204,8 @@ class CdpSession(_GuardedEmitter, CDPSession):  # type: ignore[misc]  # pyppetee
         """The method's result.
 
         Raises PageTimeout without an answer in time, PageCrashed when the page's process is or gets lost,
-        BrowserGone without a connection, NotReady while the page goes to another document, and pyppeteer's
-        NetworkError when Chromium refuses the call.
+        BrowserGone without a connection, NotReady while the page goes to another document, and ChromiumRefused
+        when Chromium answers with an error.
         """
         if self._crashed and method.startswith("Runtime."):
             raise PageCrashed("the page has crashed")
@@ -208,7 +214,7 @@ class CdpSession(_GuardedEmitter, CDPSession):  # type: ignore[misc]  # pyppetee
         except NetworkError as error:
             if any(sign in str(error) for sign in _BETWEEN_DOCUMENTS):
                 raise NotReady("the page is changing documents") from None
-            raise
+            raise ChromiumRefused(str(error)) from None
 
     def _on_message(self, message: Params) -> None:
         if "id" in message:

@@ -6,6 +6,7 @@ hands its arguments to Debian's wrapper, which overrides ours. So we start the b
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -25,15 +26,6 @@ log = get_logger(__name__)
 START_WITHIN_S = 20.0
 VERSION_WITHIN_S = 5.0
 EXIT_WITHIN_S = 2.0
-
-# In the order in which they are looked for; where there is a wrapper script, the binary that it runs is taken.
-_CANDIDATES = ("google-chrome-stable", "google-chrome", "chromium", "chromium-browser")
-_BEHIND_WRAPPER = {
-    "google-chrome-stable": "/opt/google/chrome/chrome",
-    "google-chrome": "/opt/google/chrome/chrome",
-    "chromium": "/usr/lib/chromium/chromium",
-    "chromium-browser": "/usr/lib/chromium/chromium",
-}
 
 # Chromium carries a second, SQLite, form of these stores. A profile opened with the other form looks empty, so the
 # form is pinned (measured with Chromium 156, whose default is LevelDB).
@@ -82,24 +74,6 @@ class Chromium:
         return [child for child in _descendants(self.pid) if "--type=renderer" in _command_line(child)]
 
 
-def find_executable(given: Path | None) -> Path:
-    """The browser's own binary: the given one, else Google Chrome, else Chromium.
-
-    Raises BrowserGone saying what to install.
-    """
-    if given is not None:
-        found = shutil.which(given)
-        if found is None:
-            raise BrowserGone(f"PUPPETEER_EXECUTABLE_PATH {given} is not an executable file")
-        return _binary(Path(found))
-    for name in _CANDIDATES:
-        if found := shutil.which(name):
-            return _binary(Path(found))
-    raise BrowserGone(
-        "no Google Chrome or Chromium found: run 'apt-get install chromium' or set PUPPETEER_EXECUTABLE_PATH"
-    )
-
-
 @contextlib.asynccontextmanager
 async def open_chromium(executable: Path, profile: Path, *, sandbox: bool) -> AsyncIterator[Chromium]:
     """A browser on this profile, ended with everything it started when the block is left.
@@ -109,7 +83,7 @@ async def open_chromium(executable: Path, profile: Path, *, sandbox: bool) -> As
     """
     sweep(profile)
     _prepare(profile)
-    version = await _version(executable)
+    version = await _version(executable, profile.parent / "browser-version.json")
     chromium = await _start(executable, profile, version, sandbox=sandbox)
     try:
         yield chromium
@@ -141,16 +115,34 @@ def _prepare(profile: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-def _binary(found: Path) -> Path:
-    """A wrapper script puts arguments of its own after ours; the binary behind it does not."""
-    with found.open("rb") as file:
-        is_script = file.read(2) == b"#!"
-    behind = Path(_BEHIND_WRAPPER.get(found.name, ""))
-    return behind if is_script and behind.is_file() else found
+async def _version(executable: Path, kept_in: Path) -> str:
+    """`156.0.8078.79`, asked once for each binary. Raises BrowserGone when the binary does not even say that."""
+    identity = _identity(executable)
+    if (kept := _kept_version(kept_in, identity)) is not None:
+        return kept
+    version = await _ask_version(executable)
+    _keep_version(kept_in, identity, version)
+    return version
 
 
-async def _version(executable: Path) -> str:
-    """`156.0.8078.79`. Raises BrowserGone when the binary does not even say that."""
+def _identity(executable: Path) -> list[str | int]:
+    stat = executable.stat()
+    return [str(executable), stat.st_mtime_ns, stat.st_size]
+
+
+def _kept_version(kept_in: Path, identity: list[str | int]) -> str | None:
+    try:
+        kept = json.loads(kept_in.read_text())
+        return str(kept["version"]) if kept["identity"] == identity else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _keep_version(kept_in: Path, identity: list[str | int], version: str) -> None:
+    kept_in.write_text(json.dumps({"identity": identity, "version": version}))
+
+
+async def _ask_version(executable: Path) -> str:
     try:
         async with asyncio.timeout(VERSION_WITHIN_S):
             process = await asyncio.create_subprocess_exec(

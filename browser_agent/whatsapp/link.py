@@ -9,8 +9,6 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pyppeteer.errors import NetworkError
-
 from whatsapp_contract.errors import ContractError
 
 from .cdp import CdpConnection, CdpSession
@@ -38,17 +36,16 @@ class Link:
         self._connection.on("Target.attachedToTarget", self._on_attached)
         self._session.on("Target.attachedToTarget", self._on_attached)
         self._session.on("Network.webSocketFrameReceived", self._on_frame)
-        await self._session.call("Network.enable", _KEEP_NO_BODIES, within_s=within_s)
         # The page's own workers are attached through its session; shared ones belong to the browser.
-        await self._connection.call(
-            "Target.setAutoAttach",
-            {
-                "autoAttach": True,
-                "waitForDebuggerOnStart": False,
-                "flatten": True,
-                "filter": [{"type": "shared_worker"}],
-            },
-            within_s=within_s,
+        shared = {
+            "autoAttach": True,
+            "waitForDebuggerOnStart": False,
+            "flatten": True,
+            "filter": [{"type": "shared_worker"}],
+        }
+        await asyncio.gather(
+            self._session.call("Network.enable", _KEEP_NO_BODIES, within_s=within_s),
+            self._connection.call("Target.setAutoAttach", shared, within_s=within_s),
         )
 
     def heard_since(self, moment: float) -> bool:
@@ -93,5 +90,5 @@ class Link:
 
     async def _enable(self, session: CdpSession) -> None:
         # A worker may be gone before it is asked.
-        with contextlib.suppress(ContractError, NetworkError):
+        with contextlib.suppress(ContractError):
             await session.call("Network.enable", _KEEP_NO_BODIES, within_s=5)

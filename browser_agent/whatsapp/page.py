@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 from pyppeteer.browser import Browser
-from pyppeteer.errors import NetworkError
 
 from whatsapp_contract.errors import ContractError, Internal, PageCrashed, PageTimeout, ResetUnproven
 from whatsapp_contract.logs import get_logger
@@ -46,6 +45,7 @@ class WhatsAppPage:
         self.answered_at: float | None = None  # loop time at which the page last answered, or told something
         self.answer_took_ms: float | None = None
         self.crashed = asyncio.Event()
+        self.browser_lost = connection_of(browser).closed
         self.on_event: Callable[[PageEvent], None] = lambda _event: None
         self.browser = browser
         self._session = session
@@ -67,13 +67,13 @@ class WhatsAppPage:
         tab.on("error", lambda _error: None)  # pyee raises an `error` nobody listens to; the crash is seen below
         session: CdpSession = tab._client
         page = cls(browser, session, chromium, url)
-        await session.call("Runtime.addBinding", {"name": BINDING}, within_s=ANSWER_WITHIN_S)
-        await session.call(
-            "Page.addScriptToEvaluateOnNewDocument",
-            {"source": await asyncio.to_thread(_document_script, wa_js, bridge)},
-            within_s=ANSWER_WITHIN_S,
+        script = await asyncio.to_thread(_document_script, wa_js, bridge)
+        # At once: a browser that is just starting takes its time for each answer.
+        await asyncio.gather(
+            session.call("Runtime.addBinding", {"name": BINDING}, within_s=ANSWER_WITHIN_S),
+            session.call("Page.addScriptToEvaluateOnNewDocument", {"source": script}, within_s=ANSWER_WITHIN_S),
+            page.link.listen(within_s=ANSWER_WITHIN_S),
         )
-        await page.link.listen(within_s=ANSWER_WITHIN_S)
         return page
 
     @property
@@ -144,14 +144,14 @@ class WhatsAppPage:
         """
         steps: list[ReloadStep] = []
         if not self.crashed.is_set():
-            with contextlib.suppress(ContractError, NetworkError):
+            with contextlib.suppress(ContractError):
                 steps.append("terminate")
                 await self._session.call("Runtime.terminateExecution", within_s=0.5)
         steps.append("reload")
         if await self._load_anew(within_s=5.0):
             return steps
         steps.append("crash")
-        with contextlib.suppress(ContractError, NetworkError):
+        with contextlib.suppress(ContractError):
             await self._session.call("Page.crash", within_s=0.5)
         if await self._crash_seen(within_s=1.0) and await self._load_anew(within_s=8.0):
             return steps
@@ -179,7 +179,7 @@ class WhatsAppPage:
             self._session.call("Page.close", within_s=CLOSE_WITHIN_S),
             connection.call("Browser.close", within_s=CLOSE_WITHIN_S),
         ):
-            with contextlib.suppress(ContractError, NetworkError):
+            with contextlib.suppress(ContractError):
                 await call
         await self._chromium.wait_gone(CLOSE_WITHIN_S)
 
@@ -202,7 +202,7 @@ class WhatsAppPage:
         """Whether a new document came and answers."""
         before = self._documents
         self.crashed.clear()
-        with contextlib.suppress(ContractError, NetworkError, TimeoutError):
+        with contextlib.suppress(ContractError, TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._session.call("Page.navigate", {"url": self._url}, within_s=within_s)
                 await self._wait_until(lambda: self._documents > before, within_s, PageTimeout("no document"))

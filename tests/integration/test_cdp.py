@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyppeteer.errors import NetworkError
 
 from browser_agent.whatsapp import cdp
-from browser_agent.whatsapp.cdp import CdpConnection, CdpSession
-from browser_agent.whatsapp.chromium import Chromium, find_executable, open_chromium
+from browser_agent.whatsapp.cdp import CdpConnection, CdpSession, ChromiumRefused
+from browser_agent.whatsapp.chromium import Chromium, open_chromium
+from browser_agent.whatsapp.executable import find_executable
 from whatsapp_contract.errors import BrowserGone, NotReady, PageCrashed, PageTimeout
 
 
@@ -155,7 +155,7 @@ async def test_a_call_that_meets_a_change_of_documents_is_not_ready_rather_than_
 
 
 async def test_what_chromium_refuses_is_an_error_of_that_call_alone(page: Setting) -> None:
-    with pytest.raises(NetworkError, match="wasn't found"):
+    with pytest.raises(ChromiumRefused, match="wasn't found"):
         await page.session.call("No.suchMethod", within_s=5)
     assert await page.lives()
 

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from browser_agent.whatsapp import cdp
-from browser_agent.whatsapp.chromium import find_executable, open_chromium, sweep
+from browser_agent.whatsapp.chromium import open_chromium, sweep
+from browser_agent.whatsapp.executable import find_executable
 from tests.harness.waiting import wait_until
 from whatsapp_contract.errors import BrowserGone
 
@@ -119,7 +120,8 @@ async def test_a_browser_that_cannot_start_says_why_in_time(tmp_path: Path) -> N
 OWNER = """
 import asyncio, json, os, sys
 from pathlib import Path
-from browser_agent.whatsapp.chromium import find_executable, open_chromium
+from browser_agent.whatsapp.chromium import open_chromium
+from browser_agent.whatsapp.executable import find_executable
 
 async def main():
     async with open_chromium(find_executable(None), Path(sys.argv[1]), sandbox=False) as chromium:

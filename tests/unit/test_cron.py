@@ -33,7 +33,10 @@ def test_five_fields_run_on_the_first_second() -> None:
         ("5,35 * * * * *", [5, 35]),
         ("10-12 * * * * *", [10, 11, 12]),
         ("10-20/5 * * * * *", [10, 15, 20]),
+        ("30-40/7,5 * * * * *", [5, 30, 37]),
         ("0 0 12 * * 1", [0]),
+        ("0 0 12 * * 1-5", [0]),
+        ("0 0 12 * * 0,7", []),
         ("0 0 12 * * 2", []),
         ("0 0 12 23 11 *", [0]),
         ("0 0 12 24 11 *", []),
@@ -45,8 +48,11 @@ def test_lists_ranges_and_days(text: str, expected: list[int]) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    ["", "*", "* * * *", "* * * * * * *", "60 * * * * *", "*/0 * * * * *", "a * * * *", "* 24 * * *", "*/x * * * * *",
-     "@hourly", "-1 * * * * *", "1-70 * * * * *", "0 0 0 0 0 0"],
+    [
+        "", "*", "* * * *", "* * * * * * *", "60 * * * * *", "*/0 * * * * *", "5/10 * * * * *", "20-10 * * * * *",
+        "٣ * * * * *", "1, * * * * *", "0 0 12 * * 8", "a * * * *", "* 24 * * *", "*/x * * * * *", "@hourly",
+        "-1 * * * * *", "1-70 * * * * *", "0 0 0 0 0 0",
+    ],
 )  # fmt: skip
 def test_a_bad_expression_is_refused(bad: str) -> None:
     with pytest.raises(BadCron):
@@ -61,6 +67,13 @@ def test_both_bad_expressions_are_named_at_once() -> None:
         "HEALTH_CHECK_CRON",
         "CONNECTION_RESET_CRON",
     ]
+
+
+def test_sunday_is_0_and_7() -> None:
+    sunday = NOON - 24 * 3600
+    assert Cron.parse("0 12 * * 0").matches(sunday)
+    assert Cron.parse("0 12 * * 7").matches(sunday)
+    assert Cron.parse("0 12 * * 5-7").matches(sunday)
 
 
 @given(step=st.integers(1, 59), start=st.integers(0, 2**31))

@@ -8,7 +8,7 @@ SCRIPT = """
 import logging, sys
 from whatsapp_contract import logs
 logs.configure("test", "INFO", sys.argv[1], secrets=["s3cr3t-token"])
-log = logs.get_logger("here")
+log = logs.get_logger("browser_agent.here")
 log.info("session changed", state="ready", password="a", payload="2@qr", address="393331111111@c.us",
          url="redis://user:pa55@host:1/0", note="uses s3cr3t-token now", number=42)
 logging.getLogger("a.library").warning("connected to redis://:pa55@host with 393331111111@s.whatsapp.net")
@@ -18,6 +18,23 @@ try:
 except ValueError:
     log.exception("it failed")
 """
+
+
+DEBUGGING = """
+import logging
+from whatsapp_contract import logs
+logs.configure("test", "DEBUG")
+logs.get_logger("browser_agent.here").debug("ours may be told")
+logging.getLogger("websockets.client").debug("< TEXT a private message")
+logging.getLogger("websockets.client").info("opened")
+"""
+
+
+def test_libraries_do_not_debug_even_when_we_do() -> None:
+    text = subprocess.run([sys.executable, "-c", DEBUGGING], check=True, capture_output=True, text=True).stdout
+    assert "ours may be told" in text
+    assert "opened" in text
+    assert "private" not in text
 
 
 def output(log_format: str) -> str:
