@@ -29,6 +29,9 @@ log = get_logger(__name__)
 
 Params = dict[str, Any]
 
+_FRAME_RECEIVED = '{"method":"Network.webSocketFrameReceived"'
+_FRAME_SENT = '{"method":"Network.webSocketFrameSent"'
+
 # What Chromium says when a call meets a page that is just going to another document.
 _BETWEEN_DOCUMENTS = ("navigated or closed", "Cannot find context", "context was destroyed", "Cannot find default")
 
@@ -41,8 +44,11 @@ class _GuardedEmitter(EventEmitter):
     """One handler's error neither reaches the connection nor keeps the event from the next handler."""
 
     def _emit_run(self, handler: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._guarded(handler, *args, **kwargs)
+
+    def _guarded(self, handler: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         try:
-            super()._emit_run(handler, args, kwargs)
+            handler(*args, **kwargs)
         except Exception:
             log.exception("a DevTools event handler failed", handler=getattr(handler, "__qualname__", "?"))
 
@@ -64,6 +70,7 @@ class CdpConnection(_GuardedEmitter, Connection):  # type: ignore[misc]  # pyppe
         self._opened = asyncio.Event()
         self.closed = asyncio.Event()
         self.last_message_at: float | None = None  # loop time of the last message from Chromium
+        self.on_frame: Callable[[], None] = lambda: None  # a WebSocket of a page or worker received a frame
         self._recv_fut = loop.create_task(self._receive())
 
     # -- what pyppeteer calls ----------------------------------------------------------------------------------
@@ -124,13 +131,19 @@ class CdpConnection(_GuardedEmitter, Connection):  # type: ignore[misc]  # pyppe
                 self._opened.set()
                 async for raw in websocket:
                     self.last_message_at = self._loop.time()
-                    self._on_raw(raw)
+                    self._on_raw(cast(str, raw))
         except (OSError, ConnectionClosed) as error:
             log.debug("DevTools connection ended", error=str(error))
         finally:
             self._on_lost()
 
-    def _on_raw(self, raw: str | bytes) -> None:
+    def _on_raw(self, raw: str) -> None:
+        # A frame carries what the server sent, which may be megabytes; only that it came is of use, so it is not read.
+        if raw.startswith(_FRAME_RECEIVED):
+            self._guarded(self.on_frame)
+            return
+        if raw.startswith(_FRAME_SENT):
+            return
         message = json.loads(raw)
         session_id = message.get("sessionId")
         if session_id is not None:
@@ -224,7 +237,7 @@ class CdpSession(_GuardedEmitter, CDPSession):  # type: ignore[misc]  # pyppetee
         if method == "Runtime.bindingCalled":
             # Not for pyppeteer, which takes every payload for one of its own and raises.
             if self.on_binding is not None:
-                self._emit_run(self.on_binding, (params["name"], params["payload"]), {})
+                self._guarded(self.on_binding, params["name"], params["payload"])
             return
         if method == "Inspector.targetCrashed":
             self._crashed = True

@@ -35,7 +35,7 @@ class Link:
         """Hear the page from now on, and every worker as it comes."""
         self._connection.on("Target.attachedToTarget", self._on_attached)
         self._session.on("Target.attachedToTarget", self._on_attached)
-        self._session.on("Network.webSocketFrameReceived", self._on_frame)
+        self._connection.on_frame = self._on_frame
         # The page's own workers are attached through its session; shared ones belong to the browser.
         shared = {
             "autoAttach": True,
@@ -75,7 +75,7 @@ class Link:
         else:
             self._unanswered_at = self.asked_at
 
-    def _on_frame(self, _params: dict[str, Any]) -> None:
+    def _on_frame(self) -> None:
         self.frame_at = self._loop.time()
         self._heard.set()
 
@@ -83,7 +83,6 @@ class Link:
         if params["targetInfo"]["type"] not in ("worker", "shared_worker"):
             return
         session = self._connection._sessions[params["sessionId"]]
-        session.on("Network.webSocketFrameReceived", self._on_frame)
         task = self._loop.create_task(self._enable(session))
         self._enabling.add(task)
         task.add_done_callback(self._enabling.discard)

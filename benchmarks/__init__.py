@@ -1,0 +1,1 @@
+"""Figures, each beside its floor: the same work done bare, in the same run."""

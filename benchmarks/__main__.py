@@ -1,0 +1,39 @@
+"""python -m benchmarks [name ...]: prints the figures beside their floor, with the machine. Takes about 20 minutes."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from . import evidence, footprint, recovery, startup, ticks, traffic
+from .report import Figure, machine, table
+
+BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
+    "startup": startup.run,
+    "traffic": traffic.run,
+    "ticks": ticks.run,
+    "evidence": evidence.run,
+    "footprint": footprint.run,
+    "recovery": recovery.run,
+}
+
+
+def main(names: list[str]) -> int:
+    unknown = set(names) - BENCHMARKS.keys()
+    if unknown:
+        print(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    figures: list[Figure] = []
+    for name in names or BENCHMARKS:
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="whatsapp-bench-") as folder:
+            figures += BENCHMARKS[name](Path(folder) / name)
+        print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
+    print(machine())
+    print(table(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
