@@ -19,11 +19,11 @@ from pyee import EventEmitter
 from pyppeteer.browser import Browser
 from pyppeteer.connection import CDPSession, Connection
 from pyppeteer.errors import NetworkError
-from websockets.exceptions import ConnectionClosed
-from websockets.legacy.client import connect as connect_websocket
 
 from whatsapp_contract.errors import BrowserGone, ContractError, Internal, NotReady, PageCrashed, PageTimeout
 from whatsapp_contract.logs import get_logger
+
+from .websocket import WebSocket
 
 log = get_logger(__name__)
 
@@ -65,13 +65,12 @@ class CdpConnection(_GuardedEmitter, Connection):  # type: ignore[misc]  # pyppe
         self._callbacks: dict[int, asyncio.Future[Any]] = {}
         self._sessions: dict[str, CdpSession] = {}
         self._closeCallback: Callable[[], None] | None = None
-        self._websocket: Any = None
-        self._sending: set[asyncio.Task[None]] = set()
-        self._opened = asyncio.Event()
+        self._websocket: WebSocket | None = None
+        self._unsent: list[str] = []  # until the connection is open
         self.closed = asyncio.Event()
         self.last_message_at: float | None = None  # loop time of the last message from Chromium
         self.on_frame: Callable[[], None] = lambda: None  # a WebSocket of a page or worker received a frame
-        self._recv_fut = loop.create_task(self._receive())
+        self._opening = loop.create_task(self._open())
 
     # -- what pyppeteer calls ----------------------------------------------------------------------------------
 
@@ -86,9 +85,9 @@ class CdpConnection(_GuardedEmitter, Connection):  # type: ignore[misc]  # pyppe
 
     async def dispose(self) -> None:
         """Close the connection. What waits fails with BrowserGone."""
+        self._opening.cancel()
         if self._websocket is not None:
-            await self._websocket.close()
-        self._recv_fut.cancel()
+            self._websocket.abort()
         self._on_lost()
 
     # -- ours --------------------------------------------------------------------------------------------------
@@ -109,33 +108,28 @@ class CdpConnection(_GuardedEmitter, Connection):  # type: ignore[misc]  # pyppe
         self._lastId += 1
         callbacks[self._lastId] = future
         future.method = message["method"]  # type: ignore[attr-defined]  # for the error's text
-        task = self._loop.create_task(self._write(json.dumps({"id": self._lastId, **message})))
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+        text = json.dumps({"id": self._lastId, **message})
+        if self._websocket is None:
+            self._unsent.append(text)
+        else:
+            self._websocket.send(text)
         return future
 
-    async def _write(self, text: str) -> None:
-        if self._websocket is None:
-            await self._opened.wait()
+    async def _open(self) -> None:
         try:
-            await self._websocket.send(text)
-        except ConnectionClosed:
+            self._websocket = await WebSocket.open(self._url, self._on_text, self._on_lost)
+        except OSError as error:
+            log.debug("no DevTools connection", error=str(error))
             self._on_lost()
+            return
+        for text in self._unsent:
+            self._websocket.send(text)
+        self._unsent.clear()
 
-    async def _receive(self) -> None:
-        try:
-            async with connect_websocket(
-                self._url, max_size=None, compression=None, ping_interval=None, close_timeout=1
-            ) as websocket:
-                self._websocket = websocket
-                self._opened.set()
-                async for raw in websocket:
-                    self.last_message_at = self._loop.time()
-                    self._on_raw(cast(str, raw))
-        except (OSError, ConnectionClosed) as error:
-            log.debug("DevTools connection ended", error=str(error))
-        finally:
-            self._on_lost()
+    def _on_text(self, text: str) -> None:
+        """Nothing that a message holds, or sets off, may cost the connection."""
+        self.last_message_at = self._loop.time()
+        self._guarded(self._on_raw, text)
 
     def _on_raw(self, raw: str) -> None:
         # A frame carries what the server sent, which may be megabytes; only that it came is of use, so it is not read.
@@ -170,13 +164,12 @@ class CdpConnection(_GuardedEmitter, Connection):  # type: ignore[misc]  # pyppe
         if self.closed.is_set():
             return
         self.closed.set()
-        self._opened.set()
         _fail_all(self._callbacks, BrowserGone("the DevTools connection was lost"))
         for session in list(self._sessions.values()):
             session._on_closed()
         self._sessions.clear()
         if self._closeCallback is not None:
-            self._closeCallback()
+            self._guarded(self._closeCallback)
 
 
 class CdpSession(_GuardedEmitter, CDPSession):  # type: ignore[misc]  # pyppeteer is untyped

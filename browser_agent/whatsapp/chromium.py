@@ -94,8 +94,11 @@ async def open_chromium(executable: Path, profile: Path, *, sandbox: bool) -> As
 def sweep(profile: Path) -> int:
     """Kill whatever browser still runs on this profile, with all its descendants. Answers how many processes."""
     doomed: dict[int, psutil.Process] = {}
+    # The browser names its profile, and so do its crash handlers, which made sessions of their own.
     for process in psutil.process_iter():
-        if f"--user-data-dir={profile}" in _command_line(process):
+        arguments = _command_line(process)
+        is_browser = f"--user-data-dir={profile}" in arguments
+        if is_browser or any(argument.startswith(f"--database={profile}/") for argument in arguments):
             doomed[process.pid] = process
             doomed.update({child.pid: child for child in _descendants(process.pid)})
     doomed.pop(os.getpid(), None)
@@ -171,6 +174,7 @@ async def _start(executable: Path, profile: Path, version: str, *, sandbox: bool
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         process_group=0,
+        env={**os.environ, "BREAKPAD_DUMP_LOCATION": str(profile / "Crash Reports")},
     )
     assert process.stderr is not None
     last_words: deque[str] = deque(maxlen=20)

@@ -139,7 +139,8 @@ async def test_a_frozen_browser_is_gone_after_the_deadline_and_back_when_it_goes
 async def test_a_cut_connection_fails_what_waits_and_tells_its_browser(page: Setting) -> None:
     waiting = asyncio.create_task(page.evaluate("new Promise(() => {})", within_s=30))
     await asyncio.sleep(0.05)
-    page.connection._websocket.transport.abort()  # as if the network had cut it
+    assert page.connection._websocket is not None
+    page.connection._websocket.abort()  # as if the network had cut it
     with pytest.raises(BrowserGone):
         await waiting
     assert page.connection.closed.is_set()
@@ -174,6 +175,13 @@ async def test_a_worker_s_session_is_there_before_its_first_event(page: Setting)
 async def test_a_thousand_calls_at_once_all_get_their_own_answer(page: Setting) -> None:
     answers = await asyncio.gather(*(page.evaluate(str(n)) for n in range(1000)))
     assert answers == list(range(1000))
+
+
+async def test_messages_of_megabytes_pass_both_ways(page: Setting) -> None:
+    length = 20_000_000
+    came_in = await page.evaluate(f"{'x' * length!r}.length", within_s=20)
+    came_out = len(await page.evaluate(f"'y'.repeat({length})", within_s=20))
+    assert (came_in, came_out) == (length, length)
 
 
 async def test_no_browser_to_connect_to_is_said_in_time() -> None:

@@ -1,0 +1,124 @@
+"""The command line against the running service: what it prints, and its exit codes."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.ports import free_port
+from tests.harness.service import COMMAND, REPOSITORY, SESSION, Service
+from tests.harness.waiting import wait_until
+from tests.whatsapp_web.client import WhatsAppWeb
+
+
+def run(environ: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [COMMAND, *arguments], env=environ, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def run_json(service: Service, *arguments: str) -> tuple[int, Any]:
+    done = run(service.environ, *arguments, "--json")
+    assert done.stderr == ""
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.fixture(autouse=True)
+def well_before(ready_service: Service) -> None:
+    wait_until(lambda: ready_service.status().verdict == "healthy", 30, "healthy")
+
+
+def test_status_and_check_say_that_it_is_ready(ready_service: Service) -> None:
+    code, status = run_json(ready_service, "status")
+    assert (code, status["state"], status["verdict"]) == (0, "ready", "healthy")
+    code, check = run_json(ready_service, "check")
+    assert (code, check["verdict"]) == (0, "healthy")
+    text = run(ready_service.environ, "status").stdout
+    assert f"session    {SESSION}" in text
+    assert "healthy (ready)" in text
+
+
+def test_no_code_on_show_is_exit_code_4(ready_service: Service) -> None:
+    code, answer = run_json(ready_service, "qr")
+    assert (code, answer["error"]["code"]) == (4, "no_qr")
+
+
+def test_reset_is_proven(ready_service: Service) -> None:
+    before = ready_service.last_event_id()
+    code, result = run_json(ready_service, "reset", "--cause", "by hand")
+    assert (code, result["proven"]) == (0, True)
+    assert ready_service.wait_event("reset", after=before).data["cause"] == "by hand"
+
+
+def test_restart_gives_a_new_agent_and_restart_browser_a_new_browser(ready_service: Service) -> None:
+    before, epoch = ready_service.last_event_id(), ready_service.status().epoch
+    code, result = run_json(ready_service, "restart", "--cause", "by hand")
+    assert (code, result["epoch"]) == (0, epoch + 1)
+    assert ready_service.wait_event("restarted", after=before).data["cause"] == "by hand"
+    ready_service.wait_event("ready", after=before)
+    browser = ready_service.status().browser_pid
+    code, result = run_json(ready_service, "restart", "--browser")
+    assert code == 0
+    assert result["browser_pid"] != browser
+
+
+def test_events_of_the_past_by_type_and_those_that_come(ready_service: Service, whatsapp: WhatsAppWeb) -> None:
+    done = run(ready_service.environ, "events", "--type", "ready", "--last", "1", "--json")
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["type"] == "ready"
+    with subprocess.Popen(
+        [COMMAND, "events", "--follow", "--last", "0", "--type", "message", "--json"],
+        env=ready_service.environ | {"PYTHONUNBUFFERED": "1"},
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+    ) as following:
+        assert following.stdout is not None
+        # Until it follows, nothing that comes is sure to be shown: write again and again.
+        keys: set[str] = set()
+
+        def followed() -> bool:
+            keys.add(whatsapp.deliver_text("to be followed"))
+            return any(process["cmd"] == "xread" for process in ready_service.redis.client_list())
+
+        wait_until(followed, 10, "the command follows the stream", every_s=0.2)
+        keys.add(whatsapp.deliver_text("the last"))
+        first = json.loads(following.stdout.readline())
+        assert first["data"]["key"] in keys
+        following.terminate()
+
+
+def test_logout_asks_first(ready_service: Service) -> None:
+    done = run(ready_service.environ, "logout")
+    assert done.returncode == 1
+    assert ready_service.status().state == "ready"
+
+
+def test_redis_away_is_exit_code_5_and_no_agent_3(ready_service: Service, tmp_path: Path) -> None:
+    environ = ready_service.environ | {"REDIS_PORT": str(free_port())}
+    for command in ("status", "check", "reset", "qr", "restart"):
+        done = run(environ, command, "--json")
+        assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (5, "redis_away")
+    environ = ready_service.environ | {"WHATSAPP_SESSION_ID": "another"}
+    assert run(environ, "status").returncode == 3
+    assert run(environ, "check").returncode == 3
+
+
+def test_bad_settings_are_exit_code_2(ready_service: Service) -> None:
+    done = run(ready_service.environ | {"PORT": "x"}, "status")
+    assert done.returncode == 2
+    assert "PORT" in done.stderr
+
+
+def test_the_last_thing_logout_shows_a_code(ready_service: Service, whatsapp: WhatsAppWeb) -> None:
+    before = ready_service.last_event_id()
+    code, _ = run_json(ready_service, "logout", "--yes")
+    assert code == 0
+    shown = ready_service.wait_event("qr", after=before)
+    code, qr = run_json(ready_service, "qr")
+    assert (code, qr["payload"]) == (0, shown.data["payload"])
+    assert "█" in run(ready_service.environ, "qr").stdout
+    assert run_json(ready_service, "status")[0] == 4
+    whatsapp.scan(shown.data["payload"])
+    ready_service.wait_event("ready", after=before)
