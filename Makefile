@@ -14,7 +14,7 @@ demo: setup-dev ## watch the service at work against a stand-in, without an acco
 	@exec $(PY) -m demo
 
 test: setup-dev ## all tests
-	@$(PY) -m pytest
+	@$(PY) -m pytest -n 2 --dist loadgroup
 
 lint: setup-dev ## ruff and mypy
 	@$(PY) -m ruff check .
@@ -25,7 +25,7 @@ format: setup-dev ## let ruff mend what it can
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-bench: setup-dev ## the figures, beside their floor; takes some minutes and a quiet machine
+bench: setup-dev ## the figures, beside their floor; takes about 20 minutes and a quiet machine
 	@$(PY) -m benchmarks
 
 lock: setup-dev ## renew the lock files from setup.cfg and package.json

@@ -22,5 +22,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What has to run for minutes beside the others is looked at last."""
+    """What has to run for minutes beside the others is looked at last. With `-n 2` the acceptance tests, which share
+    that, stay together in one process, and the others go by file."""
     items.sort(key=lambda item: "test_quiet" in item.nodeid)
+    for item in items:
+        folder = item.path.parent.name
+        item.add_marker(pytest.mark.xdist_group("acceptance" if folder == "acceptance" else item.path.name))
