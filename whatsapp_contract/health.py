@@ -8,8 +8,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from .states import SessionState
 
-# Reason of STARTING while WhatsApp's site cannot be loaded.
-SITE_UNREACHABLE = "site_unreachable"
+# Reasons of STARTING. The agent tries these again by itself, for as long as it takes; no restart helps.
+SITE_UNREACHABLE = "site_unreachable"  # WhatsApp's site cannot be loaded
+RETRIED_BY_AGENT = frozenset({SITE_UNREACHABLE, "store_unavailable", "disk_trouble"})
+# The session is held by another agent.
+OUTRUN = "outrun"
+# And these stay as they are until a person changes a key, a setting, the image or what is in the store.
+LEFT_TO_A_PERSON = frozenset({"store_refused", "wrong_key", "newer_browser", "bad_archive", OUTRUN})
 
 
 class Verdict(StrEnum):
@@ -44,6 +49,7 @@ class Facts(BaseModel):
     page_seen_at: AwareDatetime | None = None  # last answer of the page
     page_took_ms: float | None = None  # how long that answer took
     frame_seen_at: AwareDatetime | None = None  # last WebSocket frame from WhatsApp's server
+    link_asked_after_s: float | None = None  # silence after which the agent asks the server (LINK_SILENCE_S)
     link_asked_at: AwareDatetime | None = None  # last query sent because the link was silent
     link_answered_at: AwareDatetime | None = None  # last time such a query was followed by a frame
     stream_mode: str | None = None
@@ -54,10 +60,15 @@ class Facts(BaseModel):
 
 @dataclass(frozen=True)
 class Limits:
-    """How old a fact, or a state, may be."""
+    """How old a fact, or a state, may be.
+
+    `link_silence_s` is for whoever finds an agent that has stopped asking: an agent that works asks the server long
+    before, after LINK_SILENCE_S, and leaves READY when it is not answered. Hence it is never below two such rounds.
+    """
 
     page_silence_s: float = 30.0
     browser_silence_s: float = 30.0
+    link_silence_s: float = 120.0
     starting_s: float = 180.0
     syncing_s: float = 900.0
 
@@ -78,8 +89,8 @@ _FOR_A_PERSON = frozenset({SessionState.AWAITING_SCAN, SessionState.LOGGED_OUT, 
 def verdict(facts: Facts, limits: Limits, now: datetime) -> Assessment:
     """What the facts amount to at `now`. Pure.
 
-    A verdict of HEALTHY needs everything at once: a browser and a page heard lately, and the state ready, which
-    the agent leaves when the link dies.
+    A verdict of HEALTHY needs everything at once: a browser, a page and a server heard lately (a server that was
+    never heard is unknown, not dead), an account, and the state ready, which the agent leaves when the link dies.
     """
     state, in_state = facts.state, now - facts.since
 
@@ -87,10 +98,8 @@ def verdict(facts: Facts, limits: Limits, now: datetime) -> Assessment:
         return Assessment(Verdict.WAITING_FOR_PERSON, "start_budget_spent", facts.since)
     if state is SessionState.STOPPING:
         return Assessment(Verdict.DEGRADED, "stopping", facts.since)
-    if state is SessionState.STARTING and facts.reason == SITE_UNREACHABLE:
-        return Assessment(Verdict.DEGRADED, SITE_UNREACHABLE, facts.since)  # the agent retries; no restart helps
     if state is SessionState.STARTING:
-        return _unless_overdue(state, in_state, limits.starting_s, facts.since)
+        return _starting(facts, limits, in_state)
     if _silent(facts.browser_seen_at, limits.browser_silence_s, now):
         return Assessment(Verdict.BROWSER_GONE, "browser_silent", facts.browser_seen_at)
     if _silent(facts.page_seen_at, limits.page_silence_s, now):
@@ -103,6 +112,26 @@ def verdict(facts: Facts, limits: Limits, now: datetime) -> Assessment:
         return Assessment(Verdict.DISCONNECTED, facts.reason or "disconnected", facts.since)
     if state is SessionState.SYNCING:
         return _unless_overdue(state, in_state, limits.syncing_s, facts.since)
+    return _ready(facts, limits, now)
+
+
+def _starting(facts: Facts, limits: Limits, in_state: timedelta) -> Assessment:
+    if facts.reason in RETRIED_BY_AGENT:
+        return Assessment(Verdict.DEGRADED, facts.reason, facts.since)
+    if facts.reason in LEFT_TO_A_PERSON:
+        return Assessment(Verdict.WAITING_FOR_PERSON, facts.reason, facts.since)
+    return _unless_overdue(facts.state, in_state, limits.starting_s, facts.since)
+
+
+def _ready(facts: Facts, limits: Limits, now: datetime) -> Assessment:
+    """The state says ready; the account and the link must bear it out."""
+    if facts.authenticated is False:
+        return Assessment(Verdict.DISCONNECTED, "not_authenticated")
+    heard_at = max(filter(None, (facts.frame_seen_at, facts.link_answered_at)), default=None)
+    # Two rounds of asking the server, answers included, where those take longer than the limit.
+    limit_s = max(limits.link_silence_s, 2 * (facts.link_asked_after_s or 0.0) + 10.0)
+    if heard_at is not None and _silent(heard_at, limit_s, now):
+        return Assessment(Verdict.DISCONNECTED, "link_stale", heard_at)
     return Assessment(Verdict.HEALTHY, "ready")
 
 

@@ -1,8 +1,9 @@
 """The ladder of recovery: a pure function from an observation and what is remembered to the next rung.
 
 The watchdog must never be the outage. So: two agreeing observations come before a rung; what comes up in its time,
-waits for a person, or is being worked on is left alone; a rung proves itself by a good observation before its
-deadline, or the next follows; and after MOST_AGENT_RESTARTS in a window a person is called instead.
+waits for a person, or is being worked on is left alone; a rung proves itself by a good observation, and once its time
+and that of coming up are over, the next follows; and after `most_agent_restarts`, in a window or without a good
+observation between them, a person is called instead. So whatever is not cured ends in a hold.
 """
 
 from enum import StrEnum
@@ -67,13 +68,15 @@ class Observation(_Model):
 
 
 class Attempt(_Model):
-    """A rung that was taken and has not been proven yet."""
+    """A rung that was taken and has not been proven yet; only a good observation proves it."""
 
     rung: Rung
     at: float
     verdict: Verdict  # what it is to cure
+    watched_at: float = 0.0  # the last observation since, none of them good
     failed: bool = False
     agent_epoch: int | None = None
+    taken: tuple[Rung, ...] = ()  # all since the session was last well, this one included
 
 
 class Memory(_Model):
@@ -94,29 +97,29 @@ class Decision(_Model):
 
 def decide(memory: Memory, seen: Observation, limits: Limits) -> Decision:
     """What to do about an observation. Pure; times are epoch seconds."""
-    if seen.operation is not None:  # what was suspected before it is being worked on
+    attempt = _still_open(memory.attempt, seen, limits)
+    memory = memory.model_copy(update={"attempt": attempt})
+    if seen.operation is not None or seen.verdict is Verdict.DEGRADED:
+        # Worked on, or coming up: neither good nor bad. A rung under way may be just what it comes up from.
         return _nothing(memory.model_copy(update={"suspect": None}))
     if seen.verdict in _GOOD:
         return _nothing(memory.model_copy(update={"suspect": None, "attempt": None}))
-    if seen.verdict is Verdict.DEGRADED:
-        # Coming up: neither good nor bad. A rung under way may be just what it comes up from.
-        return _nothing(memory.model_copy(update={"suspect": None}))
-
-    attempt = memory.attempt
-    if attempt is not None and _cured(attempt, seen):
-        attempt = None
-    if attempt is not None and _has_time(attempt, seen, limits):
+    if attempt is not None and attempt.rung is Rung.HOLD:
         return _nothing(memory)
-    if attempt is not None and _is_recent(attempt, seen, limits):
-        return _take(_after(attempt.rung, seen.verdict), seen, memory, limits)
+
+    if attempt is not None and not _is_lesser_fault(attempt, seen):
+        if _has_time(attempt, seen, limits):
+            return _nothing(memory)
+        return _take(seen, memory, limits)
     if not _agreed(memory.suspect, seen, limits):
-        return _nothing(Memory(suspect=seen, agent_restarts=memory.agent_restarts))
-    return _take(FIRST_RUNG[seen.verdict], seen, memory, limits)
+        return _nothing(memory.model_copy(update={"suspect": seen}))
+    return _take(seen, memory, limits)
 
 
 def escalate(memory: Memory, failed: Rung, seen: Observation, limits: Limits) -> Decision:
-    """The rung after one that failed, at once."""
-    return _take(_after(failed, seen.verdict), seen, memory, limits)
+    """The rung after one that failed in a session that was well until then, at once."""
+    attempt = Attempt(rung=failed, at=seen.at, verdict=seen.verdict, watched_at=seen.at, taken=(failed,))
+    return _take(seen, memory.model_copy(update={"attempt": attempt}), limits)
 
 
 def note_failure(memory: Memory) -> Memory:
@@ -132,25 +135,35 @@ def note_agent_restart(memory: Memory, at: float, limits: Limits) -> Memory:
     return memory.model_copy(update={"agent_restarts": (*recent, at)})
 
 
-def _cured(attempt: Attempt, seen: Observation) -> bool:
-    """What is seen now is a lesser fault than the one the rung was for: that rung worked, and this one is new."""
+def _still_open(attempt: Attempt | None, seen: Observation, limits: Limits) -> Attempt | None:
+    """The attempt, as long as what is seen may be its sequel.
+
+    A hold ends by its time, by a clock that was set back (or it would last for as long as that was), and when
+    somebody has restarted the agent. Any other is followed up, unless nobody has looked for long since it ended.
+    """
+    if attempt is None:
+        return None
+    if attempt.rung is Rung.HOLD:
+        is_over = not _has_time(attempt, seen, limits) or _is_another_agent(attempt, seen)
+    else:
+        ended_at = max(attempt.at + limits.deadlines_s[attempt.rung], attempt.watched_at)
+        is_over = seen.at - ended_at > limits.agree_within_s
+    return None if is_over else attempt.model_copy(update={"watched_at": seen.at})
+
+
+def _is_another_agent(attempt: Attempt, seen: Observation) -> bool:
+    epochs = attempt.agent_epoch, seen.agent_epoch
+    return None not in epochs and epochs[0] != epochs[1]
+
+
+def _is_lesser_fault(attempt: Attempt, seen: Observation) -> bool:
+    """Whether the rung seems to have worked, and this is a new fault, to be agreed on."""
     return RUNGS.index(FIRST_RUNG[seen.verdict]) < RUNGS.index(FIRST_RUNG[attempt.verdict])
 
 
 def _has_time(attempt: Attempt, seen: Observation, limits: Limits) -> bool:
-    """Whether a rung is still within its time. A hold ends when a person has restarted the agent; a clock that was
-    set back ends every wait, or it would last for as long as the clock was stepped."""
-    if attempt.failed or seen.at < attempt.at:
-        return False
-    if attempt.rung is Rung.HOLD and seen.agent_epoch is not None and seen.agent_epoch != attempt.agent_epoch:
-        return False
-    return seen.at - attempt.at < limits.deadlines_s[attempt.rung]
-
-
-def _is_recent(attempt: Attempt, seen: Observation, limits: Limits) -> bool:
-    """Whether what is seen is the sequel of the rung rather than a new fault long after. Nothing follows a hold."""
-    ended = attempt.at + limits.deadlines_s[attempt.rung]
-    return attempt.rung is not Rung.HOLD and seen.at - ended <= limits.agree_within_s
+    """Whether a rung is still within its time; a clock that was set back ends it."""
+    return not attempt.failed and 0 <= seen.at - attempt.at < limits.deadlines_s[attempt.rung]
 
 
 def _agreed(suspect: Observation | None, seen: Observation, limits: Limits) -> bool:
@@ -161,22 +174,32 @@ def _agreed(suspect: Observation | None, seen: Observation, limits: Limits) -> b
     return 0 < seen.at - suspect.at <= limits.agree_within_s
 
 
-def _after(rung: Rung, verdict: Verdict) -> Rung:
-    """The next rung up, but none that cannot cure what is seen now."""
-    following = RUNGS[min(RUNGS.index(rung) + 1, RUNGS.index(Rung.RESTART_AGENT))]
-    return max(following, FIRST_RUNG.get(verdict, Rung.RESET), key=RUNGS.index)
-
-
-def _take(rung: Rung, seen: Observation, memory: Memory, limits: Limits) -> Decision:
+def _take(seen: Observation, memory: Memory, limits: Limits) -> Decision:
+    taken = memory.attempt.taken if memory.attempt else ()
+    rung = _cheapest_untried(seen.verdict, taken)
     if rung is Rung.RESTART_AGENT:
         window = seen.at - limits.agent_restart_window_s
-        if sum(window < moment <= seen.at for moment in memory.agent_restarts) >= limits.most_agent_restarts:
+        lately = sum(window < moment <= seen.at for moment in memory.agent_restarts)
+        if max(lately, taken.count(rung)) >= limits.most_agent_restarts:
             rung = Rung.HOLD
         else:
             memory = note_agent_restart(memory, seen.at, limits)
+    attempt = Attempt(
+        rung=rung,
+        at=seen.at,
+        verdict=seen.verdict,
+        watched_at=seen.at,
+        agent_epoch=seen.agent_epoch,
+        taken=(*taken, rung),
+    )
     cause = f"{seen.verdict}: {seen.reason}"
-    attempt = Attempt(rung=rung, at=seen.at, verdict=seen.verdict, agent_epoch=seen.agent_epoch)
     return Decision(rung=rung, cause=cause, memory=memory.model_copy(update={"suspect": None, "attempt": attempt}))
+
+
+def _cheapest_untried(verdict: Verdict, taken: tuple[Rung, ...]) -> Rung:
+    """None that cannot cure what is seen, and none that was in vain already; only the agent is restarted again."""
+    able = RUNGS[RUNGS.index(FIRST_RUNG[verdict]) : RUNGS.index(Rung.RESTART_AGENT)]
+    return next((rung for rung in able if rung not in taken), Rung.RESTART_AGENT)
 
 
 def _nothing(memory: Memory) -> Decision:

@@ -1,7 +1,7 @@
 """The watchdog: observes the agent from outside, asks the ladder, and carries out its rung."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +27,7 @@ from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import InstanceNames
 from whatsapp_contract.redis_connection import connect, is_outage
 from whatsapp_contract.settings import Settings
+from whatsapp_contract.states import SessionState
 
 from . import recovery
 from .process_control import ProcessControl, SupervisorUnavailable
@@ -48,6 +49,12 @@ _VERDICT_OF_ERROR: dict[type[ContractError], Verdict] = {
     NoReply: Verdict.AGENT_HUNG,
 }
 
+# Failures of which the agent's own `reset` event tells (`proven` false).
+_TOLD_BY_AGENT: dict[Rung, tuple[type[ContractError], ...]] = {
+    Rung.RESET: (ResetUnproven,),
+    Rung.RELOAD: (PageTimeout, PageCrashed, BrowserGone, NotReady),
+}
+
 
 class Watchdog:
     """One per worker process; what it remembers is in Redis, so that it survives the worker."""
@@ -62,6 +69,7 @@ class Watchdog:
         *,
         start_grace_s: float = START_GRACE_S,
         redis_settled_s: float = REDIS_SETTLED_S,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
         self._redis = client.redis
@@ -71,6 +79,7 @@ class Watchdog:
         self._events_maxlen = events_maxlen
         self._start_grace_s = start_grace_s
         self._redis_settled_s = redis_settled_s
+        self._clock = clock
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Watchdog":
@@ -127,37 +136,32 @@ class Watchdog:
 
     def _observe(self) -> Observation | None:
         """What the agent looks like from here; None where nothing can be said."""
-        now = time.time()
+        at, epoch = self._clock(), self._agent_epoch()
         try:
-            return _from_check(self._client.check(reply_within_s=CHECK_REPLY_WITHIN_S), now)
+            return _from_check(self._client.check(reply_within_s=CHECK_REPLY_WITHIN_S), at, epoch)
         except AgentUnreachable:
-            return self._agent_gone(now)
+            if not self._should_listen():
+                return None
+            return Observation(verdict=Verdict.AGENT_GONE, reason="nobody_listens", at=at, agent_epoch=epoch)
         except (PageTimeout, PageCrashed, BrowserGone, NoReply) as error:
             return Observation(
-                verdict=_VERDICT_OF_ERROR[type(error)],
-                reason=error.code,
-                at=time.time(),
-                agent_epoch=self._agent_epoch(),
+                verdict=_VERDICT_OF_ERROR[type(error)], reason=error.code, at=self._clock(), agent_epoch=epoch
             )
         except ContractError as error:
             log.error("a check failed", code=error.code, error=str(error))
             return None
 
-    def _agent_gone(self, now: float) -> Observation | None:
-        """Nobody listens. That counts only where somebody should: Redis settled, the agent running for long enough."""
+    def _should_listen(self) -> bool:
+        """Whether it counts that nobody listens: Redis has settled, and the agent has been running for long enough."""
         server: Any = self._redis.info("server")
         if server["uptime_in_seconds"] < self._redis_settled_s:
-            return None
+            return False
         try:
             state = self._control.state(AGENT)
         except SupervisorUnavailable as error:
             log.error("supervisor does not answer", error=str(error))
-            return None
-        if state.name != "RUNNING" or state.running_s < self._start_grace_s:
-            return None
-        return Observation(
-            verdict=Verdict.AGENT_GONE, reason="nobody_listens", at=now, agent_epoch=self._agent_epoch()
-        )
+            return False
+        return state.name == "RUNNING" and state.running_s >= self._start_grace_s
 
     def _agent_epoch(self) -> int | None:
         epoch: Any = self._redis.hget(self._client.names.fence, "epoch")
@@ -170,10 +174,10 @@ class Watchdog:
         if rung is None:
             return
         log.warning("taking a rung", rung=rung.value, cause=decision.cause)
-        lock.extend(self._limits.deadlines_s[rung], replace_ttl=True)
         if rung is Rung.HOLD:
-            self._alert_hold()
+            self._alert("recovery_holds", self._hold_message(decision.cause))
             return
+        lock.extend(self._limits.deadlines_s[rung], replace_ttl=True)
         try:
             if rung is Rung.RESTART_AGENT:
                 frozen = seen.verdict in (Verdict.AGENT_HUNG, Verdict.AGENT_GONE)
@@ -183,9 +187,13 @@ class Watchdog:
         except (ContractError, SupervisorUnavailable) as error:
             log.warning("a rung failed", rung=rung.value, error=str(error))
             self._remember(recovery.note_failure(self._remembered()))
+            if not isinstance(error, _TOLD_BY_AGENT.get(rung, ())):
+                self._alert("rung_failed", f"{rung.value} ({decision.cause}) could not be carried out: {error}")
 
     def _escalate_reset(self) -> None:
-        seen = Observation(verdict=Verdict.DISCONNECTED, reason="reset_unproven", at=time.time())
+        seen = Observation(
+            verdict=Verdict.DISCONNECTED, reason="reset_unproven", at=self._clock(), agent_epoch=self._agent_epoch()
+        )
         with self._one_at_a_time(wait_s=LOCK_S) as lock:
             if lock is None:
                 return
@@ -194,7 +202,7 @@ class Watchdog:
             self._carry_out(decision, seen, lock)
 
     def _restart_through_supervisor(self, cause: str, *, frozen: bool) -> None:
-        """One restart at a time, whoever asks. The agent that comes up tells the cause."""
+        """One restart at a time, whoever asks. The agent that comes up tells the cause; a later one must not."""
         if not self._redis.set(self._names.restart_lock, cause, nx=True, ex=30):
             raise SupervisorUnavailable("another restart is under way")
         try:
@@ -203,22 +211,26 @@ class Watchdog:
                 self._control.kill(AGENT)
             else:
                 self._control.restart(AGENT)
+        except SupervisorUnavailable:
+            self._redis.delete(self._names.restart_cause)
+            raise
         finally:
             self._redis.delete(self._names.restart_lock)
 
-    def _alert_hold(self) -> None:
-        message = (
-            f"The agent was restarted {self._limits.most_agent_restarts} times within "
-            f"{self._limits.agent_restart_window_s:g} s and is still not well. It is left alone for "
-            f"{self._limits.deadlines_s[Rung.HOLD]:g} s, or until somebody restarts it."
+    def _hold_message(self, cause: str) -> str:
+        return (
+            f"The agent was restarted {self._limits.most_agent_restarts} times and is still not well ({cause}). "
+            f"It is left alone for {self._limits.deadlines_s[Rung.HOLD]:g} s, or until somebody restarts it."
         )
-        log.error("recovery holds", message=message)
+
+    def _alert(self, code: str, message: str) -> None:
+        log.error("a person should look", code=code, message=message)
         now = datetime.now(UTC)
         names = self._client.names
         args = publish_args(
             names.session_id,
             EventType.ALERT.value,
-            AlertData(code="recovery_holds", message=message),
+            AlertData(code=code, message=message),
             epoch=None,
             number=None,
             occurred_at=now,
@@ -253,14 +265,15 @@ class Watchdog:
         self._redis.set(self._names.ladder, memory.model_dump_json(), ex=MEMORY_KEPT_S)
 
 
-def _from_check(result: CheckResult, now: float) -> Observation:
+def _from_check(result: CheckResult, at: float, agent_epoch: int | None) -> Observation:
     facts = result.facts
-    # Only the link is watched by the agent itself between two checks.
-    dated = result.verdict is Verdict.DISCONNECTED
+    # Only the link is watched by the agent itself between two checks; then `since` is when it left READY.
+    dated = result.verdict is Verdict.DISCONNECTED and facts.state is SessionState.DISCONNECTED
     return Observation(
         verdict=result.verdict,
         reason=result.reason,
-        at=now,
+        at=at,
         standing_since=facts.since.timestamp() if dated else None,
         operation=result.operation,
+        agent_epoch=agent_epoch,
     )

@@ -1,8 +1,10 @@
 """The watchdog against a real Redis and a real supervisord, with an agent that does what the test says."""
 
 import asyncio
+import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,24 +19,38 @@ from tests.harness.redis_server import RedisServer
 from tests.harness.supervisor import SLEEPER, Supervisor
 from tests.harness.waiting import wait_until
 from whatsapp_contract.client import AgentClient
-from whatsapp_contract.commands import CheckResult, CommandSpec, PingResult, ReloadResult, ResetResult
-from whatsapp_contract.errors import PageTimeout, ResetUnproven
-from whatsapp_contract.health import Facts, Verdict
+from whatsapp_contract.commands import (
+    CheckResult,
+    CommandSpec,
+    PingResult,
+    ReloadResult,
+    ResetResult,
+    RestartBrowserResult,
+)
+from whatsapp_contract.errors import BrowserGone, Internal, NotReady, PageTimeout, ResetUnproven
+from whatsapp_contract.event_script import TAKE_EPOCH_LUA
+from whatsapp_contract.health import Assessment, Facts, Verdict, verdict
+from whatsapp_contract.health import Limits as HealthLimits
 from whatsapp_contract.names import InstanceNames, SessionNames
 from whatsapp_contract.redis_connection import connect_async
 from whatsapp_contract.states import SessionState
-from workers.process_control import SupervisorUnavailable
-from workers.recovery import Limits, Rung
+from workers.process_control import ProcessControl, SupervisorUnavailable
+from workers.recovery import Limits, Memory, Rung
 from workers.watchdog import AGENT, Watchdog
 
 NAMES = InstanceNames("s1", "i1")
 
 
 class Agent:
-    """Listens on a thread of its own and answers as told. `called` has every command with its cause."""
+    """Listens on a thread of its own and answers as told. `called` has every command with its cause.
+
+    Without a verdict it is judged by its facts, and every load begins its state anew.
+    """
 
     def __init__(self, redis_url: str) -> None:
-        self.verdict = Verdict.HEALTHY
+        self.clock: Callable[[], float] = time.time
+        self.verdict: Verdict | None = Verdict.HEALTHY
+        self.state = SessionState.READY
         self.since = datetime.now(UTC)
         self.operation: str | None = None
         self.errors: dict[str, Exception] = {}
@@ -67,19 +83,29 @@ class Agent:
             await asyncio.sleep(3600)
         if spec.name in self.errors:
             raise self.errors[spec.name]
-        now = datetime.now(UTC)
+        now = self.now()
         match spec.name:
             case "check":
-                facts = Facts(observed_at=now, state=SessionState.READY, since=self.since)
-                return CheckResult(facts=facts, verdict=self.verdict, reason="test", operation=self.operation)
+                facts = Facts(
+                    observed_at=now, state=self.state, since=self.since, browser_seen_at=now, page_seen_at=now
+                )
+                told = Assessment(self.verdict, "test") if self.verdict else verdict(facts, HealthLimits(), now)
+                return CheckResult(facts=facts, verdict=told.verdict, reason=told.reason, operation=self.operation)
             case "reset":
                 return ResetResult(took_ms=1, frame_seen_at=now)
             case "reload":
+                self.since = now
                 return ReloadResult(steps=["reload"], took_ms=1)
+            case "restart_browser":
+                self.since = now
+                return RestartBrowserResult(browser_pid=1, took_ms=1)
             case _:
                 return PingResult(
                     instance="i1", pid=1, epoch=1, state=SessionState.READY, operation=None, held_until=None
                 )
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.clock(), UTC)
 
     def rungs(self) -> list[str]:
         return [name for name, _cause in self.called if name not in ("check", "ping")]
@@ -106,6 +132,24 @@ def watchdog(server: RedisServer, supervisor: Supervisor, limits: Limits | None 
     return Watchdog(client, NAMES, supervisor.control, limits or Limits(), 1000, **patience)
 
 
+def alerts(server: RedisServer) -> list[tuple[str, str]]:
+    with server.client() as redis:
+        entries: Any = redis.xrange("whatsapp:s1:events")
+    events = [json.loads(fields["event"]) for _id, fields in entries]
+    return [(event["data"]["code"], event["data"]["message"]) for event in events if event["type"] == "alert"]
+
+
+def remembered(server: RedisServer) -> Memory:
+    with server.client() as redis:
+        kept: Any = redis.get(NAMES.ladder)
+    return Memory.model_validate_json(kept) if kept else Memory()
+
+
+def take_epoch(server: RedisServer) -> None:
+    with server.client() as redis:
+        redis.eval(TAKE_EPOCH_LUA, 1, SessionNames("s1").fence, "1")
+
+
 def test_a_healthy_agent_is_left_alone(redis_server: RedisServer, supervisor: Supervisor, agent: Agent) -> None:
     dog = watchdog(redis_server, supervisor)
     for _ in range(5):
@@ -128,8 +172,63 @@ def test_what_the_agent_has_seen_for_a_while_itself_needs_one_check(
     redis_server: RedisServer, supervisor: Supervisor, agent: Agent
 ) -> None:
     agent.verdict, agent.since = Verdict.DISCONNECTED, datetime.now(UTC) - timedelta(seconds=6)
+    agent.state = SessionState.DISCONNECTED
     watchdog(redis_server, supervisor).check()
     assert agent.rungs() == ["reset"]
+
+
+def test_a_ready_agent_whose_link_is_stale_is_looked_at_twice(
+    redis_server: RedisServer, supervisor: Supervisor, agent: Agent
+) -> None:
+    agent.verdict, agent.since = Verdict.DISCONNECTED, datetime.now(UTC) - timedelta(hours=6)
+    dog = watchdog(redis_server, supervisor)
+    dog.check()
+    assert agent.rungs() == []
+    dog.check()
+    assert agent.rungs() == ["reset"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "rung", "error", "is_told"),
+    [
+        (Verdict.DISCONNECTED, "reset", ResetUnproven("no proof"), False),
+        (Verdict.DISCONNECTED, "reset", NotReady("cannot reset while starting"), True),
+        (Verdict.PAGE_HUNG, "reload", PageTimeout("it did not come back"), False),
+        (Verdict.PAGE_HUNG, "reload", Internal("a bug"), True),
+        (Verdict.BROWSER_GONE, "restart_browser", BrowserGone("no new browser"), True),
+    ],
+)
+def test_a_failed_rung_of_which_the_agent_tells_nothing_is_an_alert(
+    redis_server: RedisServer,
+    supervisor: Supervisor,
+    agent: Agent,
+    bad: Verdict,
+    rung: str,
+    error: Exception,
+    is_told: bool,
+) -> None:
+    agent.verdict, agent.errors[rung] = bad, error
+    dog = watchdog(redis_server, supervisor)
+    dog.check()
+    dog.check()
+    assert agent.rungs() == [rung]
+    message = f"{rung} ({bad}: test) could not be carried out: {error}"
+    assert alerts(redis_server) == ([("rung_failed", message)] if is_told else [])
+
+
+def test_a_failed_restart_of_the_agent_is_an_alert_and_leaves_no_cause(
+    redis_server: RedisServer, tmp_path: Path, agent: Agent
+) -> None:
+    agent.verdict = Verdict.AGENT_HUNG
+    nobody = ProcessControl(tmp_path / "nobody.sock")
+    dog = Watchdog(AgentClient(redis_server.client(), "s1"), NAMES, nobody, Limits(), 1000)
+    dog.check()
+    dog.check()
+    [(code, message)] = alerts(redis_server)
+    assert code == "rung_failed"
+    assert message.startswith("restart_agent (agent_hung: test) could not be carried out: signalProcess")
+    with redis_server.client() as redis:
+        assert not redis.exists(NAMES.restart_cause, NAMES.restart_lock)
 
 
 def test_a_rung_that_fails_is_followed_by_the_next(
@@ -205,6 +304,7 @@ def test_redis_away_is_not_the_agent_s_fault(redis_server: RedisServer, supervis
 
 def test_two_workers_at_once_take_one_rung(redis_server: RedisServer, supervisor: Supervisor, agent: Agent) -> None:
     agent.verdict, agent.since = Verdict.DISCONNECTED, datetime.now(UTC) - timedelta(minutes=1)
+    agent.state = SessionState.DISCONNECTED
     dogs = [watchdog(redis_server, supervisor) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda dog: dog.check(), dogs))
@@ -229,15 +329,73 @@ def test_two_restarts_at_once_do_not_clash(redis_server: RedisServer, supervisor
 def test_after_three_restarts_it_holds_and_calls_a_person(redis_server: RedisServer, supervisor: Supervisor) -> None:
     impatient = Limits(deadlines_s={rung: 3600.0 if rung is Rung.HOLD else 0.0 for rung in Rung})
     dog = watchdog(redis_server, supervisor, impatient)
-    pids = set()
+    pids = {supervisor.control.state(AGENT).pid}
+
+    def every_restart_is_done() -> bool:
+        state = supervisor.control.state(AGENT)
+        if state.name == "RUNNING":
+            pids.add(state.pid)
+        return len(pids) == 1 + len(remembered(redis_server).agent_restarts)
+
     for _ in range(12):
         dog.check()
-        pids.add(wait_until(lambda: supervisor.control.state(AGENT).pid, 5, "it runs"))
+        wait_until(every_restart_is_done, 5, "a new process after each restart")
     assert len(pids) == 4
-    with redis_server.client() as redis:
-        events: Any = redis.xrange("whatsapp:s1:events")
-    alerts = [fields["event"] for _id, fields in events if "recovery_holds" in fields["event"]]
-    assert len(alerts) == 1
+    [(code, message)] = alerts(redis_server)
+    assert code == "recovery_holds"
+    assert "agent_gone: nobody_listens" in message
+
+
+class Simulation:
+    """A page that hangs after every load, a check each ten seconds of its own time, and a real supervisord."""
+
+    def __init__(self, server: RedisServer, supervisor: Supervisor, agent: Agent) -> None:
+        self.now = 1_800_000_000.0
+        self.dog = watchdog(server, supervisor, clock=lambda: self.now)
+        self._server, self._supervisor, self._agent = server, supervisor, agent
+        self._pid = supervisor.control.state(AGENT).pid
+        agent.clock, agent.verdict, agent.state = (lambda: self.now), None, SessionState.STARTING
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """A new agent has come up."""
+        self._agent.since = self._agent.now()
+        take_epoch(self._server)
+
+    def run(self, lasting_s: float) -> list[str]:
+        """The rungs taken meanwhile."""
+        rungs: list[str] = []
+        ends_at = self.now + lasting_s
+        while self.now < ends_at:
+            before = len(self._agent.rungs())
+            self.dog.check()
+            rungs += self._agent.rungs()[before:]
+            if (pid := self._supervisor.control.state(AGENT).pid) != self._pid:
+                self._pid = pid
+                rungs.append("restart_agent")
+                self.begin_anew()
+            self.now += 10
+        return rungs
+
+
+def test_a_boot_that_is_stuck_is_held_and_a_person_s_restart_ends_the_hold(
+    redis_server: RedisServer, supervisor: Supervisor, agent: Agent
+) -> None:
+    simulation = Simulation(redis_server, supervisor, agent)
+    climb = ["reload", "restart_browser", *["restart_agent"] * 3]
+    assert simulation.run(25 * 60) == climb
+    [(code, message)] = alerts(redis_server)
+    assert code == "recovery_holds"
+    assert "page_hung: stuck_in_starting" in message
+    agent.verdict = Verdict.DISCONNECTED  # a lesser fault
+    assert simulation.run(5 * 60) == []
+
+    simulation.begin_anew()
+    assert simulation.run(20) == ["reset"]
+    attempt = remembered(redis_server).attempt
+    assert attempt is not None
+    assert attempt.agent_epoch == 5
+    assert len(alerts(redis_server)) == 1
 
 
 def test_a_scheduled_reset_is_asked_for_while_well(

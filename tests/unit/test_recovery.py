@@ -133,6 +133,78 @@ def test_a_fault_long_after_a_rung_that_nobody_saw_succeed_is_a_new_one() -> Non
     assert rungs == [None, Rung.RELOAD]
 
 
+class StuckBoot:
+    """A session that comes up for `coming_up_s` after every load, and then hangs: nothing helps it."""
+
+    def __init__(self, coming_up_s: float) -> None:
+        self.coming_up_s = coming_up_s
+        self.memory = Memory()
+        self.at = self.loaded_at = 1000.0
+        self.rungs: list[Rung] = []
+
+    def run(self, until: float) -> None:
+        while self.at < until:
+            verdict = Verdict.DEGRADED if self.at - self.loaded_at <= self.coming_up_s else Verdict.PAGE_HUNG
+            (rung,), self.memory = feed(self.memory, seen(verdict, self.at))
+            if rung is not None:
+                self.rungs.append(rung)
+            if rung not in (None, Rung.HOLD):
+                self.loaded_at = self.at
+            self.at += TICK_S
+
+
+@pytest.mark.parametrize("coming_up_s", [0, 30, 180, 900])
+def test_a_boot_that_is_stuck_for_four_hours_climbs_the_whole_ladder_and_is_held(coming_up_s: float) -> None:
+    boot = StuckBoot(coming_up_s)
+    boot.run(until=boot.at + 4 * 3600)
+    series = [Rung.RELOAD, Rung.RESTART_BROWSER, *[Rung.RESTART_AGENT] * 3, Rung.HOLD]
+    assert boot.rungs[: len(series)] == series
+    again = [series[n % len(series)] for n in range(len(boot.rungs))]
+    assert boot.rungs == again
+    assert boot.rungs.count(Rung.HOLD) in (2, 3, 4)
+
+
+def test_coming_up_for_long_does_not_make_the_next_fault_a_new_one() -> None:
+    _, memory = feed(Memory(), seen(Verdict.PAGE_HUNG, 100), seen(Verdict.PAGE_HUNG, 110))
+    _, memory = feed(memory, *(seen(Verdict.DEGRADED, 120 + TICK_S * n) for n in range(90)))
+    rungs, _ = feed(memory, seen(Verdict.PAGE_HUNG, 1020))
+    assert rungs == [Rung.RESTART_BROWSER]
+
+
+def test_a_rung_that_was_in_vain_is_not_taken_again_before_the_session_was_well() -> None:
+    hung, dropped = Verdict.PAGE_HUNG, Verdict.DISCONNECTED
+    rungs, _ = feed(
+        Memory(),
+        *(seen(hung, 100 + TICK_S * n) for n in range(2)),
+        *(seen(dropped, 120 + TICK_S * n) for n in range(2)),
+        seen(hung, 160),
+    )
+    assert [rung for rung in rungs if rung] == [Rung.RELOAD, Rung.RESET, Rung.RESTART_BROWSER]
+
+
+troubles = st.tuples(st.sampled_from(BAD), st.sampled_from([0, 1, 10, 90]), st.booleans())
+
+
+@given(st.lists(troubles, min_size=7, max_size=7))
+def test_whatever_is_never_well_ends_in_a_hold(series: list[tuple[Verdict, int, bool]]) -> None:
+    """Each trouble stands, after it came up for some ticks, until a rung is taken; a rung may fail at once."""
+    memory, at, taken = Memory(), 1000.0, []
+    for verdict, coming_up, fails in series:
+        sequence = [Verdict.DEGRADED] * coming_up + [verdict] * 8
+        for one in sequence:
+            (rung,), memory = feed(memory, seen(one, at))
+            at += TICK_S
+            if rung is not None:
+                taken.append(rung)
+                memory = recovery.note_failure(memory) if fails else memory
+                break
+        else:
+            assert Rung.HOLD in taken
+        if Rung.HOLD in taken:
+            return
+    raise AssertionError(f"no hold: {taken}")
+
+
 def hold() -> tuple[Memory, float]:
     memory, at, rungs = Memory(), 1000.0, []
     while Rung.HOLD not in rungs:
@@ -153,6 +225,30 @@ def test_a_hold_ends_after_an_hour() -> None:
     memory, at = hold()
     rungs, _ = feed(memory, *(seen(Verdict.AGENT_HUNG, at + 3600 + TICK_S * n, agent_epoch=7) for n in range(2)))
     assert rungs == [None, Rung.RESTART_AGENT]
+
+
+@given(st.lists(st.sampled_from([*BAD, Verdict.DEGRADED]), min_size=1, max_size=300))
+def test_a_hold_holds_whatever_else_is_wrong(verdicts: list[Verdict]) -> None:
+    memory, at = hold()
+    rungs, memory = feed(memory, *(seen(one, at + TICK_S * n, agent_epoch=7) for n, one in enumerate(verdicts)))
+    assert set(rungs) == {None}
+    assert memory.attempt is not None
+    assert memory.attempt.rung is Rung.HOLD
+
+
+def test_a_hold_does_not_end_for_an_epoch_that_is_not_known() -> None:
+    memory, at = hold()
+    rungs, memory = feed(memory, *(seen(Verdict.PAGE_HUNG, at + TICK_S * n) for n in range(5)))
+    assert set(rungs) == {None}
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+@pytest.mark.parametrize("operation", [None, "reload"])
+def test_any_observation_of_another_agent_ends_a_hold(verdict: Verdict, operation: str | None) -> None:
+    memory, at = hold()
+    rungs, memory = feed(memory, seen(verdict, at, agent_epoch=8, operation=operation))
+    assert rungs == [None]
+    assert memory.attempt is None
 
 
 def test_a_hold_ends_when_somebody_has_restarted_the_agent() -> None:
