@@ -8,18 +8,18 @@ browser.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whatsapp_contract.errors import BrowserGone, ContractError, PageTimeout
 from whatsapp_contract.logs import get_logger
 
 from .backoff import Backoff
 from .start_budget import StartBudget
-from .whatsapp.chromium import Chromium, open_chromium
+from .whatsapp.chromium import VERSION_FILE, Chromium, browser_version, open_chromium
 from .whatsapp.executable import find_executable
 
 if TYPE_CHECKING:
@@ -45,7 +45,17 @@ class BrowserSettings:
 
 
 class Observer:
-    """What the keeper tells the agent; every method is called on the event loop and must not block."""
+    """What the keeper tells, and asks, the agent; every method is called on the event loop and must not block."""
+
+    async def prepare(self, executable_version: str) -> None:
+        """Awaited before every start of a browser, for as long as it takes: no browser has the profile open."""
+
+    def local_storage(self) -> str | None:
+        """The JSON of a localStorage that the browser now opened is to start with."""
+        return None
+
+    def on_local_storage_given(self) -> None:
+        """A document has started with it."""
 
     def on_starting(self, reason: str) -> None:
         """The browser, or its page, is coming up, or cannot (`site_unreachable`)."""
@@ -76,7 +86,10 @@ class BrowserKeeper:
         self._observer = observer
         self._wanted = asyncio.Event()  # a person, or the ladder, wants a new browser now
         self._wanted_cause = ""
-        self._loaded = asyncio.Event()
+        self._asked: str | None = None  # the cause they gave, until a browser was started for it
+        self._opened = 0  # how many browsers were opened in this life
+        self._loaded = 0  # which of them was the last whose page was loaded
+        self._news = asyncio.Event()  # `_loaded` has changed
 
     async def run(self) -> None:
         """Keep a browser until cancelled; then close its page and wait for it to be gone."""
@@ -91,8 +104,7 @@ class BrowserKeeper:
                 cause = error.code
                 self._observer.on_failure(cause, str(error))
                 self._observer.on_starting(cause)
-            if self._take_wanted():
-                cause = self._wanted_cause
+            if self._wanted.is_set():
                 continue
             if time.monotonic() - started > LIVED_WELL_S:
                 backoff.reset()
@@ -101,14 +113,16 @@ class BrowserKeeper:
     async def restart(self, cause: str, within_s: float) -> Chromium:
         """End the browser and wait for a new one whose page answers. Also when the start budget is spent.
 
-        Raises BrowserGone when that took too long.
+        One that was already opened, though not loaded yet, is not new. Raises BrowserGone when that took too long.
         """
+        opened_before = self._opened
         self._wanted_cause = cause
-        self._loaded.clear()
         self._wanted.set()
         try:
             async with asyncio.timeout(within_s):
-                await self._loaded.wait()
+                while self._loaded <= opened_before:
+                    self._news.clear()
+                    await self._news.wait()
         except TimeoutError:
             raise BrowserGone(f"no new browser within {within_s:g} s") from None
         if self.chromium is None:
@@ -118,14 +132,14 @@ class BrowserKeeper:
     # -- details -----------------------------------------------------------------------------------------------------
 
     async def _wait_for_budget(self) -> None:
-        while not self._wanted.is_set() and (until := await self._budget.held_until()) is not None:
+        # Shielded, here and below: redis waits with asyncio.wait_for, which may swallow a cancellation (Python 3.11).
+        while not self._wanted.is_set() and (until := await asyncio.shield(self._budget.held_until())) is not None:
             if self.held_until is None:
                 self.held_until = until
                 self._observer.on_held(until)
             self.held_until = until
             await self._pause(min(max(until - time.time(), 1.0), 60.0))
         self.held_until = None
-        self._take_wanted()
 
     async def _pause(self, wait_s: float) -> None:
         """Wait, unless a new browser is wanted meanwhile."""
@@ -133,25 +147,45 @@ class BrowserKeeper:
             async with asyncio.timeout(wait_s):
                 await self._wanted.wait()
 
-    def _take_wanted(self) -> bool:
-        wanted = self._wanted.is_set()
-        self._wanted.clear()
-        return wanted
+    async def _unless_wanted(self, work: Coroutine[Any, Any, object]) -> bool:
+        """Whether it was done before a new browser was wanted. Raises what it raises."""
+        working, wanted = asyncio.create_task(work), asyncio.create_task(self._wanted.wait())
+        try:
+            await asyncio.wait({working, wanted}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                return False
+            working.result()
+            return True
+        finally:
+            working.cancel()
+            wanted.cancel()
+
+    def _take_wanted(self) -> None:
+        """The browser that is started next is the one that was asked for."""
+        if self._wanted.is_set():
+            self._asked = self._wanted_cause
+            self._wanted.clear()
 
     async def _live(self, cause: str | None) -> str:
         """One browser's whole life. Answers why it ended."""
-        await self._budget.spend()
-        async with self._open() as page:
-            self._observer.on_started(cause, await self._budget.count())
+        self._take_wanted()
+        await asyncio.shield(self._budget.spend())
+        executable = find_executable(self._settings.executable)
+        version = await browser_version(executable, self._settings.profile.parent / VERSION_FILE)
+        await self._observer.prepare(version)
+        self._take_wanted()  # who asked meanwhile
+        self._opened += 1
+        async with self._open(executable) as page:
+            self._observer.on_started(self._asked or cause, await asyncio.shield(self._budget.count()))
+            self._asked = None
             await self._load(page)
             reason = await self._watch(page)
             self._observer.on_starting(reason)
             return reason
 
     @contextlib.asynccontextmanager
-    async def _open(self) -> AsyncIterator["WhatsAppPage"]:
+    async def _open(self, executable: Path) -> AsyncIterator["WhatsAppPage"]:
         settings = self._settings
-        executable = find_executable(settings.executable)
         # pyppeteer takes as long to import as Chromium to start: both at once.
         importing = asyncio.create_task(asyncio.to_thread(import_module, "browser_agent.whatsapp.page"))
         async with open_chromium(executable, settings.profile, sandbox=settings.sandbox) as chromium:
@@ -162,15 +196,19 @@ class BrowserKeeper:
             browser = await cdp.connect(chromium.endpoint, within_s=CONNECT_WITHIN_S)
             page: WhatsAppPage | None = None
             try:
-                page = await WhatsAppPage.open(browser, chromium, settings.url, settings.wa_js, BRIDGE)
+                given = self._observer.local_storage()
+                page = await WhatsAppPage.open(browser, chromium, settings.url, settings.wa_js, BRIDGE, given)
+                page.on_local_storage_given = self._observer.on_local_storage_given
                 self.page, self.chromium = page, chromium
                 self._observer.on_page(page)
                 yield page
             finally:
                 self.page = self.chromium = None
-                if page is not None:
-                    await page.close()
-                await cdp.connection_of(browser).dispose()
+                try:
+                    if page is not None:
+                        await page.close()
+                finally:
+                    await cdp.connection_of(browser).dispose()
 
     async def _load(self, page: "WhatsAppPage") -> None:
         """Load the site, however long it cannot be reached: a new browser would not reach it either."""
@@ -178,8 +216,9 @@ class BrowserKeeper:
         reachable = True
         while True:
             try:
-                await page.navigate()
-                self._loaded.set()
+                if await self._unless_wanted(page.navigate()):
+                    self._loaded = self._opened
+                    self._news.set()
                 return
             except PageTimeout as error:
                 if reachable:
@@ -202,7 +241,7 @@ class BrowserKeeper:
             crashed_at = time.monotonic()
             log.warning("the page crashed and is loaded anew")
             self._observer.on_starting(reason)
-            await page.reload()
+            await self._unless_wanted(page.reload())
 
     async def _next_end(self, page: "WhatsAppPage") -> str:
         """`browser_gone`, `page_crashed` or `restart_browser`, whichever comes first."""

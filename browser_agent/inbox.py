@@ -12,6 +12,8 @@ from .whatsapp.models import PageMedia, PageMessage, PageWid
 
 KEYS_REMEMBERED = 20_000
 _IGNORED_CHATS = ("status@broadcast",)
+# 2009, the year of WhatsApp, to 2100: the same numbers as milliseconds lie in 1970.
+_EARLIEST_S, _LATEST_S = 1_230_768_000, 4_102_444_800
 
 
 class Inbox:
@@ -25,11 +27,11 @@ class Inbox:
         """Publish a message unless its key was seen."""
         if message.chat_id in _IGNORED_CHATS or message.key in self._seen:
             return
+        sent_at = _sent_at(message.t)
+        self._event_log.publish(EventType.MESSAGE, _message_data(message, sent_at), occurred_at=sent_at)
         self._seen[message.key] = None
         if len(self._seen) > KEYS_REMEMBERED:
             self._seen.popitem(last=False)
-        sent_at = datetime.fromtimestamp(message.t, UTC)
-        self._event_log.publish(EventType.MESSAGE, _message_data(message, sent_at), occurred_at=sent_at)
 
 
 def person(wid: PageWid | None) -> Person:
@@ -37,6 +39,14 @@ def person(wid: PageWid | None) -> Person:
     if wid is None:
         return Person(lid=None, phone=None)
     return Person(lid=wid.lid, phone=wid.phone.split("@")[0].split(":")[0] if wid.phone else None)
+
+
+def _sent_at(t: int | None) -> datetime:
+    """Epoch seconds, or milliseconds, as a time; what cannot be a message's time is now."""
+    for seconds in (t, t // 1000) if t is not None else ():
+        if _EARLIEST_S < seconds < _LATEST_S:
+            return datetime.fromtimestamp(seconds, UTC)
+    return datetime.now(UTC)
 
 
 def _message_data(message: PageMessage, sent_at: datetime) -> MessageData:

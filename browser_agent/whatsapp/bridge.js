@@ -18,23 +18,35 @@
   };
   const tell = (kind, data) => window.waAgentTell(JSON.stringify({ kind, ...data }));
 
+  // What the site holds may be of any type, or throw when it is read. The agent gets these types, or null.
+  const text = (read) => {
+    const value = attempt(read);
+    return value === null ? null : attempt(() => String(value).toWellFormed());
+  };
+  const flag = (read) => attempt(() => !!read(), false);
+  const whole = (read) => {
+    const number = attempt(() => Math.round(read() ?? NaN));
+    return Number.isSafeInteger(number) ? number : null;
+  };
+
   // -- what the page is in ----------------------------------------------------------------------------------------
 
   // Before the loader has found its modules, asking wa-js would run WhatsApp's modules too early.
   const isInjected = () => window.WPP?.isInjected === true;
 
+  const mode = () => (isInjected() ? text(() => WPP.whatsapp.Stream.mode) : null);
+
   const snapshot = () => {
     if (!isInjected()) return { injected: false };
-    const { Stream, Socket } = WPP.whatsapp;
     return {
       injected: true,
-      mode: attempt(() => Stream.mode),
-      info: attempt(() => Stream.info),
-      socket: attempt(() => Socket.state),
-      authenticated: attempt(() => WPP.conn.isAuthenticated(), false),
-      registered: attempt(() => WPP.conn.isRegistered(), false),
-      version: attempt(() => window.Debug.VERSION),
-      wa_js: attempt(() => WPP.version),
+      mode: mode(),
+      info: text(() => WPP.whatsapp.Stream.info),
+      socket: text(() => WPP.whatsapp.Socket.state),
+      authenticated: flag(() => WPP.conn.isAuthenticated()),
+      registered: flag(() => WPP.conn.isRegistered()),
+      version: text(() => window.Debug.VERSION),
+      wa_js: text(() => WPP.version),
     };
   };
 
@@ -70,11 +82,11 @@
   const lookForQr = async () => {
     const onShow = qrFromDom();
     if (onShow) return tellQr(onShow);
-    if (isInjected() && snapshot().mode === 'QR') tellQr(await qrFromWaJs());
+    if (mode() === 'QR') tellQr(await qrFromWaJs());
   };
   const watchQr = () => {
     const timer = setInterval(() => {
-      if (isInjected() && WPP.whatsapp.Stream.mode === 'MAIN') return clearInterval(timer);
+      if (mode() === 'MAIN') return clearInterval(timer);
       lookForQr();
     }, QR_POLL_MS);
     const observer = new MutationObserver(() => tellQr(qrFromDom()));
@@ -86,36 +98,36 @@
   // -- messages ---------------------------------------------------------------------------------------------------
 
   const SEEN_AT_MOST = 10000;
-  const text = (value) => (value === undefined || value === null ? null : String(value));
   const me = () => attempt(() => WPP.conn.getMyUserId());
 
   const seen = new Set();
-  const isNew = (key) => {
-    if (seen.has(key)) return false;
+  const remember = (key) => {
     seen.add(key);
     if (seen.size > SEEN_AT_MOST) seen.delete(seen.values().next().value);
-    return true;
   };
 
   const lidAndPhone = (wid) => {
     if (!wid) return { lid: null, phone: null };
-    const cache = attempt(() => WPP.whatsapp.lidPnCache);
-    if (wid.server === 'lid') return { lid: String(wid), phone: text(attempt(() => cache.getPhoneNumber(wid))) };
-    return { lid: text(attempt(() => cache.getCurrentLid(wid))), phone: String(wid) };
+    const own = text(() => wid);
+    const isLid = attempt(() => wid.server) === 'lid';
+    return {
+      lid: isLid ? own : text(() => WPP.whatsapp.lidPnCache.getCurrentLid(wid)),
+      phone: isLid ? text(() => WPP.whatsapp.lidPnCache.getPhoneNumber(wid)) : own,
+    };
   };
 
   const chatName = (message) =>
-    text(attempt(() => message.chat.name) || attempt(() => WPP.whatsapp.ChatStore.get(message.id.remote).name));
+    text(() => message.chat.name || null) ?? text(() => WPP.whatsapp.ChatStore.get(message.id.remote).name);
 
   const media = (message) =>
     message.mediaData || message.directPath
       ? {
-          mimetype: text(message.mimetype),
-          size: message.size ?? null,
-          filehash: text(message.filehash),
-          filename: text(message.filename),
-          width: message.width ?? null,
-          height: message.height ?? null,
+          mimetype: text(() => message.mimetype),
+          size: whole(() => message.size),
+          filehash: text(() => message.filehash),
+          filename: text(() => message.filename),
+          width: whole(() => message.width),
+          height: whole(() => message.height),
         }
       : null;
 
@@ -128,50 +140,73 @@
     return (message.id.remote.isGroup() && author ? [...parts, author] : parts).map(String).join('_');
   };
 
+  // Key and chat are what a message is; whatever else cannot be read is left out.
   const tellMessage = (message) => {
     const key = message.id.toString(); // never _serialized: some builds lack it on first sight
-    if (!isNew(key)) return;
-    const isGroup = message.id.remote.isGroup();
+    if (seen.has(key)) return;
+    const chatId = String(message.id.remote);
+    const isGroup = attempt(() => message.id.remote.isGroup(), chatId.endsWith('@g.us'));
+    const type = text(() => message.type) ?? 'unknown';
     tell('message', {
       message: {
-        key,
-        chat_id: String(message.id.remote),
+        key: key.toWellFormed(),
+        chat_id: chatId.toWellFormed(),
         chat_name: chatName(message),
         is_group: isGroup,
-        author: lidAndPhone(isGroup ? message.author || message.id.participant : message.from),
-        from_me: !!message.id.fromMe,
-        type: text(message.type) ?? 'unknown',
-        text: text(message.type === 'chat' ? message.body : message.caption),
-        t: message.t ?? 0,
-        quoted_key: quotedKey(message),
-        forwarded: !!message.isForwarded,
-        ephemeral: (message.ephemeralDuration ?? 0) > 0,
-        media: media(message),
+        author: lidAndPhone(attempt(() => (isGroup ? message.author || message.id.participant : message.from))),
+        from_me: flag(() => message.id.fromMe),
+        type,
+        text: text(() => (type === 'chat' ? message.body : message.caption)),
+        t: whole(() => message.t),
+        quoted_key: text(() => quotedKey(message)),
+        forwarded: flag(() => message.isForwarded),
+        ephemeral: flag(() => message.ephemeralDuration > 0),
+        media: attempt(() => media(message)),
       },
     });
+    remember(key);
   };
 
-  // What came before wa-js could listen raised no event; it is in the store, still marked new.
-  const tellMissed = () => {
-    for (const message of attempt(() => WPP.whatsapp.MsgStore.getModelsArray(), [])) {
-      if (message.isNewMsg) attempt(() => tellMessage(message));
+  // The error's name alone: its text may hold a message's.
+  const orTrouble = (where, act) => (...given) => {
+    try {
+      act(...given);
+    } catch (error) {
+      tell('trouble', { where, error: text(() => error.name) ?? 'unknown' });
     }
   };
+  const takeMessage = orTrouble('message', tellMessage);
+
+  // What came before wa-js could listen raised no event; it is in the store, still marked new.
+  const tellMissed = orTrouble('missed messages', () => {
+    for (const message of attempt(() => WPP.whatsapp.MsgStore.getModelsArray(), [])) {
+      if (flag(() => message.isNewMsg)) takeMessage(message);
+    }
+  });
 
   // -- the agent's calls ------------------------------------------------------------------------------------------
 
+  const isStarted = (query) =>
+    attempt(() => {
+      Promise.resolve(query()).catch(() => {});
+      return true;
+    }, false);
+
   window.waAgent = {
     snapshot,
+    localStorage: () => ({
+      origin: location.origin,
+      items: Object.fromEntries(Object.keys(localStorage).map((key) => [key, localStorage.getItem(key)])),
+    }),
     account: () => lidAndPhone(me()),
     reconnect: () => WPP.whatsapp.Socket.reconnect(),
     refreshQr: () => WPP.whatsapp.BackendEventBus.triggerRefreshQR(),
     logout: () => WPP.whatsapp.Socket.logout(),
-    // Asks the server something cheap, for the sake of an answer: what it says does not matter. Resolves when it has.
-    askServer: async () => {
-      const ask = WPP.whatsapp.functions;
-      await attempt(() => (ask.queryWidExists ? ask.queryWidExists(me()) : ask.queryAllGroups()));
-      return true;
-    },
+    // Asks the server something cheap, for the sake of an answer: what it says does not matter, nor is it awaited.
+    // Whether there was something to ask with.
+    askServer: () =>
+      (me() !== null && isStarted(() => WPP.whatsapp.functions.queryWidExists(me()))) ||
+      isStarted(() => WPP.whatsapp.functions.queryAllGroups()),
   };
 
   // -- from the document's start ----------------------------------------------------------------------------------
@@ -199,6 +234,6 @@
   for (const name of ['loader.injected', 'loader.ready', 'conn.stream_mode_changed']) {
     WPP.on(name, () => setTimeout(tellMissed, 0));
   }
-  WPP.on('chat.new_message', tellMessage);
+  WPP.on('chat.new_message', takeMessage);
   watchQr();
 })();

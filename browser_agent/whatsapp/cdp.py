@@ -10,15 +10,17 @@ which is several times faster.
 """
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pyppeteer.launcher
 from pyee import EventEmitter
 from pyppeteer.browser import Browser
 from pyppeteer.connection import CDPSession, Connection
-from pyppeteer.errors import NetworkError
+from pyppeteer.errors import NetworkError, PyppeteerError
 
 from whatsapp_contract.errors import BrowserGone, ContractError, Internal, NotReady, PageCrashed, PageTimeout
 from whatsapp_contract.logs import get_logger
@@ -30,6 +32,7 @@ log = get_logger(__name__)
 Params = dict[str, Any]
 
 _FRAME_RECEIVED = '{"method":"Network.webSocketFrameReceived"'
+_SOCKET_OF_FRAME = re.compile(r'[^}]{0,20}"requestId":"([^"]*)"')
 _FRAME_SENT = '{"method":"Network.webSocketFrameSent"'
 
 # What Chromium says when a call meets a page that is just going to another document.
@@ -69,7 +72,7 @@ class CdpConnection(_GuardedEmitter, Connection):  # type: ignore[misc]  # pyppe
         self._unsent: list[str] = []  # until the connection is open
         self.closed = asyncio.Event()
         self.last_message_at: float | None = None  # loop time of the last message from Chromium
-        self.on_frame: Callable[[], None] = lambda: None  # a WebSocket of a page or worker received a frame
+        self.on_frame: Callable[[str], None] = lambda _socket: None  # a page's or worker's WebSocket received a frame
         self._opening = loop.create_task(self._open())
 
     # -- what pyppeteer calls ----------------------------------------------------------------------------------
@@ -134,7 +137,8 @@ class CdpConnection(_GuardedEmitter, Connection):  # type: ignore[misc]  # pyppe
     def _on_raw(self, raw: str) -> None:
         # A frame carries what the server sent, which may be megabytes; only that it came is of use, so it is not read.
         if raw.startswith(_FRAME_RECEIVED):
-            self._guarded(self.on_frame)
+            socket = _SOCKET_OF_FRAME.match(raw, len(_FRAME_RECEIVED))
+            self._guarded(self.on_frame, socket.group(1) if socket else "")
             return
         if raw.startswith(_FRAME_SENT):
             return
@@ -252,16 +256,32 @@ pyppeteer.launcher.Connection = CdpConnection
 
 async def connect(endpoint: str, *, within_s: float) -> Browser:
     """pyppeteer's Browser over a safe connection. Raises BrowserGone when it cannot be had in time."""
-    try:
+    with _pyppeteer_errors("connecting"):
         async with asyncio.timeout(within_s):
             return await pyppeteer.launcher.connect(browserWSEndpoint=endpoint, defaultViewport=None)
-    except TimeoutError:
-        raise BrowserGone(f"no DevTools connection within {within_s:g} s") from None
+
+
+async def first_tab(browser: Browser, *, within_s: float) -> CdpSession:
+    """The session of the tab that the browser started with. Raises BrowserGone when it cannot be had in time."""
+    with _pyppeteer_errors("looking for the first tab"):
+        async with asyncio.timeout(within_s):
+            tab = (await browser.pages())[0]
+    tab.on("error", lambda _error: None)  # pyee raises an `error` that nobody listens to
+    return cast(CdpSession, tab._client)
 
 
 def connection_of(browser: Browser) -> CdpConnection:
     """The connection under a Browser made by `connect`."""
     return cast(CdpConnection, browser._connection)
+
+
+@contextlib.contextmanager
+def _pyppeteer_errors(doing: str) -> Iterator[None]:
+    """Chromium is just coming up, or just going: what pyppeteer makes of that is its own affair."""
+    try:
+        yield
+    except (TimeoutError, PyppeteerError, LookupError) as error:
+        raise BrowserGone(f"{doing} failed: {error!r}") from error
 
 
 async def _within(future: "asyncio.Future[Any]", method: str, within_s: float) -> Params:

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -23,9 +24,12 @@ from whatsapp_contract.logs import get_logger
 
 log = get_logger(__name__)
 
+VERSION_FILE = "browser-version.json"  # beside the profile
 START_WITHIN_S = 20.0
 VERSION_WITHIN_S = 5.0
-EXIT_WITHIN_S = 2.0
+# With the page's closing, all of it has to fit into three seconds, also where Chromium is frozen.
+TERM_WITHIN_S = 0.6
+KILL_WITHIN_S = 0.5
 
 # Chromium carries a second, SQLite, form of these stores. A profile opened with the other form looks empty, so the
 # form is pinned (measured with Chromium 156, whose default is LevelDB).
@@ -39,6 +43,7 @@ _STORE_FEATURES = (
 _UNWANTED_FEATURES = ("Translate", "MediaRouter", "OptimizationHints", "DialMediaRouteProvider", "PaintHolding")
 
 _DEVTOOLS_LINE = re.compile(rb"DevTools listening on (ws://\S+)")
+_NOWHERE = asyncio.subprocess.DEVNULL
 _SMALL_SHM_BYTES = 512 * 1024 * 1024
 
 
@@ -50,8 +55,6 @@ class Chromium:
     endpoint: str
     version: str
     profile: Path
-    last_words: deque[str]  # the end of its stderr
-    stderr_reader: asyncio.Task[None]
 
     @property
     def pid(self) -> int:
@@ -62,16 +65,14 @@ class Chromium:
         return self.process.returncode is None
 
     async def wait_gone(self, within_s: float) -> bool:
-        """Whether its main process ended in time. Looks at the process alone: children may hold its pipes."""
-        deadline = asyncio.get_running_loop().time() + within_s
-        # Polled: the child watcher has no event to await that would not also wait for the pipes.
-        while self.is_running and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-        return not self.is_running
+        """Whether its main process ended in time."""
+        return await _gone(self.process, within_s)
 
-    def renderers(self) -> list[psutil.Process]:
-        """The processes that run pages, which an answerless page may need killed."""
-        return [child for child in _descendants(self.pid) if "--type=renderer" in _command_line(child)]
+    def kill_renderers(self) -> None:
+        """Kill the processes that run pages: the last resort against one that does not answer."""
+        for child in _descendants(self.pid):
+            if "--type=renderer" in _command_line(child):
+                _kill(child)
 
 
 @contextlib.asynccontextmanager
@@ -83,12 +84,17 @@ async def open_chromium(executable: Path, profile: Path, *, sandbox: bool) -> As
     """
     sweep(profile)
     _prepare(profile)
-    version = await _version(executable, profile.parent / "browser-version.json")
-    chromium = await _start(executable, profile, version, sandbox=sandbox)
+    version = await browser_version(executable, profile.parent / VERSION_FILE)
     try:
-        yield chromium
+        process = await _start(executable, profile, version, sandbox=sandbox)
+    except BaseException:  # asyncio may have started it all the same
+        sweep(profile)
+        raise
+    stderr = _Stderr(process)
+    try:
+        yield Chromium(process, await _endpoint(process, stderr), version, profile)
     finally:
-        await _end(chromium)
+        await _end(process, profile, stderr)
 
 
 def sweep(profile: Path) -> int:
@@ -103,9 +109,8 @@ def sweep(profile: Path) -> int:
             doomed.update({child.pid: child for child in _descendants(process.pid)})
     doomed.pop(os.getpid(), None)
     for process in doomed.values():
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(list(doomed.values()), timeout=EXIT_WITHIN_S)
+        _kill(process)
+    psutil.wait_procs(list(doomed.values()), timeout=KILL_WITHIN_S)
     if doomed:
         log.warning("a former browser was still running and was killed", processes=len(doomed))
     return len(doomed)
@@ -113,14 +118,23 @@ def sweep(profile: Path) -> int:
 
 def _prepare(profile: Path) -> None:
     """A Singleton* file left by a killed browser, perhaps on another host, would keep ours from starting."""
-    profile.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for leftover in profile.glob("Singleton*"):
-        leftover.unlink(missing_ok=True)
+    try:
+        profile.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for leftover in profile.glob("Singleton*"):
+            leftover.unlink(missing_ok=True)
+    except OSError as error:
+        raise BrowserGone(f"the profile cannot be used: {error}") from error
 
 
-async def _version(executable: Path, kept_in: Path) -> str:
-    """`156.0.8078.79`, asked once for each binary. Raises BrowserGone when the binary does not even say that."""
-    identity = _identity(executable)
+async def browser_version(executable: Path, kept_in: Path) -> str:
+    """`156.0.8078.79`, asked once for each binary, whose answer is kept in a file.
+
+    Raises BrowserGone when the binary does not even say that, or is not there any more.
+    """
+    try:
+        identity = _identity(executable)
+    except OSError as error:  # an upgrade removes it for a while
+        raise BrowserGone(f"the browser is not there: {error}") from error
     if (kept := _kept_version(kept_in, identity)) is not None:
         return kept
     version = await _ask_version(executable)
@@ -142,78 +156,114 @@ def _kept_version(kept_in: Path, identity: list[str | int]) -> str | None:
 
 
 def _keep_version(kept_in: Path, identity: list[str | int], version: str) -> None:
-    kept_in.write_text(json.dumps({"identity": identity, "version": version}))
+    with contextlib.suppress(OSError):  # then it is asked again
+        kept_in.write_text(json.dumps({"identity": identity, "version": version}))
 
 
 async def _ask_version(executable: Path) -> str:
+    process = await _spawn(str(executable), "--version", stdout=asyncio.subprocess.PIPE, stderr=_NOWHERE)
     try:
         async with asyncio.timeout(VERSION_WITHIN_S):
-            process = await asyncio.create_subprocess_exec(
-                executable, "--version", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-            )
             output, _ = await process.communicate()
-    except (OSError, TimeoutError) as error:
-        raise BrowserGone(f"{executable} --version failed: {error!r}") from None
+    except TimeoutError:
+        raise BrowserGone(f"{executable} --version said nothing within {VERSION_WITHIN_S:g} s") from None
+    finally:
+        _signal_group(process.pid, signal.SIGKILL)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(KILL_WITHIN_S):
+                await process.communicate()  # to the end of its pipe, which asyncio then closes
     found = re.search(rb"\d+(?:\.\d+)+", output)
     if found is None:
         raise BrowserGone(f"{executable} --version said {output[:100]!r}")
     return found.group().decode()
 
 
-async def _start(executable: Path, profile: Path, version: str, *, sandbox: bool) -> Chromium:
-    arguments = _arguments(profile, version, sandbox=sandbox)
+async def _start(executable: Path, profile: Path, version: str, *, sandbox: bool) -> asyncio.subprocess.Process:
     # The kernel ends the browser with us, also when we are killed. It ends it gently, so that it writes its stores.
-    process = await asyncio.create_subprocess_exec(
+    return await _spawn(
         "setpriv",
         "--pdeathsig",
         "TERM",
         "--",
-        executable,
-        *arguments,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
+        str(executable),
+        *_arguments(profile, version, sandbox=sandbox),
+        stdout=_NOWHERE,
         stderr=asyncio.subprocess.PIPE,
-        process_group=0,
         env={**os.environ, "BREAKPAD_DUMP_LOCATION": str(profile / "Crash Reports")},
     )
-    assert process.stderr is not None
-    last_words: deque[str] = deque(maxlen=20)
-    endpoint = await _endpoint(process, process.stderr, last_words)
-    reader = asyncio.create_task(_read_on(process.stderr, last_words))
-    return Chromium(process, endpoint, version, profile, last_words, reader)
 
 
-async def _endpoint(process: asyncio.subprocess.Process, stderr: asyncio.StreamReader, last_words: deque[str]) -> str:
+async def _spawn(*command: str, **options: Any) -> asyncio.subprocess.Process:
+    """A process that leads a group of its own, by which all of it can be ended. Raises BrowserGone."""
+    try:
+        return await asyncio.create_subprocess_exec(*command, stdin=_NOWHERE, process_group=0, **options)
+    except (OSError, RuntimeError) as error:  # RuntimeError: no thread can be had to watch it
+        raise BrowserGone(f"{command[0]} cannot be run: {error}") from error
+
+
+class _Stderr:
+    """What the browser says there. Read all the time, or the browser would block on the pipe."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        self.endpoint = asyncio.get_running_loop().create_future()  # None: it ended without one
+        self.last_words: deque[str] = deque(maxlen=20)
+        self.reader = asyncio.create_task(self._read(process.stderr))
+
+    async def _read(self, stderr: asyncio.StreamReader) -> None:
+        while line := await self._line(stderr):
+            found = _DEVTOOLS_LINE.search(line)
+            if found and not self.endpoint.done():
+                self.endpoint.set_result(found.group(1).decode())
+            self.last_words.append(line.decode(errors="replace").strip())
+        if not self.endpoint.done():
+            self.endpoint.set_result(None)
+
+    async def _line(self, stderr: asyncio.StreamReader) -> bytes:
+        try:
+            return await stderr.readline()
+        except ValueError:  # longer than any that is of interest
+            return b"..."
+
+
+async def _endpoint(process: asyncio.subprocess.Process, stderr: _Stderr) -> str:
     try:
         async with asyncio.timeout(START_WITHIN_S):
-            async for line in stderr:
-                if found := _DEVTOOLS_LINE.search(line):
-                    return found.group(1).decode()
-                last_words.append(line.decode(errors="replace").strip())
+            if (endpoint := await stderr.endpoint) is not None:
+                return str(endpoint)
             reason = f"ended with code {await process.wait()}"
     except TimeoutError:
         reason = f"did not open DevTools within {START_WITHIN_S:g} s"
-    _signal_group(process.pid, signal.SIGKILL)
-    raise BrowserGone(f"the browser {reason}: {' | '.join(list(last_words)[-3:])}")
+    raise BrowserGone(f"the browser {reason}: {' | '.join(list(stderr.last_words)[-3:])}")
 
 
-async def _read_on(stderr: asyncio.StreamReader, last_words: deque[str]) -> None:
-    """Keep the pipe empty, or the browser would block on it."""
-    async for line in stderr:
-        last_words.append(line.decode(errors="replace").strip())
+async def _end(process: asyncio.subprocess.Process, profile: Path, stderr: _Stderr) -> None:
+    """End a browser that is not gone yet, gently first; then look that nothing of it is left.
+
+    A cancellation meanwhile takes the time for gentleness away, and nothing else.
+    """
+    try:
+        if process.returncode is None:
+            _signal_group(process.pid, signal.SIGTERM)
+            await _gone(process, TERM_WITHIN_S)
+    finally:
+        _signal_group(process.pid, signal.SIGKILL)  # also children that outlived their parent
+        try:
+            await _gone(process, KILL_WITHIN_S)
+        finally:
+            sweep(profile)
+            # With the last holder of the pipe gone the reader ends by itself, and asyncio closes its end.
+            await asyncio.wait({stderr.reader}, timeout=KILL_WITHIN_S)
+            stderr.reader.cancel()
 
 
-async def _end(chromium: Chromium) -> None:
-    """End a browser that is not gone yet, gently first; then look that nothing of it is left."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if chromium.is_running:
-            _signal_group(chromium.pid, number)
-            await chromium.wait_gone(EXIT_WITHIN_S)
-    _signal_group(chromium.pid, signal.SIGKILL)  # children that outlived their parent
-    sweep(chromium.profile)
-    # With the last holder of the pipe gone the reader ends by itself, and asyncio closes its end.
-    await asyncio.wait({chromium.stderr_reader}, timeout=EXIT_WITHIN_S)
-    chromium.stderr_reader.cancel()
+async def _gone(process: asyncio.subprocess.Process, within_s: float) -> bool:
+    """Whether a process ended in time. Looks at the process alone: children may hold its pipes."""
+    deadline = asyncio.get_running_loop().time() + within_s
+    # Polled: the child watcher has no event to await that would not also wait for the pipes.
+    while process.returncode is None and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    return process.returncode is not None
 
 
 def _arguments(profile: Path, version: str, *, sandbox: bool) -> list[str]:
@@ -265,6 +315,11 @@ def _arguments(profile: Path, version: str, *, sandbox: bool) -> list[str]:
 def _signal_group(group: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
+
+
+def _kill(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.Error):
+        process.kill()
 
 
 def _descendants(pid: int) -> list[psutil.Process]:

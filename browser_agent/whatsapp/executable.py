@@ -35,7 +35,10 @@ def find_executable(given: Path | None) -> Path:
 
 def _binary(found: Path) -> Path:
     """A wrapper script puts arguments of its own after ours; the binary behind it does not."""
-    with found.open("rb") as file:
-        is_script = file.read(2) == b"#!"
+    try:
+        with found.open("rb") as file:
+            is_script = file.read(2) == b"#!"
+    except OSError:  # it may be run, but not read; or an upgrade has just removed it, which the start will tell
+        return found
     behind = Path(_BEHIND_WRAPPER.get(found.name, ""))
     return behind if is_script and behind.is_file() else found

@@ -16,6 +16,8 @@ from .cdp import CdpConnection, CdpSession
 # Chromium keeps bodies for DevTools to fetch later, which nobody does here.
 _KEEP_NO_BODIES = {"maxTotalBufferSize": 0, "maxResourceBufferSize": 0}
 
+_SOCKET_OPENED = ("Network.webSocketCreated", "Network.webSocketHandshakeResponseReceived")
+
 
 class Link:
     """One page's link. Times are loop times. `frame_at` None means never heard: unknown, not dead."""
@@ -24,6 +26,9 @@ class Link:
         self.frame_at: float | None = None  # last frame from the server
         self.asked_at: float | None = None  # last query because of silence
         self.answered_at: float | None = None  # last time such a query was followed by a frame
+        self.is_visible = False  # whether Chromium has ever shown one of its sockets
+        self.new_was_heard = False  # a socket that was opened since `look_for_a_new_one` received a frame
+        self._new: set[str] = set()  # sockets opened since then
         self._unanswered_at: float | None = None
         self._connection = connection
         self._session = session
@@ -36,6 +41,7 @@ class Link:
         self._connection.on("Target.attachedToTarget", self._on_attached)
         self._session.on("Target.attachedToTarget", self._on_attached)
         self._connection.on_frame = self._on_frame
+        self._hear_opening(self._session)
         # The page's own workers are attached through its session; shared ones belong to the browser.
         shared = {
             "autoAttach": True,
@@ -62,11 +68,21 @@ class Link:
         """Whether the server left the last query unanswered and was not heard since."""
         return self._unanswered_at is not None and not self.heard_since(self._unanswered_at)
 
-    async def expect_answer(self, ask: Callable[[], Awaitable[None]], within_s: float) -> None:
-        """Send a query; any frame is an answer. Without one in time the link is dead until it is heard again."""
-        self.asked_at = self._loop.time()
+    def look_for_a_new_one(self) -> None:
+        """From now on `new_was_heard` is about connections made after this."""
+        self._new.clear()
+        self.new_was_heard = False
+
+    async def expect_answer(self, ask: Callable[[], Awaitable[bool]], within_s: float) -> None:
+        """Send a query; any frame is an answer. Without one in time the link is dead until it is heard again.
+
+        `ask` answers whether it could send one: where it could not, nothing was learned.
+        """
+        asked_at = self._loop.time()
         self._heard.clear()
-        await ask()
+        if not await ask():
+            return
+        self.asked_at = asked_at
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._heard.wait()
@@ -75,14 +91,25 @@ class Link:
         else:
             self._unanswered_at = self.asked_at
 
-    def _on_frame(self) -> None:
+    def _on_frame(self, socket: str) -> None:
         self.frame_at = self._loop.time()
+        self.is_visible = True
+        self.new_was_heard |= socket in self._new
         self._heard.set()
+
+    def _hear_opening(self, session: CdpSession) -> None:
+        for event in _SOCKET_OPENED:
+            session.on(event, self._on_socket_opened)
+
+    def _on_socket_opened(self, params: dict[str, Any]) -> None:
+        self.is_visible = True
+        self._new.add(params["requestId"])
 
     def _on_attached(self, params: dict[str, Any]) -> None:
         if params["targetInfo"]["type"] not in ("worker", "shared_worker"):
             return
         session = self._connection._sessions[params["sessionId"]]
+        self._hear_opening(session)
         task = self._loop.create_task(self._enable(session))
         self._enabling.add(task)
         task.add_done_callback(self._enabling.discard)

@@ -1,8 +1,22 @@
 """What the page tells us, checked at the border: the page's scripts are not ours."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, ValidatorFunctionWrapHandler
+from pydantic.functional_validators import WrapValidator
+
+T = TypeVar("T")
+
+
+def _or_none(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return check(value)
+    except ValidationError:
+        return None
+
+
+# Better a message without this than no message.
+_OrNone = Annotated[T | None, WrapValidator(_or_none)]
 
 
 class _FromPage(BaseModel):
@@ -28,17 +42,17 @@ class StreamSnapshot(_FromPage):
 class PageWid(_FromPage):
     """A person as the page knows them: `...@lid`, `...@c.us`, or both."""
 
-    lid: str | None
-    phone: str | None
+    lid: _OrNone[str] = None
+    phone: _OrNone[str] = None
 
 
 class PageMedia(_FromPage):
-    mimetype: str | None
-    size: int | None
-    filehash: str | None  # SHA-256 of the file, base64
-    filename: str | None
-    width: int | None
-    height: int | None
+    mimetype: _OrNone[str] = None
+    size: _OrNone[int] = None
+    filehash: _OrNone[str] = None  # SHA-256 of the file, base64
+    filename: _OrNone[str] = None
+    width: _OrNone[int] = None
+    height: _OrNone[int] = None
 
 
 class PageMessage(_FromPage):
@@ -46,17 +60,17 @@ class PageMessage(_FromPage):
 
     key: Annotated[str, Field(min_length=1, max_length=512)]
     chat_id: str
-    chat_name: str | None
+    chat_name: _OrNone[str] = None
     is_group: bool
-    author: PageWid
+    author: _OrNone[PageWid] = None
     from_me: bool
     type: str
-    text: str | None
-    t: int  # epoch seconds
-    quoted_key: str | None
-    forwarded: bool
-    ephemeral: bool
-    media: PageMedia | None
+    text: _OrNone[str] = None
+    t: _OrNone[int] = None  # epoch seconds, mostly
+    quoted_key: _OrNone[str] = None
+    forwarded: bool = False
+    ephemeral: bool = False
+    media: _OrNone[PageMedia] = None
 
 
 class DocumentStarted(_FromPage):
@@ -91,7 +105,21 @@ class MessageSeen(_FromPage):
     message: PageMessage
 
 
-PageEvent = DocumentStarted | StreamChanged | QrShown | QrIdle | LoggedOut | MessageSeen
+class LocalStorageGiven(_FromPage):
+    """The dump that the page was opened with is in this document's localStorage. Not for the agent."""
+
+    kind: Literal["local_storage_given"]
+
+
+class Trouble(_FromPage):
+    """Something of bridge.js failed. Not for the agent."""
+
+    kind: Literal["trouble"]
+    where: str
+    error: str  # the error's name: its text may be a message's
+
+
+PageEvent = DocumentStarted | StreamChanged | QrShown | QrIdle | LoggedOut | MessageSeen | LocalStorageGiven | Trouble
 
 # The annotation is no class, which TypeAdapter takes and its stub does not say.
 _DISCRIMINATED: Any = Annotated[PageEvent, Field(discriminator="kind")]

@@ -3,6 +3,10 @@
 What works on old and new builds of the site (measured with wa-js 4.6.0, see facts on wa-js): the stream's mode and
 info tell the state; `Socket.reconnect()` resets; `Socket.logout()` logs out and is over when the page has gone to
 `?post_logout=1`; `BackendEventBus.triggerRefreshQR()` asks for a new code.
+
+A reset is proven by the socket's state leaving CONNECTED and coming back, and by a frame from the server on a
+WebSocket that was opened after the reset was asked for. Where Chromium never showed a WebSocket of the page (one in a
+process that we cannot look into) the state alone has to do.
 """
 
 import asyncio
@@ -10,18 +14,28 @@ import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pyppeteer.browser import Browser
 
-from whatsapp_contract.errors import ContractError, Internal, PageCrashed, PageTimeout, ResetUnproven
+from whatsapp_contract.errors import BrowserGone, ContractError, Internal, PageCrashed, PageTimeout, ResetUnproven
 from whatsapp_contract.logs import get_logger
 
-from .cdp import CdpSession, connection_of
+from .cdp import CdpSession, connection_of, first_tab
 from .chromium import Chromium
 from .link import Link
-from .models import DocumentStarted, LoggedOut, PageEvent, PageWid, StreamChanged, StreamSnapshot, page_event
+from .models import (
+    DocumentStarted,
+    LocalStorageGiven,
+    LoggedOut,
+    PageEvent,
+    PageWid,
+    StreamChanged,
+    StreamSnapshot,
+    Trouble,
+    page_event,
+)
 
 log = get_logger(__name__)
 
@@ -31,9 +45,19 @@ BROWSER_ANSWER_WITHIN_S = 1.0
 NAVIGATE_WITHIN_S = 20.0
 RESET_WITHIN_S = 12.0
 LOGOUT_WITHIN_S = 15.0
-CLOSE_WITHIN_S = 1.0
+# With what chromium.py takes to end it, all of it has to fit into three seconds, also where Chromium is frozen.
+CLOSE_WITHIN_S = 0.7
+EXIT_WITHIN_S = 0.8
+
+_ELSEWHERE = "the tab shows something else than WhatsApp Web"
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 ReloadStep = Literal["terminate", "reload", "crash", "kill_renderer"]
+
+
+class PageMalformed(PageTimeout):
+    """The page answered with something that is no answer: as good as none."""
 
 
 class WhatsAppPage:
@@ -47,6 +71,7 @@ class WhatsAppPage:
         self.crashed = asyncio.Event()
         self.browser_lost = connection_of(browser).closed
         self.on_event: Callable[[PageEvent], None] = lambda _event: None
+        self.on_local_storage_given: Callable[[], None] = lambda: None
         self.browser = browser
         self._session = session
         self._chromium = chromium
@@ -54,20 +79,38 @@ class WhatsAppPage:
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()  # something was told; whoever waits looks again
         self._documents = 0  # how many documents have started in the tab
+        self._giving: str | None = None  # the script that gives the first document its localStorage
         self._left_connected = 0  # how often the socket's state was seen to be something else than CONNECTED
         session.on_binding = self._on_binding
         session.on("Inspector.targetCrashed", lambda _params: self.crashed.set())
         session.on("Page.javascriptDialogOpening", self._on_dialog)
 
     @classmethod
-    async def open(cls, browser: Browser, chromium: Chromium, url: str, wa_js: Path, bridge: Path) -> "WhatsAppPage":
-        """The browser's first tab, with wa-js and the bridge in every document it will load. Not navigated yet."""
-        async with asyncio.timeout(ANSWER_WITHIN_S * 2):
-            tab = (await browser.pages())[0]
-        tab.on("error", lambda _error: None)  # pyee raises an `error` nobody listens to; the crash is seen below
-        session: CdpSession = tab._client
+    async def open(
+        cls,
+        browser: Browser,
+        chromium: Chromium,
+        url: str,
+        wa_js: Path,
+        bridge: Path,
+        local_storage: str | None = None,
+    ) -> "WhatsAppPage":
+        """The browser's first tab, with wa-js and the bridge in every document it will load. Not navigated yet.
+
+        `local_storage` is the JSON of what `local_storage()` answered once: the first document of that origin
+        starts with it, and `on_local_storage_given` is called.
+        """
+        session = await first_tab(browser, within_s=ANSWER_WITHIN_S * 2)
         page = cls(browser, session, chromium, url)
-        script = await asyncio.to_thread(_document_script, wa_js, bridge)
+        try:
+            script = await asyncio.to_thread(_document_script, wa_js, bridge)
+        except OSError as error:
+            raise BrowserGone(f"what the page needs cannot be read: {error}") from error
+        if local_storage is not None:
+            # First: new documents run their scripts in the order in which they were added.
+            giving = {"source": _giving_script(local_storage)}
+            added = await session.call("Page.addScriptToEvaluateOnNewDocument", giving, within_s=ANSWER_WITHIN_S)
+            page._giving = added["identifier"]
         # At once: a browser that is just starting takes its time for each answer.
         await asyncio.gather(
             session.call("Runtime.addBinding", {"name": BINDING}, within_s=ANSWER_WITHIN_S),
@@ -94,10 +137,11 @@ class WhatsAppPage:
         asked_at = self._loop.time()
         answer = await self._evaluate("globalThis.waAgent ? waAgent.snapshot() : null")
         if answer is None:
-            raise PageTimeout("the tab shows something else than WhatsApp Web")
+            raise PageTimeout(_ELSEWHERE)
+        snapshot = _checked(StreamSnapshot, answer)
         self.answered_at = self._loop.time()
         self.answer_took_ms = round((self.answered_at - asked_at) * 1000, 3)
-        self._take(StreamSnapshot.model_validate(answer))
+        self._take(snapshot)
         return self.snapshot
 
     async def ask_browser(self) -> None:
@@ -106,34 +150,38 @@ class WhatsAppPage:
 
     async def account(self) -> PageWid:
         """The account's own address."""
-        return PageWid.model_validate(await self._evaluate("waAgent.account()"))
+        return _checked(PageWid, await self._evaluate("waAgent.account()"))
+
+    async def local_storage(self) -> dict[str, Any]:
+        """`{"origin": str, "items": {str: str}}`. The strings may hold lone surrogates, which json.dumps escapes."""
+        # As text: returned by value, such strings would arrive changed.
+        answer = await self._evaluate("globalThis.waAgent ? JSON.stringify(waAgent.localStorage()) : null")
+        if answer is None:
+            raise PageTimeout(_ELSEWHERE)
+        return cast(dict[str, Any], json.loads(answer))
 
     async def refresh_qr(self) -> None:
         """Ask for a new code where the page stopped rotating it."""
         await self._evaluate("void waAgent.refreshQr()")
 
-    async def ask_server(self) -> None:
-        """Have the page ask its server something. Whether an answer came shows at the link."""
-        await self._evaluate("void waAgent.askServer()")
+    async def ask_server(self) -> bool:
+        """Have the page ask its server something, and whether it could. Whether an answer came shows at the link."""
+        return await self._evaluate("waAgent.askServer()") is True
 
-    async def reset(self) -> None:
-        """A new connection to the server, proven: the socket's state left CONNECTED and is CONNECTED again, and
-        the server was heard since (unless its frames were never heard here, which proves nothing either way).
-
-        Raises ResetUnproven without that proof in time.
-        """
-        asked_at, left_before = self._loop.time(), self._left_connected
-        link_was_ever_heard = self.link.frame_at is not None
+    async def reset(self, within_s: float = RESET_WITHIN_S) -> None:
+        """A new connection to the server, proven as is written above. Raises ResetUnproven without proof in time."""
+        left_before = self._left_connected
+        self.link.look_for_a_new_one()
         await self._evaluate("void waAgent.reconnect()")
         await self._wait_until(
             lambda: (
                 self._left_connected > left_before
                 and self.snapshot.socket == "CONNECTED"
                 and self.snapshot.info == "NORMAL"
-                and (not link_was_ever_heard or self.link.heard_since(asked_at))
+                and (self.link.new_was_heard or not self.link.is_visible)
             ),
-            RESET_WITHIN_S,
-            ResetUnproven(f"no new connection was seen within {RESET_WITHIN_S:g} s"),
+            within_s,
+            ResetUnproven(f"no new connection was seen within {within_s:g} s"),
         )
 
     async def reload(self) -> list[ReloadStep]:
@@ -156,8 +204,7 @@ class WhatsAppPage:
         if await self._crash_seen(within_s=1.0) and await self._load_anew(within_s=8.0):
             return steps
         steps.append("kill_renderer")
-        for renderer in self._chromium.renderers():
-            renderer.kill()
+        self._chromium.kill_renderers()
         await self._crash_seen(within_s=2.0)
         if await self._load_anew(within_s=10.0):
             return steps
@@ -174,14 +221,10 @@ class WhatsAppPage:
 
     async def close(self) -> None:
         """Close the tab, which writes its localStorage to the disk, and then the browser. Never raises."""
-        connection = connection_of(self.browser)
-        for call in (
-            self._session.call("Page.close", within_s=CLOSE_WITHIN_S),
-            connection.call("Browser.close", within_s=CLOSE_WITHIN_S),
-        ):
-            with contextlib.suppress(ContractError):
-                await call
-        await self._chromium.wait_gone(CLOSE_WITHIN_S)
+        with contextlib.suppress(ContractError):
+            await self._session.call("Page.close", within_s=CLOSE_WITHIN_S)
+        connection_of(self.browser).send("Browser.close")
+        await self._chromium.wait_gone(EXIT_WITHIN_S)
 
     # -- details -----------------------------------------------------------------------------------------------------
 
@@ -244,10 +287,15 @@ class WhatsAppPage:
         try:
             event = page_event.validate_json(payload)
         except ValidationError as error:
-            # Its values may be a message's text: say only where it is wrong.
-            log.error("the page told something malformed", problems=[item["loc"] for item in error.errors()])
+            log.error("the page told something malformed", problems=_problems(error))
             return
         self.answered_at = self._loop.time()
+        if isinstance(event, LocalStorageGiven):
+            self._on_local_storage_given()
+            return
+        if isinstance(event, Trouble):
+            log.error("the page's script failed", where=event.where, error=event.error)
+            return
         if isinstance(event, DocumentStarted):
             self._documents += 1
             self.crashed.clear()
@@ -259,9 +307,28 @@ class WhatsAppPage:
         self.on_event(event)
         self._changed.set()
 
+    def _on_local_storage_given(self) -> None:
+        if self._giving is None:
+            return
+        self._session.send("Page.removeScriptToEvaluateOnNewDocument", {"identifier": self._giving})
+        self._giving = None
+        self.on_local_storage_given()
+
     def _on_dialog(self, _params: Any) -> None:
         """A page that asks "leave?" would never be left."""
         self._session.send("Page.handleJavaScriptDialog", {"accept": True})
+
+
+def _checked(model: type[_Model], answer: Any) -> _Model:
+    try:
+        return model.model_validate(answer)
+    except ValidationError as error:
+        raise PageMalformed(f"the page answered with an odd {model.__name__}: {_problems(error)}") from None
+
+
+def _problems(error: ValidationError) -> list[str]:
+    """Only where it is wrong: the values may be a message's text."""
+    return [".".join(map(str, item["loc"])) for item in error.errors(include_input=False)]
 
 
 def _document_script(wa_js: Path, bridge: Path) -> str:
@@ -273,4 +340,19 @@ def _document_script(wa_js: Path, bridge: Path) -> str:
         "if (window === window.top && location.protocol.startsWith('http')) {\n"
         f"window.WPPConfig = {json.dumps({'disableGoogleAnalytics': True})};\n"
         f"{wa_js.read_text()}\n;{bridge.read_text()}\n}}"
+    )
+
+
+def _giving_script(local_storage: str) -> str:
+    """Makes this the localStorage of a document of its origin, and tells. It is removed after the first one.
+
+    A second document that started before the removal gets the same once more.
+    """
+    return (
+        "(() => { if (window !== window.top) return;\n"
+        f"const dump = JSON.parse({json.dumps(local_storage)});\n"
+        "if (location.origin !== dump.origin) return;\n"
+        "localStorage.clear();\n"
+        "for (const [key, value] of Object.entries(dump.items)) localStorage.setItem(key, value);\n"
+        f"{BINDING}({json.dumps(json.dumps({'kind': 'local_storage_given'}))}); }})()"
     )

@@ -184,6 +184,30 @@ async def test_messages_of_megabytes_pass_both_ways(page: Setting) -> None:
     assert (came_in, came_out) == (length, length)
 
 
+async def test_a_browser_that_is_lost_while_its_tab_is_looked_for_is_gone(tmp_path: Path) -> None:
+    async with open_chromium(find_executable(None), tmp_path / "profile", sandbox=False) as chromium:
+        browser = await cdp.connect(chromium.endpoint, within_s=5)
+        os.killpg(chromium.pid, signal.SIGSTOP)
+        with pytest.raises(BrowserGone, match="first tab"):
+            await cdp.first_tab(browser, within_s=0.2)
+        os.killpg(chromium.pid, signal.SIGKILL)
+        with pytest.raises(BrowserGone):
+            await cdp.first_tab(browser, within_s=5)
+        with pytest.raises(BrowserGone):
+            await cdp.connect(chromium.endpoint, within_s=5)
+
+
+async def test_a_browser_without_a_tab_is_gone(page: Setting) -> None:
+    browser = await cdp.connect(page.chromium.endpoint, within_s=5)
+    session = await cdp.first_tab(browser, within_s=5)
+    await session.call("Page.close", within_s=5)
+    async with asyncio.timeout(5):
+        while await browser.pages():
+            await asyncio.sleep(0.01)
+    with pytest.raises(BrowserGone, match="first tab"):
+        await cdp.first_tab(browser, within_s=5)
+
+
 async def test_no_browser_to_connect_to_is_said_in_time() -> None:
     with pytest.raises(BrowserGone):
         await cdp.connect("ws://127.0.0.1:9/devtools/browser/none", within_s=2)

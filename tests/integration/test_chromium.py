@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from browser_agent.whatsapp import cdp
-from browser_agent.whatsapp.chromium import open_chromium, sweep
+from browser_agent.whatsapp.chromium import browser_version, open_chromium, sweep
 from browser_agent.whatsapp.executable import find_executable
 from tests.harness.waiting import wait_until
 from whatsapp_contract.errors import BrowserGone
@@ -98,6 +99,103 @@ async def test_a_frozen_browser_is_ended_all_the_same(tmp_path: Path) -> None:
     async with open_chromium(find_executable(None), profile, sandbox=False) as chromium:
         os.killpg(chromium.pid, signal.SIGSTOP)
     assert running(profile) == []
+
+
+async def test_a_frozen_browser_is_killed_also_when_its_ending_is_cancelled(tmp_path: Path) -> None:
+    profile = tmp_path / "profile"
+    opened = asyncio.Event()
+
+    async def hold() -> None:
+        async with open_chromium(find_executable(None), profile, sandbox=False) as chromium:
+            os.killpg(chromium.pid, signal.SIGSTOP)
+            opened.set()
+            await asyncio.sleep(60)
+
+    holding = asyncio.create_task(hold())
+    await opened.wait()
+    holding.cancel()
+    await asyncio.sleep(0.05)
+    holding.cancel()
+    started = time.monotonic()
+    with pytest.raises(asyncio.CancelledError):
+        await holding
+    assert time.monotonic() - started < 0.5
+    assert running(profile) == []
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.001, 0.003, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3])
+async def test_a_start_that_is_cancelled_leaves_nothing(tmp_path: Path, after_s: float) -> None:
+    profile = tmp_path / "profile"
+    await browser_version(find_executable(None), tmp_path / "browser-version.json")
+    opening = open_chromium(find_executable(None), profile, sandbox=False)
+    starting = asyncio.create_task(opening.__aenter__())
+    await asyncio.sleep(after_s)
+    if not starting.done():
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+    else:
+        await opening.__aexit__(None, None, None)
+    assert running(profile) == []
+
+
+async def test_a_browser_that_is_slow_to_say_its_version_leaves_nothing(tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    slow.write_text(f"#!/bin/sh\nsleep 62.{os.getpid()} {tmp_path} || sleep 62.{os.getpid()}\n")
+    slow.chmod(0o755)
+
+    def left() -> list[psutil.Process]:
+        return [child for child in psutil.Process().children(recursive=True) if "62." in " ".join(child.cmdline())]
+
+    asking = asyncio.create_task(browser_version(slow, tmp_path / "version.json"))
+    while not left():
+        await asyncio.sleep(0.01)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert left() == []
+    with pytest.raises(BrowserGone, match="said nothing within 5 s"):
+        await browser_version(slow, tmp_path / "version.json")
+    assert left() == []
+
+
+async def test_a_version_that_cannot_be_kept_is_asked_again(tmp_path: Path) -> None:
+    (tmp_path / "version.json").mkdir()
+    version = await browser_version(find_executable(None), tmp_path / "version.json")
+    assert version.count(".") == 3
+    assert await browser_version(find_executable(None), tmp_path / "none" / "version.json") == version
+
+
+async def test_what_the_system_refuses_is_a_browser_that_cannot_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chrome, profile = find_executable(None), tmp_path / "profile"
+    with pytest.raises(BrowserGone, match="not there"):  # an upgrade has just removed it
+        async with open_chromium(tmp_path / "none", profile, sandbox=False):
+            pass
+    (tmp_path / "full").write_text("")
+    with pytest.raises(BrowserGone, match="profile"):
+        async with open_chromium(chrome, tmp_path / "full" / "profile", sandbox=False):
+            pass
+    await browser_version(chrome, tmp_path / "browser-version.json")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BrowserGone, match="setpriv cannot be run"):
+        async with open_chromium(chrome, profile, sandbox=False):
+            pass
+
+
+async def test_a_line_without_an_end_does_not_stop_the_reading(tmp_path: Path) -> None:
+    chatty = tmp_path / "chatty"
+    chatty.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo "Chromium 1.2.3" && exit 0\n'
+        "printf '%0200000d' 7 >&2; echo >&2; echo 'DevTools listening on ws://here' >&2\n"
+        f"printf '%0500000d' 7 >&2; echo > {tmp_path}/wrote; exec sleep 60\n"
+    )
+    chatty.chmod(0o755)
+    async with open_chromium(chatty, tmp_path / "profile", sandbox=False) as chromium:
+        assert chromium.endpoint == "ws://here"
+        while not (tmp_path / "wrote").exists():
+            await asyncio.sleep(0.01)
 
 
 async def test_a_browser_that_cannot_start_says_why_in_time(tmp_path: Path) -> None:

@@ -1,0 +1,364 @@
+"""The page through its one door, on real Chromium: a site whose wa-js holds what the test wants it to hold."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+from websockets.server import WebSocketServerProtocol, serve
+
+from browser_agent.browser_keeper import BRIDGE
+from browser_agent.whatsapp import cdp
+from browser_agent.whatsapp.chromium import Chromium, open_chromium
+from browser_agent.whatsapp.executable import find_executable
+from browser_agent.whatsapp.models import MessageSeen, PageEvent, PageMessage
+from browser_agent.whatsapp.page import WhatsAppPage
+from tests.whatsapp_web.client import WhatsAppWeb
+from tests.whatsapp_web.wajs import BUNDLE
+from whatsapp_contract.errors import BrowserGone, PageTimeout, ResetUnproven
+
+WA_JS = """
+window.WPP = {
+  isInjected: true,
+  version: '4.6.0',
+  handlers: {},
+  on(name, handler) { (this.handlers[name] ??= []).push(handler); },
+  emit(name, ...given) { for (const handler of this.handlers[name] ?? []) handler(...given); },
+  conn: { isAuthenticated: () => true, isRegistered: () => true, getMyUserId: () => '393330000000@c.us' },
+  whatsapp: {
+    Stream: { mode: 'MAIN', info: 'NORMAL' },
+    Socket: { state: 'CONNECTED', reconnect() { window.opened = window.open_link(); window.flap(); } },
+    functions: {},
+    MsgStore: { getModelsArray: () => [] },
+    ChatStore: { get: () => ({ name: 'Family' }) },
+  },
+};
+window.open_link = () => new WebSocket(`ws://${location.host}/ws`);
+window.state = (state) => { WPP.whatsapp.Socket.state = state; WPP.emit('conn.stream_info_changed'); };
+window.flap = () => { state('OPENING'); setTimeout(state, 50, 'CONNECTED'); };
+window.message = (more = {}) => ({
+  id: { fromMe: false, remote: { toString: () => 'g@g.us', isGroup: () => true }, toString: () => 'false_g_1' },
+  type: 'chat', body: 'hello', t: 1800000000, author: '393331111111@c.us', ...more,
+});
+"""
+LONE = "\\ud800"
+
+
+@dataclass
+class Site:
+    """An empty page, and a WebSocket on which the server says what it is told to."""
+
+    url: str = ""
+    links: list[WebSocketServerProtocol] = field(default_factory=list)
+
+    async def say(self) -> None:
+        for link in self.links:
+            await link.send("anything")
+
+    async def listen(self, link: WebSocketServerProtocol) -> None:
+        self.links.append(link)
+        await link.send("welcome")
+        await link.wait_closed()
+
+
+@pytest.fixture
+async def site() -> AsyncIterator[Site]:
+    site = Site()
+
+    async def document(path: str, _headers: Any) -> tuple[HTTPStatus, dict[str, str], bytes] | None:
+        return None if path == "/ws" else (HTTPStatus.OK, {"Content-Type": "text/html"}, b"<title>site</title>")
+
+    async with serve(site.listen, "127.0.0.1", 0, process_request=document) as server:
+        site.url = f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
+        yield site
+
+
+class Tab:
+    """A page that is loaded, and what it told."""
+
+    def __init__(self, page: WhatsAppPage) -> None:
+        self.page = page
+        self.told: list[PageEvent] = []
+        self.given = 0
+        page.on_event = self.told.append
+        page.on_local_storage_given = self._on_given
+
+    def _on_given(self) -> None:
+        self.given += 1
+
+    async def run(self, script: str) -> Any:
+        return await self.page._evaluate(f"(() => {{ {script} }})()")
+
+    async def hear(self, message: str) -> list[PageMessage]:
+        """What is told of a message that has just come."""
+        before = len(self.told)
+        await self.run(f"WPP.emit('chat.new_message', {message})")
+        return [event.message for event in self.told[before:] if isinstance(event, MessageSeen)]
+
+
+@pytest.fixture
+async def chromium(tmp_path: Path, site: Site) -> AsyncIterator[Chromium]:  # closed first
+    async with open_chromium(find_executable(None), tmp_path / "profile", sandbox=False) as chromium:
+        yield chromium
+
+
+async def opened(chromium: Chromium, site: Site, folder: Path, local_storage: str | None = None) -> Tab:
+    wa_js = folder / "wa.js"
+    wa_js.write_text(WA_JS)
+    browser = await cdp.connect(chromium.endpoint, within_s=5)
+    tab = Tab(await WhatsAppPage.open(browser, chromium, site.url, wa_js, BRIDGE, local_storage))
+    await tab.page.navigate()
+    return tab
+
+
+@pytest.fixture
+async def tab(chromium: Chromium, site: Site, tmp_path: Path) -> AsyncIterator[Tab]:
+    tab = await opened(chromium, site, tmp_path)
+    yield tab
+    await cdp.connection_of(tab.page.browser).dispose()
+
+
+# -- odd values ------------------------------------------------------------------------------------------------------
+
+
+async def test_what_the_site_holds_may_be_of_any_type(tab: Tab) -> None:
+    await tab.run(f"""
+        window.Debug = {{ VERSION: 23000 }};
+        WPP.whatsapp.Stream = {{ mode: ['MAIN'], get info() {{ throw new Error('no') }} }};
+        WPP.whatsapp.Socket = {{ state: 'odd{LONE}' }};
+        WPP.conn.isAuthenticated = () => 1;
+        WPP.conn.isRegistered = () => {{ throw new Error('no') }};
+    """)
+    snapshot = await tab.page.probe()
+    assert (snapshot.version, snapshot.mode, snapshot.info) == ("23000", "MAIN", None)
+    assert snapshot.socket == "odd\ufffd"
+    assert (snapshot.authenticated, snapshot.registered) == (True, False)
+
+
+@pytest.mark.parametrize("answer", ["{injected: 'perhaps'}", "5", "{injected: true, mode: {}}"])
+async def test_an_answer_that_is_none_counts_as_no_answer(tab: Tab, answer: str) -> None:
+    before = tab.page.answered_at
+    await tab.run(f"waAgent.snapshot = () => ({answer})")
+    with pytest.raises(PageTimeout, match="odd StreamSnapshot"):
+        await tab.page.probe()
+    assert tab.page.answered_at == before
+    await tab.run("waAgent.account = () => 5")
+    with pytest.raises(PageTimeout, match="odd PageWid"):
+        await tab.page.account()
+
+
+async def test_half_a_surrogate_costs_no_message(tab: Tab) -> None:
+    (told,) = await tab.hear(f"message({{ body: 'cut {LONE}', chat: {{ name: '{LONE}' }} }})")
+    assert (told.text, told.chat_name) == ("cut \ufffd", "\ufffd")
+
+
+async def test_odd_media_costs_no_message(tab: Tab) -> None:
+    odd = "{ type: 'image', mediaData: {}, width: 1080.4, height: 'tall', size: 1n, mimetype: 7, filehash: null }"
+    (told,) = await tab.hear(f"message({odd})")
+    assert told.media is not None
+    assert told.media.model_dump() == {
+        "mimetype": "7", "size": None, "filehash": None, "filename": None, "width": 1080, "height": None
+    }  # fmt: skip
+
+
+async def test_what_cannot_be_read_is_left_out(tab: Tab) -> None:
+    fields = ("chat", "type", "body", "t", "author", "quotedStanzaID", "isForwarded", "ephemeralDuration", "mediaData")
+    (told,) = await tab.hear(f"""(() => {{
+        const odd = message();
+        for (const name of {list(fields)}) Object.defineProperty(odd, name, {{ get() {{ throw new Error('no') }} }});
+        odd.id.remote.isGroup = () => {{ throw new Error('no') }};
+        return odd;
+    }})()""")
+    assert (told.key, told.chat_id, told.is_group, told.type) == ("false_g_1", "g@g.us", True, "unknown")
+    assert (told.text, told.t, told.media, told.chat_name) == (None, None, None, "Family")
+
+
+async def test_a_message_is_seen_only_when_it_was_told_and_a_failure_is_logged_without_its_text(tab: Tab) -> None:
+    nameless = "({ id: { toString() { throw new TypeError('secret') } } })"
+    homeless = "{ id: { toString: () => 'false_g_1', remote: { toString() { throw new TypeError('secret') } } } }"
+    with capture_logs() as logs:
+        assert await tab.hear(nameless) == await tab.hear(f"message({homeless})") == []
+    assert [(entry["where"], entry["error"]) for entry in logs] == [("message", "TypeError")] * 2
+    assert "secret" not in repr(logs)
+    assert len(await tab.hear("message()")) == 1
+    assert await tab.hear("message()") == []
+
+
+async def test_missed_messages_are_told_around_one_that_cannot_be(tab: Tab) -> None:
+    await tab.run("""
+        WPP.whatsapp.MsgStore.getModelsArray = () =>
+            [{ get isNewMsg() { throw new Error('no') } }, { isNewMsg: true }, message({ isNewMsg: true })];
+        WPP.emit('loader.ready');
+    """)
+    await tab.run("return new Promise((resolve) => setTimeout(resolve, 20))")
+    assert [event.message.key for event in tab.told if isinstance(event, MessageSeen)] == ["false_g_1"]
+
+
+# -- the link --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("functions", "can"),
+    [
+        ("{}", False),
+        ("{ get queryWidExists() { throw new Error('no') } }", False),
+        ("{ queryAllGroups: () => new Promise(() => {}) }", True),
+        ("{ queryWidExists: () => Promise.reject(new Error('later')) }", True),
+    ],
+)
+async def test_a_link_that_could_not_be_asked_is_not_dead(tab: Tab, functions: str, can: bool) -> None:
+    await tab.run(f"WPP.whatsapp.functions = {functions}")
+    assert await tab.page.ask_server() is can
+    await tab.page.link.expect_answer(tab.page.ask_server, 0.05)
+    assert tab.page.link.is_dead is can
+    assert (tab.page.link.asked_at is not None) is can
+
+
+async def test_a_query_is_not_waited_for_and_without_an_account_another_one_is_asked(tab: Tab) -> None:
+    await tab.run("""
+        window.asked = [];
+        WPP.conn.getMyUserId = () => undefined;
+        const never = (name) => () => { asked.push(name); return new Promise(() => {}); };
+        WPP.whatsapp.functions = { queryWidExists: never('me'), queryAllGroups: never('groups') };
+    """)
+    async with asyncio.timeout(1):
+        assert await tab.page.ask_server()
+    assert await tab.run("return asked") == ["groups"]
+
+
+async def linked(tab: Tab, site: Site) -> None:
+    await tab.run("window.link = open_link()")
+    async with asyncio.timeout(5):
+        while tab.page.link.frame_at is None:
+            await asyncio.sleep(0.01)
+    assert len(site.links) == 1
+
+
+async def test_a_new_connection_that_is_heard_proves_a_reset(tab: Tab, site: Site) -> None:
+    await linked(tab, site)
+    await tab.page.reset(within_s=5)
+    assert len(site.links) == 2
+
+
+@pytest.mark.parametrize("new", ["null", "new WebSocket('ws://127.0.0.1:9/')"])
+async def test_late_frames_of_the_old_connection_prove_nothing(tab: Tab, site: Site, new: str) -> None:
+    await linked(tab, site)
+    await tab.run(f"window.open_link = () => {new}")
+
+    async def go_on() -> None:
+        while True:
+            await site.say()
+            await asyncio.sleep(0.05)
+
+    talking = asyncio.create_task(go_on())
+    with pytest.raises(ResetUnproven):
+        await tab.page.reset(within_s=1)
+    talking.cancel()
+    assert tab.page.snapshot.socket == "CONNECTED"
+
+
+async def test_a_new_connection_of_a_worker_proves_a_reset(tab: Tab, site: Site) -> None:
+    await tab.run("""
+        const script = "onmessage = (event) => { self.link?.close(); self.link = new WebSocket(event.data); }";
+        const worker = new Worker(URL.createObjectURL(new Blob([script])));
+        window.open_link = () => worker.postMessage(`ws://${location.host}/ws`);
+        setTimeout(open_link, 200);
+    """)
+    async with asyncio.timeout(5):
+        while tab.page.link.frame_at is None:
+            await asyncio.sleep(0.01)
+    await tab.page.reset(within_s=5)
+    assert len(site.links) == 2
+
+
+async def test_where_no_connection_was_ever_seen_the_state_has_to_do(tab: Tab) -> None:
+    await tab.run("window.open_link = () => null")
+    await tab.page.reset(within_s=5)
+    await tab.run("window.flap = () => null")
+    with pytest.raises(ResetUnproven):
+        await tab.page.reset(within_s=0.6)
+
+
+async def test_the_real_wa_js_on_the_stand_in(chromium: Chromium) -> None:
+    with WhatsAppWeb() as whatsapp:
+        browser = await cdp.connect(chromium.endpoint, within_s=5)
+        page = await WhatsAppPage.open(browser, chromium, whatsapp.url, BUNDLE, BRIDGE)
+        tab = Tab(page)
+        await page.navigate()
+        await asyncio.to_thread(whatsapp.scan)
+        async with asyncio.timeout(20):
+            while page.snapshot.mode != "MAIN" or page.snapshot.info != "NORMAL":
+                await page.probe()
+                await asyncio.sleep(0.05)
+        assert page.snapshot.authenticated
+        assert await page.ask_server()
+        await page.link.expect_answer(page.ask_server, 5)
+        assert page.link.answered_at is not None
+        await page.reset()
+
+        key = await asyncio.to_thread(whatsapp.deliver_text, "hello")
+        async with asyncio.timeout(5):
+            while not any(isinstance(event, MessageSeen) and event.message.key == key for event in tab.told):
+                await asyncio.sleep(0.02)
+        (told,) = [event.message for event in tab.told if isinstance(event, MessageSeen)]
+        assert (told.text, told.type, told.media, told.is_group) == ("hello", "chat", None, True)
+        assert told.t is not None
+        assert told.author is not None
+        assert told.author.phone is not None
+        assert (await page.local_storage())["origin"] == whatsapp.url.rstrip("/")
+        await asyncio.to_thread(whatsapp.half_open)
+        await page.link.expect_answer(page.ask_server, 0.5)
+        assert page.link.is_dead
+        await page.reset()
+        assert not page.link.is_dead
+
+
+# -- localStorage ----------------------------------------------------------------------------------------------------
+
+ITEMS = {"WAToken": '"x"', "__proto__": "a key like any other", "odd": "\ud800", "</script>": "'\u2028"}
+
+
+async def test_a_dump_of_localstorage_is_what_the_first_document_starts_with(
+    chromium: Chromium, site: Site, tmp_path: Path
+) -> None:
+    dump = {"origin": site.url.rstrip("/"), "items": ITEMS}
+    tab = await opened(chromium, site, tmp_path, json.dumps(dump))
+    assert tab.given == 1
+    assert await tab.page.local_storage() == dump
+
+    await tab.run("localStorage.clear(); localStorage.setItem('mine', '1')")
+    await tab.page.navigate()
+    assert await tab.page.local_storage() == {**dump, "items": {"mine": "1"}}
+    assert tab.given == 1
+
+
+async def test_wa_js_finds_it_already_there_and_what_was_there_is_gone(
+    chromium: Chromium, site: Site, tmp_path: Path
+) -> None:
+    first = await opened(chromium, site, tmp_path)
+    await first.run("localStorage.setItem('old', '1')")
+    await cdp.connection_of(first.page.browser).dispose()
+    dump = {"origin": site.url.rstrip("/"), "items": {"new": "1"}}
+    wa_js = tmp_path / "later.js"
+    wa_js.write_text(WA_JS + "window.atStart = Object.keys(localStorage);")
+    browser = await cdp.connect(chromium.endpoint, within_s=5)
+    tab = Tab(await WhatsAppPage.open(browser, chromium, site.url, wa_js, BRIDGE, json.dumps(dump)))
+    await tab.page.navigate()
+    assert await tab.run("return atStart") == ["new"]
+
+
+async def test_another_origin_gets_nothing_of_it(chromium: Chromium, site: Site, tmp_path: Path) -> None:
+    tab = await opened(chromium, site, tmp_path, json.dumps({"origin": "https://elsewhere.example", "items": ITEMS}))
+    assert tab.given == 0
+    assert (await tab.page.local_storage())["items"] == {}
+
+
+async def test_without_wa_js_to_be_read_there_is_no_page(chromium: Chromium, tmp_path: Path) -> None:
+    browser = await cdp.connect(chromium.endpoint, within_s=5)
+    with pytest.raises(BrowserGone, match=r"none\.js"):
+        await WhatsAppPage.open(browser, chromium, "http://127.0.0.1:9/", tmp_path / "none.js", BRIDGE)
