@@ -38,7 +38,7 @@ class CommandBus:
     """
 
     def __init__(self, redis: "redis.asyncio.Redis", names: SessionNames, handle: Handle) -> None:
-        self.refused = 0  # payloads that were no command and had no sender to tell
+        self.refused = 0  # commands that failed, or payloads that were none, with nobody to tell
         self._redis = redis
         self._names = names
         self._handle = handle
@@ -90,29 +90,26 @@ class CommandBus:
     async def _answer(self, payload: bytes) -> None:
         """One payload's whole life. Nothing it holds may end the agent: here every error is answered."""
         started = time.perf_counter()
-        command_id: str | None = None
+        command: Command | None = None
         try:
-            command = self._parse(payload)
-            command_id = command.id if command.reply else None
+            command = commands.parse_command(payload)
             spec, args = self._admit(command)
             result = await self._handle(spec, args)
-            if command_id is None:
+            reply_to = _sender(command)
+            if reply_to is None:
                 return
-            reply = commands.reply_ok(command_id, result, _ms_since(started))
+            reply = commands.reply_ok(reply_to, result, _ms_since(started))
         except Exception as error:
+            reply_to = _sender(command) if command else commands.id_of(payload)
             if not isinstance(error, ContractError):
-                log.exception("a command failed with a bug", command_id=command_id)
+                log.exception("a command failed with a bug", command_id=reply_to)
             known = error if isinstance(error, ContractError) else Internal("see the agent's log")
-            command_id = command_id or commands.id_of(payload)
-            if command_id is None:
+            if reply_to is None:
                 self.refused += 1
-                log.warning("refused a command without id", code=known.code, refused=self.refused)
+                log.warning("a command failed with nobody to tell", code=known.code, refused=self.refused)
                 return
-            reply = commands.reply_error(command_id, known, _ms_since(started))
-        await self._reply(command_id, reply)
-
-    def _parse(self, payload: bytes) -> Command:
-        return commands.parse_command(payload)
+            reply = commands.reply_error(reply_to, known, _ms_since(started))
+        await self._reply(reply_to, reply)
 
     def _admit(self, command: Command) -> tuple[CommandSpec, BaseModel]:
         if command.expires_at is not None and command.expires_at <= datetime.now(UTC):
@@ -132,6 +129,10 @@ class CommandBus:
             if not is_outage(error):
                 raise
             log.warning("a reply was lost with Redis", command_id=command_id, error=str(error))
+
+
+def _sender(command: Command) -> str | None:
+    return command.id if command.reply else None
 
 
 def _ms_since(started: float) -> float:

@@ -54,8 +54,8 @@ class StartBudget:
         """Times of the starts in the window, oldest first. A time in the future, left by a clock that was set
         back, counts for nothing: it would hold the browser back for as long as the clock was stepped."""
         try:
-            members: Any = await self._redis.zrange(self._key, 0, -1)
-            noted = [float(member) for member in members]
+            members: Any = await self._redis.zrange(self._key, 0, -1, withscores=True)
+            noted = [score for _member, score in members]
         except Exception as error:
             if not is_outage(error):
                 raise

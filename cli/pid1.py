@@ -3,6 +3,7 @@
 Started by `whatsapp-container run` through exec, so that what the checks needed takes no memory here.
 """
 
+import contextlib
 import ctypes
 import os
 import stat
@@ -48,7 +49,11 @@ def _needs_relay() -> bool:
 
 
 def relay_stdout() -> Callable[[], None]:
-    """Put a pipe of our own in stdout's place, copied to the real one. Answers how to end that."""
+    """Put a pipe of our own in stdout's place, copied to the real one. Answers how to end that.
+
+    What cannot be written (a full disk, a reader that is gone) is dropped: a pipe that nobody empties would stop
+    every program at its next line.
+    """
     real = os.dup(1)
     readable, writable = os.pipe()
     os.dup2(writable, 1)
@@ -57,8 +62,9 @@ def relay_stdout() -> Callable[[], None]:
 
     def copy() -> None:
         while chunk := os.read(readable, _CHUNK_BYTES):
-            while chunk:
-                chunk = chunk[os.write(real, chunk) :]
+            with contextlib.suppress(OSError):
+                while chunk:
+                    chunk = chunk[os.write(real, chunk) :]
 
     copier = threading.Thread(target=copy, daemon=True)
     copier.start()

@@ -13,6 +13,7 @@ from whatsapp_contract.settings import Settings, SettingsError
 
 PROJECT = Path(__file__).resolve().parent.parent
 REDIS_PROBE_WITHIN_S = 1.0
+SOCKET_PATH_BYTES = 107
 
 
 class CannotStart(Exception):
@@ -54,18 +55,26 @@ def checked_settings(environ: Mapping[str, str]) -> Settings:
     """Raises CannotStart naming everything that is wrong at once."""
     from scheduler.schedule import crons
 
+    problems: list[str] = []
     try:
         settings = Settings.from_env(environ)
+    except SettingsError as error:
+        problems += error.problems
+        # The others are looked at all the same.
+        settings = Settings.from_env({k: v for k, v in environ.items() if k not in error.variables})
+    try:
         crons(settings)
     except SettingsError as error:
-        raise CannotStart(error.problems) from None
-    problems = []
+        problems += error.problems
+    problems += _key_problems(settings)
     if settings.redis_embedded == "on" and (settings.redis_host or settings.redis_url_given):
         problems.append("REDIS_EMBEDDED: 'on' excludes REDIS_HOST and REDIS_URL")
     if not settings.wa_js_path.is_file():
         problems.append(f"WA_JS_PATH: there is no {settings.wa_js_path}; run 'npm ci' in {PROJECT}")
     if shutil.which("setpriv") is None:
         problems.append("setpriv is missing; run 'apt-get install util-linux'")
+    if len(os.fsencode(settings.run_dir / "supervisor.sock.1234567")) > SOCKET_PATH_BYTES:  # as supervisord makes it
+        problems.append(f"RUN_DIR: {settings.run_dir} is too long for a socket's path; choose another")
     problems += _browser_problems(settings)
     if problems:
         raise CannotStart(problems)
@@ -113,19 +122,23 @@ def write_redis_config(settings: Settings) -> None:
     """For this service alone: append-only file under DATA_DIR, outside loopback only with a password."""
     lines = [
         f"port {settings.redis_port}",
-        f"dir {settings.data_dir.absolute() / 'redis'}",
+        f"dir {_quoted(str(settings.data_dir.absolute() / 'redis'))}",
         "appendonly yes",
         'save ""',
         "loglevel warning",
         f"bind {'* -::*' if settings.redis_password else '127.0.0.1'}",
     ]
     if settings.redis_password:
-        quoted = settings.redis_password.get_secret_value().replace("\\", "\\\\").replace('"', '\\"')
-        lines.append(f'requirepass "{quoted}"')
+        lines.append(f"requirepass {_quoted(settings.redis_password.get_secret_value())}")
     path = settings.run_dir / "redis.conf"
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)
     path.write_text("\n".join(lines) + "\n")
+
+
+def _quoted(text: str) -> str:
+    """As redis.conf takes what holds spaces, quotes or line ends."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
 def _who_listens(port: int) -> Literal["redis", "something else"] | None:
@@ -139,6 +152,17 @@ def _who_listens(port: int) -> Literal["redis", "something else"] | None:
     except OSError:
         return "something else"
     return "redis" if answer.startswith((b"+PONG", b"-NOAUTH", b"-LOADING", b"-DENIED")) else "something else"
+
+
+def _key_problems(settings: Settings) -> list[str]:
+    from browser_agent.session.encryption import Keyring
+
+    given = settings.session_encryption_key
+    try:
+        Keyring.parse(given.get_secret_value() if given else None)
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
 def _browser_problems(settings: Settings) -> list[str]:

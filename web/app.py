@@ -1,5 +1,6 @@
 """The routes."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from typing import Any
 import redis.asyncio
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
+from redis.exceptions import ResponseError
 
 from whatsapp_contract import qr
 from whatsapp_contract.client import AsyncAgentClient
@@ -23,6 +25,9 @@ from .auth import COOKIE, TokenGate
 
 PAGE = Path(__file__).parent / "page"
 _COOKIE_KEPT_S = 30 * 86_400
+# Container engines ask with a deadline of their own: a Redis that is frozen must not look like a web that is.
+REDIS_WITHIN_S = 1.5
+REDIS_AWAY, UNREADABLE = "redis_away", "status_unreadable"
 _HEADERS = {
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
@@ -49,9 +54,9 @@ def create_app(settings: Settings, redis: "redis.asyncio.Redis", token: str) -> 
 
     @app.get("/healthz")
     async def healthz() -> Response:
-        status, redis_up = await _status(client)
+        status, trouble = await _status(client)
         uptime_s = time.monotonic() - started
-        return _answer(health.alive(status, redis_up, settings.instance_id, uptime_s, datetime.now(UTC)))
+        return _answer(health.alive(status, trouble, settings.instance_id, uptime_s, datetime.now(UTC)))
 
     @app.get("/readyz")
     async def readyz() -> Response:
@@ -59,8 +64,7 @@ def create_app(settings: Settings, redis: "redis.asyncio.Redis", token: str) -> 
 
     @app.get("/api/status", dependencies=closed)
     async def api_status() -> Response:
-        status, redis_up = await _status(client)
-        return JSONResponse(await _described(client, status, redis_up))
+        return JSONResponse(await _described(client, *await _status(client)))
 
     @app.get("/qr.png", dependencies=closed)
     async def qr_png() -> Response:
@@ -88,29 +92,38 @@ def create_app(settings: Settings, redis: "redis.asyncio.Redis", token: str) -> 
     return app
 
 
-async def _status(client: AsyncAgentClient) -> tuple[Status | None, bool]:
-    """The agent's status, and whether Redis answered."""
+async def _status(client: AsyncAgentClient) -> tuple[Status | None, str | None]:
+    """The agent's status, and why it cannot be read."""
     try:
-        return await client.status(), True
+        async with asyncio.timeout(REDIS_WITHIN_S):
+            return await client.status(), None
     except Exception as error:
-        if not is_outage(error):
-            raise
-        return None, False
+        return None, _trouble(error)
 
 
 async def _qr_on_show(client: AsyncAgentClient) -> QrOnShow | None:
     try:
-        kept: Any = await client.redis.get(client.names.qr)
+        async with asyncio.timeout(REDIS_WITHIN_S):
+            kept: Any = await client.redis.get(client.names.qr)
+        return QrOnShow.model_validate_json(kept) if kept else None
     except Exception as error:
-        if not is_outage(error):
-            raise
+        _trouble(error)
         return None
-    return QrOnShow.model_validate_json(kept) if kept else None
 
 
-async def _described(client: AsyncAgentClient, status: Status | None, redis_up: bool) -> dict[str, Any]:
+def _trouble(error: Exception) -> str:
+    """What keeps a key from being read: Redis, or what somebody else has written there. Raises what is a bug."""
+    if isinstance(error, (ValueError, ResponseError)):
+        return UNREADABLE
+    if not is_outage(error):
+        raise error
+    return REDIS_AWAY
+
+
+async def _described(client: AsyncAgentClient, status: Status | None, trouble: str | None) -> dict[str, Any]:
     """The status with what a reader would have to reckon: ages, a verdict of now, whether a QR is on show."""
     now = datetime.now(UTC)
+    redis_up = trouble != REDIS_AWAY
     if status is None:
         return {"redis": redis_up, "agent": None, "qr": None}
     assessment = verdict(status.facts, Limits(), now)

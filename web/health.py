@@ -19,9 +19,10 @@ class Answer:
     status: str
 
 
-def alive(status: Status | None, redis_up: bool, instance: str, uptime_s: float, now: datetime) -> Answer:
-    """/healthz: is the agent of this container alive? Redis away is degraded, not dead: no restart brings it back."""
-    if not redis_up:
+def alive(status: Status | None, trouble: str | None, instance: str, uptime_s: float, now: datetime) -> Answer:
+    """/healthz: is the agent of this container alive? Where the status cannot be read it is degraded, not dead: no
+    restart brings Redis back."""
+    if trouble:
         return Answer(200, "degraded")
     if status is not None and status.instance == instance and status.age_s(now) < HEARTBEAT_WITHIN_S:
         return Answer(200, "ok")
@@ -30,10 +31,10 @@ def alive(status: Status | None, redis_up: bool, instance: str, uptime_s: float,
     return Answer(503, "agent_silent")
 
 
-def ready(status: Status | None, redis_up: bool, now: datetime) -> Answer:
-    """/readyz: can messages flow, by evidence that is fresh now?"""
-    if not redis_up:
-        return Answer(503, "redis_away")
+def ready(status: Status | None, trouble: str | None, now: datetime) -> Answer:
+    """/readyz: can messages flow, by evidence that is fresh now? `trouble` is why the status cannot be read."""
+    if trouble:
+        return Answer(503, trouble)
     if status is None:
         return Answer(503, "no_agent")
     if status.age_s(now) > HEARTBEAT_WITHIN_S:

@@ -17,7 +17,8 @@ REPLY_TTL_S = 60
 
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 _BARE_WORD = re.compile(rb"^[a-z_]{1,32}$")
-_ID_IN_HEAD = re.compile(rb'"id"\s*:\s*"(' + _UUID.encode() + rb')"')
+_ID = re.compile(rb'"id"\s*:\s*"(' + _UUID.encode() + rb')"')
+_ID_WITHIN_BYTES = 1024
 
 
 class _Strict(BaseModel):
@@ -122,6 +123,15 @@ class LogoutResult(_Result):
     took_ms: float
 
 
+class BackupResult(_Result):
+    """The session is in its store, verified. `is_new` is false where nothing had changed since the last time."""
+
+    generation: str
+    is_new: bool
+    stored_bytes: int
+    took_ms: float
+
+
 class ShutdownResult(_Result):
     """The container was told to stop."""
 
@@ -149,6 +159,7 @@ COMMANDS: dict[str, CommandSpec] = {
         CommandSpec("reload", CauseArgs, ReloadResult, mutating=True, reply_within_s=30),
         CommandSpec("restart_browser", CauseArgs, RestartBrowserResult, mutating=True, reply_within_s=45),
         CommandSpec("logout", CauseArgs, LogoutResult, mutating=True, reply_within_s=30),
+        CommandSpec("backup", CauseArgs, BackupResult, mutating=True, reply_within_s=125),
         CommandSpec("shutdown", CauseArgs, ShutdownResult, mutating=True, reply_within_s=5),
     )
 }
@@ -171,8 +182,16 @@ def parse_command(payload: bytes) -> Command:
 
 
 def id_of(payload: bytes) -> str | None:
-    """The id in the head of a payload that could not be parsed, so that its sender can be told."""
-    found = _ID_IN_HEAD.search(payload[:1024])
+    """The id in a payload that is no command, so that its sender can be told; None also where he wants no reply.
+
+    Where it is no JSON object either, or too large to be read as one, the id is looked for in its head and tail.
+    """
+    document = _json_object(payload)
+    if document is not None:
+        found_id = document.get("id")
+        is_id = isinstance(found_id, str) and re.fullmatch(_UUID, found_id) and document.get("reply") is not False
+        return found_id if is_id else None
+    found = _ID.search(payload[:_ID_WITHIN_BYTES]) or _ID.search(payload[-_ID_WITHIN_BYTES:])
     return found.group(1).decode() if found else None
 
 
@@ -198,6 +217,14 @@ def reply_error(command_id: str, error: ContractError, took_ms: float) -> str:
     wire = ReplyError(code=error.code, message=str(error), retryable=error.retryable)
     reply = Reply(id=command_id, ok=False, error=wire, took_ms=round(took_ms, 3))
     return reply.model_dump_json(exclude={"result"})
+
+
+def _json_object(payload: bytes) -> dict[str, Any] | None:
+    try:
+        document = json.loads(payload) if len(payload) <= MAX_COMMAND_BYTES else None
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def _first_problem(error: ValidationError) -> str:

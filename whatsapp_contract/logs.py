@@ -14,7 +14,8 @@ import structlog
 # Fields whose values are never shown, whoever logs them.
 _SECRET_FIELDS = frozenset({"token", "password", "secret", "payload", "text", "qr", "phone", "authorization"})
 # Phone numbers in addresses of WhatsApp, passwords in addresses of Redis, and the QR's own form.
-_PHONE = re.compile(r"\b\d{6,15}(?=(?::\d+)?@(?:c\.us|s\.whatsapp\.net|lid))")
+# `_`, as in a message's key, is no word boundary; an old group's address is its maker's number and a time.
+_PHONE = re.compile(r"(?<!\d)\d{6,15}(?=(?:[.:]\d+)*@(?:c\.us|s\.whatsapp\.net|lid)|-\d+@g\.us)")
 _URL_PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):[^\s/@]+(?=@)")
 _HIDDEN = "[hidden]"
 
@@ -72,7 +73,7 @@ class _Redactor:
     """Hides secret fields, known secrets, phone numbers and passwords in addresses."""
 
     def __init__(self, secrets: list[str]) -> None:
-        self._secrets = secrets
+        self._secrets = sorted(secrets, key=len, reverse=True)  # one may be a part of another
 
     def __call__(self, _logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
         return {key: _HIDDEN if key in _SECRET_FIELDS else self._clean(value) for key, value in event.items()}

@@ -5,15 +5,22 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
 
 from .names import INSTANCE_ID_PATTERN, SESSION_ID_PATTERN, InstanceNames, SessionNames
 
 OnOff = Literal["on", "off"]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
+
+
+def _usable(url: SecretStr) -> SecretStr:
+    from .redis_connection import check_url
+
+    check_url(url.get_secret_value())
+    return url
 
 
 class SettingsError(Exception):
@@ -22,6 +29,11 @@ class SettingsError(Exception):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
+
+    @property
+    def variables(self) -> set[str]:
+        """Those that cannot be used."""
+        return {problem.partition(":")[0] for problem in self.problems}
 
 
 class Settings(BaseModel):
@@ -35,10 +47,10 @@ class Settings(BaseModel):
     # Redis
     redis_host: str | None = Field(None, alias="REDIS_HOST")
     redis_port: Port = Field(6379, alias="REDIS_PORT")
-    redis_url_given: SecretStr | None = Field(None, alias="REDIS_URL")
+    redis_url_given: Annotated[SecretStr, AfterValidator(_usable)] | None = Field(None, alias="REDIS_URL")
     redis_embedded: Literal["auto", "on", "off"] = Field("auto", alias="REDIS_EMBEDDED")
     redis_password: SecretStr | None = Field(None, alias="REDIS_PASSWORD")
-    events_maxlen: int = Field(100_000, alias="EVENTS_MAXLEN", ge=1)
+    events_maxlen: int = Field(100_000, alias="EVENTS_MAXLEN", ge=1, le=10**9)
 
     # The session
     session_id: str = Field("shula-whatsapp", alias="WHATSAPP_SESSION_ID", pattern=SESSION_ID_PATTERN)
@@ -58,6 +70,8 @@ class Settings(BaseModel):
     aws_region: str = Field("us-east-1", alias="AWS_REGION")
     s3_endpoint_url: str | None = Field(None, alias="S3_ENDPOINT_URL", pattern=r"^https?://")
     backup_interval_ms: int = Field(300_000, alias="WHATSAPP_BACKUP_SYNC_INTERVAL_MS", ge=60_000)
+    session_generations: int = Field(5, alias="SESSION_GENERATIONS", ge=1, le=100)
+    session_encryption_key: SecretStr | None = Field(None, alias="SESSION_ENCRYPTION_KEY")
 
     # The browser
     browser_executable: Path | None = Field(None, alias="PUPPETEER_EXECUTABLE_PATH")
@@ -68,7 +82,7 @@ class Settings(BaseModel):
     health_check_cron: str = Field("*/10 * * * * *", alias="HEALTH_CHECK_CRON")
     connection_reset_cron: str = Field("0 * * * *", alias="CONNECTION_RESET_CRON")
     link_silence_s: Seconds = Field(45.0, alias="LINK_SILENCE_S")
-    start_budget: int = Field(5, alias="START_BUDGET", ge=1)
+    start_budget: int = Field(5, alias="START_BUDGET", ge=1, le=10_000)
     start_budget_window_s: Seconds = Field(600.0, alias="START_BUDGET_WINDOW_S")
 
     # Web and logs
@@ -96,9 +110,13 @@ class Settings(BaseModel):
         return SecretStr(f"redis://{password}{self.redis_host or '127.0.0.1'}:{self.redis_port}/0")
 
     def secrets(self) -> list[str]:
-        """Every value that must not be shown, for the logs to hide."""
+        """Every value that must not be shown, for the logs to hide; also those that are parts of others."""
         given = (getattr(self, name) for name in type(self).model_fields)
-        return [value.get_secret_value() for value in given if isinstance(value, SecretStr)]
+        whole = [value.get_secret_value() for value in given if isinstance(value, SecretStr)]
+        keys = self.session_encryption_key.get_secret_value().split(",") if self.session_encryption_key else []
+        password = urlsplit(self.redis_url.get_secret_value()).password or ""
+        parts = {*(key.strip() for key in keys), password, unquote(password)}
+        return whole + sorted(parts - {"", *whole})
 
     @cached_property
     def run_dir(self) -> Path:
@@ -132,4 +150,5 @@ _SECRETS = frozenset(field.alias for field in Settings.model_fields.values() if 
 def _problem(item: dict[str, Any], given: Mapping[str, str]) -> str:
     variable = str(item["loc"][0])
     shown = "" if variable in _SECRETS or variable not in given else f" (it is {given[variable]!r})"
-    return f"{variable}: {item['msg'][0].lower()}{item['msg'][1:]}{shown}"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{variable}: {message[0].lower()}{message[1:]}{shown}"

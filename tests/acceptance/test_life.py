@@ -1,9 +1,12 @@
 """A session's life: scanned, ready, messages, stopped, started again without a scan, logged out."""
 
+import contextlib
 import json
 import os
 import re
+import signal
 import subprocess
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,7 +89,7 @@ def test_from_the_first_scan_through_a_restart_of_everything_to_the_logout(
         assert "hello" not in service.log()
         assert "a photo" not in service.log()
 
-        assert service.stop(within_s=9) == 0
+        assert service.stop(within_s=6) == 0
         assert service.browser_processes() == []
 
         # Everything again, Redis included; a message came meanwhile.
@@ -99,7 +102,8 @@ def test_from_the_first_scan_through_a_restart_of_everything_to_the_logout(
         assert service.wait_event("authenticated", after=str(ready.id)).data == {"restored": True}
         service.wait_event("message", where=lambda data: data["key"] == missed_key)
         keys = [event.data["key"] for event in service.events("message")]
-        assert keys == [text_key, photo_key, missed_key]
+        # The page was stopped within moments of taking the first two: one it had not yet noted may come again.
+        assert list(dict.fromkeys(keys)) == [text_key, photo_key, missed_key]
 
         service.client.call("logout", {"cause": "the test"})
         service.wait_state("logged_out", after=str(again.id))
@@ -148,14 +152,8 @@ def test_bad_settings_end_with_2_and_name_every_variable(tmp_path: Path) -> None
         [COMMAND, "run"], env=environ, cwd=REPOSITORY, capture_output=True, text=True, timeout=20, check=False
     )
     assert done.returncode == 2
-    assert "PORT:" in done.stderr
-    assert "REDIS_PORT:" in done.stderr
-    environ |= {"PORT": "1", "REDIS_PORT": "1"}
-    done = subprocess.run(
-        [COMMAND, "run"], env=environ, cwd=REPOSITORY, capture_output=True, text=True, timeout=20, check=False
-    )
-    assert done.returncode == 2
-    assert "HEALTH_CHECK_CRON" in done.stderr
+    for variable in ("PORT", "REDIS_PORT", "HEALTH_CHECK_CRON"):
+        assert f"whatsapp-container: {variable}: " in done.stderr
 
 
 def test_a_second_service_on_the_folder_is_refused_and_the_first_goes_on(
@@ -189,8 +187,18 @@ def test_a_program_that_cannot_be_kept_running_ends_the_service_with_70(tmp_path
             assert service.leftovers() == []
 
 
-def test_supervisorctl_restarts_the_agent_as_the_readme_says(whatsapp: WhatsAppWeb, tmp_path: Path) -> None:
+def test_a_stop_takes_below_nine_seconds_with_an_agent_that_hangs(whatsapp: WhatsAppWeb, tmp_path: Path) -> None:
     with Service(tmp_path, whatsapp.url) as service:
+        service.wait_event("qr")
+        wait_until(lambda: service.program("worker").name == "RUNNING", 20, "the others run too")
+        os.kill(service.program("browser-agent").pid, signal.SIGSTOP)
+        assert service.stop(within_s=9) == 0
+        assert service.leftovers() == []
+
+
+def test_supervisorctl_restarts_the_agent_as_the_readme_says(whatsapp: WhatsAppWeb) -> None:
+    # A socket's path may have some hundred bytes, which pytest's own folders nearly use up.
+    with tempfile.TemporaryDirectory() as folder, Service(Path(folder, "9%s a'b"), whatsapp.url) as service:
         before = service.wait_event("qr")
         pid = service.program("browser-agent").pid
         done = subprocess.run(
@@ -224,7 +232,8 @@ def test_orphans_are_reaped_and_no_secret_is_in_ps(whatsapp: WhatsAppWeb, tmp_pa
         assert "redis-password-of-the-test" not in lines + service.log()
         assert "token-of-the-test" not in lines + service.log()
         for process in service.browser_processes():
-            process.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):  # one ends with another
+                process.kill()
         service.wait_event("restarted", where=lambda data: data["what"] == "browser")
         wait_until(
             lambda: not [c for c in psutil.Process(service.pid).children(recursive=True) if c.status() == "zombie"],

@@ -7,17 +7,19 @@ import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from pydantic import BaseModel
+from redis.exceptions import RedisError
 
 from browser_agent.command_bus import CommandBus
 from browser_agent.event_log import EventLog
+from browser_agent.fence import Fence
 from tests.harness.redis_server import RedisServer
 from whatsapp_contract.client import AsyncAgentClient
 from whatsapp_contract.commands import CommandSpec, LogoutResult
 from whatsapp_contract.errors import ContractError
-from whatsapp_contract.event_script import TAKE_EPOCH_LUA
 from whatsapp_contract.events import AlertData, EventType
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import connect_async, is_outage
@@ -40,6 +42,12 @@ async def serving_bus(server: RedisServer) -> AsyncIterator[CommandBus]:
             assert not task.done(), "the bus ended"
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+async def event_log(redis: Any, epoch: int = 1) -> EventLog:
+    fence = Fence(redis, NAMES)
+    await fence.take(at_least=epoch)
+    return EventLog(redis, NAMES, fence, 100_000)
 
 
 async def answered_within(server: RedisServer, within_s: float) -> float:
@@ -97,8 +105,7 @@ async def test_a_redis_that_is_not_there_at_first_is_waited_for(redis_server: Re
 @pytest.mark.parametrize("how", ["stop", "kill"])
 async def test_no_event_is_lost_or_doubled_over_restarts_of_redis(redis_server: RedisServer, how: str) -> None:
     async with connect_async(redis_server.url) as redis:
-        taken: Any = await redis.eval(TAKE_EPOCH_LUA, 1, NAMES.fence, "1")
-        log = EventLog(redis, NAMES, int(taken), 100_000)
+        log = await event_log(redis)
         running = asyncio.create_task(log.run())
         published = 0
         for _ in range(3):
@@ -124,10 +131,50 @@ async def test_no_event_is_lost_or_doubled_over_restarts_of_redis(redis_server: 
     assert log.dropped == 0
 
 
+# How a real Redis is brought to refuse us, and how it is mended.
+REFUSALS: dict[str, tuple[list[str], list[str]]] = {
+    "OOM": (["CONFIG SET maxmemory 1"], ["CONFIG SET maxmemory 0"]),
+    "READONLY": (["REPLICAOF 127.0.0.1 1"], ["REPLICAOF NO ONE"]),
+    "MASTERDOWN": (["CONFIG SET replica-serve-stale-data no", "REPLICAOF 127.0.0.1 1"], ["REPLICAOF NO ONE"]),
+    "NOREPLICAS": (["CONFIG SET min-replicas-to-write 1"], ["CONFIG SET min-replicas-to-write 0"]),
+    "NOPERM": (["ACL SETUSER default resetkeys ~other"], ["ACL SETUSER default ~*"]),
+    "WRONGTYPE": ([f"SET {NAMES.fence} text", f"SET {NAMES.status} text"], [f"DEL {NAMES.fence} {NAMES.status}"]),
+}
+
+
+async def carry_out(redis: Any, commands: list[str]) -> None:
+    for command in commands:
+        await redis.execute_command(*command.split(" "))
+
+
+@pytest.mark.parametrize("refusal", REFUSALS)
+async def test_a_redis_that_answers_but_refuses_is_waited_for(redis_server: RedisServer, refusal: str) -> None:
+    spoil, mend = REFUSALS[refusal]
+    async with serving_bus(redis_server), connect_async(redis_server.url) as redis:
+        await answered_within(redis_server, 5)
+        log = await event_log(redis)
+        running = asyncio.create_task(log.run())
+        await carry_out(redis, spoil)
+        for code in ("first", "second"):
+            log.publish(EventType.ALERT, AlertData(code=code, message="m"))
+        with pytest.raises((RedisError, OSError)) as caught:
+            await redis.hset(NAMES.status, "state", "ready")
+        assert is_outage(caught.value)
+        await redis.publish(NAMES.commands, json.dumps({"name": "logout", "id": str(uuid4())}))
+        assert not await log.flushed(1)
+        assert not running.done()
+        await carry_out(redis, mend)
+        assert await log.flushed(10)
+        await answered_within(redis_server, 5)
+        entries: Any = await redis.xrange(NAMES.events)
+        assert [json.loads(fields["event"])["data"]["code"] for _id, fields in entries] == ["first", "second"]
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_an_emptied_redis_gets_the_script_and_the_fence_again(redis_server: RedisServer) -> None:
     async with connect_async(redis_server.url) as redis:
-        taken: Any = await redis.eval(TAKE_EPOCH_LUA, 1, NAMES.fence, "5")
-        log = EventLog(redis, NAMES, int(taken), 1000)
+        log = await event_log(redis, epoch=5)
         running = asyncio.create_task(log.run())
         log.publish(EventType.ALERT, AlertData(code="before", message="m"), occurred_at=datetime.now(UTC))
         assert await log.flushed(5)

@@ -131,6 +131,22 @@ async def test_a_bare_word_and_a_command_that_wants_no_reply_are_carried_out(set
     assert await setting.redis.keys(NAMES.replies("*")) == []
 
 
+@pytest.mark.parametrize(
+    "change", [{"name": "reset"}, {"name": "reload"}, {"name": "dance"}, {"args": {"x": 1}}, {"surprise": 1}]
+)
+async def test_a_command_that_wants_no_reply_gets_none_when_it_fails(setting: Setting, change: dict[str, Any]) -> None:
+    unwanted = {"id": str(uuid4()), "name": "logout", "reply": False, **change}
+    await setting.redis.publish(NAMES.commands, json.dumps(unwanted))
+    assert await setting.client.call("logout")
+    assert setting.bus.refused == 1
+    assert await setting.redis.keys(NAMES.replies("*")) == []
+
+
+async def test_an_id_far_into_a_bad_command_is_found(setting: Setting) -> None:
+    reply = await setting.reply_to({"name": "logout", "surprise": "x" * 2000, "args": {}, "id": str(uuid4())})
+    assert reply["error"]["code"] == "bad_command"
+
+
 async def test_a_reply_nobody_reads_expires(setting: Setting) -> None:
     command_id = str(uuid4())
     await setting.redis.publish(NAMES.commands, json.dumps({"id": command_id, "name": "logout"}))

@@ -97,6 +97,25 @@ def test_the_sender_of_a_broken_command_is_found_by_the_id_in_its_head() -> None
     assert commands.id_of(b"no id here") is None
 
 
+def test_the_sender_is_the_one_at_the_top_of_an_object_wherever_it_stands() -> None:
+    other = str(uuid4())
+    filler = "y" * 5000
+    late = json.dumps({"name": "check", "args": {"id": other, "x": filler}, "surprise": filler, "id": ID}).encode()
+    assert commands.id_of(late) == ID
+    assert commands.id_of(json.dumps({"args": {"id": other}, "surprise": 1}).encode()) is None
+    assert commands.id_of(json.dumps({"id": "no uuid", "args": {"id": other}}).encode()) is None
+
+
+def test_what_cannot_be_read_is_searched_at_both_ends() -> None:
+    late = json.dumps({"args": {"x": "y" * 5000}, "id": ID}).encode()
+    assert commands.id_of(late[:-1]) == ID
+    assert commands.id_of(late.replace(b"y", b"y" * 1000)) == ID
+
+
+def test_a_sender_who_wants_no_reply_is_not_told_of_a_broken_command_either() -> None:
+    assert commands.id_of(payload(reply=False, surprise=1)) is None
+
+
 def test_an_unknown_command_is_told_what_there_is() -> None:
     with pytest.raises(UnknownCommand, match="restart_browser"):
         parse_args(Command(name="dance"))

@@ -7,11 +7,15 @@ import sys
 SCRIPT = """
 import logging, sys
 from whatsapp_contract import logs
-logs.configure("test", "INFO", sys.argv[1], secrets=["s3cr3t-token"])
+logs.configure("test", "INFO", sys.argv[1], secrets=["part-one", "s3cr3t-token", "s3cr3t-token,part-one"])
 log = logs.get_logger("browser_agent.here")
 log.info("session changed", state="ready", password="a", payload="2@qr", address="393331111111@c.us",
          url="redis://user:pa55@host:1/0", note="uses s3cr3t-token now", number=42)
 logging.getLogger("a.library").warning("connected to redis://:pa55@host with 393331111111@s.whatsapp.net")
+for address in ("true_120363000000000001@g.us_3EB0_393331111111@c.us", "393331111111-1612345678@g.us",
+                "393331111111:12@c.us", "393331111111.0:12@s.whatsapp.net", "393331111111@lid", "x393331111111@c.us"):
+    log.info("seen in " + address)
+log.info("both", first="part-one", whole="s3cr3t-token,part-one")
 log.debug("too fine")
 try:
     raise ValueError("s3cr3t-token in a traceback")
@@ -46,14 +50,15 @@ def output(log_format: str) -> str:
 def test_no_secret_reaches_either_form() -> None:
     for log_format in ("text", "json"):
         text = output(log_format)
-        for secret in ("s3cr3t", "pa55", "393331111111", "2@qr"):
+        for secret in ("s3cr3t", "pa55", "393331111111", "2@qr", "part-one"):
             assert secret not in text
+        assert "120363000000000001@g.us" in text
         assert "too fine" not in text
         assert "ValueError" in text
 
 
 def test_json_lines_carry_facts_as_fields_also_from_libraries() -> None:
-    first, second, third = (json.loads(line) for line in output("json").splitlines())
+    first, second, *_, third = (json.loads(line) for line in output("json").splitlines())
     assert first["event"] == "session changed"
     assert (first["state"], first["number"], first["level"], first["process"]) == ("ready", 42, "info", "test")
     assert first["timestamp"].endswith("Z")

@@ -3,11 +3,14 @@
 import os
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from cli.service import (
     CannotStart,
@@ -17,6 +20,9 @@ from cli.service import (
     take_lock,
     write_redis_config,
 )
+from tests.harness.waiting import wait_until
+from tests.whatsapp_web import processes
+from whatsapp_contract.redis_connection import connect
 from whatsapp_contract.settings import Settings
 
 
@@ -53,10 +59,28 @@ def free_port() -> int:
 
 def test_settings_and_cron_problems_come_in_one_list(tmp_path: Path) -> None:
     with pytest.raises(CannotStart) as caught:
-        checked_settings({"PORT": "x", "REDIS_PORT": "y"})
-    assert len(caught.value.problems) == 2
-    with pytest.raises(CannotStart, match="HEALTH_CHECK_CRON"):
-        checked_settings({"HEALTH_CHECK_CRON": "often"})
+        checked_settings(
+            {
+                "PORT": "x",
+                "REDIS_URL": "http://:s3cret@redis/0",
+                "HEALTH_CHECK_CRON": "often",
+                "CONNECTION_RESET_CRON": "seldom",
+                "SESSION_ENCRYPTION_KEY": "s3cret",
+                "WA_JS_PATH": str(tmp_path / "none.js"),
+                "PUPPETEER_EXECUTABLE_PATH": str(tmp_path / "no-browser"),
+            }
+        )
+    named = [problem.partition(":")[0] for problem in caught.value.problems]
+    assert named[:6] == [
+        "REDIS_URL",
+        "PORT",
+        "HEALTH_CHECK_CRON",
+        "CONNECTION_RESET_CRON",
+        "SESSION_ENCRYPTION_KEY",
+        "WA_JS_PATH",
+    ]
+    assert "PUPPETEER_EXECUTABLE_PATH" in caught.value.problems[6]
+    assert "s3cret" not in str(caught.value)
 
 
 def test_everything_that_is_missing_is_named_with_what_to_do(tmp_path: Path) -> None:
@@ -67,12 +91,14 @@ def test_everything_that_is_missing_is_named_with_what_to_do(tmp_path: Path) -> 
                 "PUPPETEER_EXECUTABLE_PATH": str(tmp_path / "no-browser"),
                 "REDIS_EMBEDDED": "on",
                 "REDIS_HOST": "elsewhere",
+                "DATA_DIR": "/tmp/" + "long" * 25,
             }
         )
     text = str(caught.value)
     assert "npm ci" in text
     assert "PUPPETEER_EXECUTABLE_PATH" in text
     assert "REDIS_EMBEDDED" in text
+    assert "RUN_DIR" in text
 
 
 def test_folders_are_for_their_owner_alone(tmp_path: Path) -> None:
@@ -122,3 +148,54 @@ def test_the_embedded_redis_leaves_loopback_only_with_a_password(tmp_path: Path,
     assert bind in lines
     assert "appendonly yes" in lines
     assert ('requirepass "se\\"cret"' in lines) == bool(password)
+    assert len([line for line in lines if line.startswith("dir ")]) == 1
+
+
+@pytest.mark.parametrize("folder", ["with a space", "100%", "%(ENV_X)s", "q\"uo'te", "back\\slash", "a;b#c"])
+def test_the_embedded_redis_keeps_its_data_in_a_folder_of_any_name(tmp_path: Path, folder: str) -> None:
+    port = free_port()
+    made = Settings.from_env(
+        {"DATA_DIR": str(tmp_path / folder), "REDIS_PORT": str(port), "REDIS_PASSWORD": "a \"b\\c'\nport 1"}
+    )
+    make_folders(made)
+    write_redis_config(made)
+    server = processes.start(["redis-server", str(made.run_dir / "redis.conf")], stdout=subprocess.DEVNULL)
+    try:
+        with connect(made.redis_url.get_secret_value()) as client:
+            wait_until(lambda: answers(client), 5, "redis-server answers")
+            assert client.config_get("dir") == {"dir": str(tmp_path / folder / "redis")}
+    finally:
+        processes.stop(server)
+
+
+def answers(client: "redis.Redis") -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+RELAYED = """
+import os, resource, signal, sys
+from cli.pid1 import relay_stdout
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+finish = relay_stdout()
+for _ in range(3):
+    os.write(1, b"x" * 100_000)  # more than the pipe holds
+finish()
+sys.stderr.write("went on")
+"""
+
+
+@pytest.mark.parametrize("kind", ["full disk", "reader gone"])
+def test_output_that_cannot_be_written_stops_nobody(tmp_path: Path, kind: str) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        reader, writer = os.pipe()
+        os.close(reader)
+        stdout = log.fileno() if kind == "full disk" else writer
+        done = subprocess.run(
+            [sys.executable, "-c", RELAYED], stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=20, check=False
+        )
+        os.close(writer)
+    assert (done.stderr, done.returncode) == ("went on", 0)

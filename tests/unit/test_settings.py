@@ -50,7 +50,9 @@ def test_every_bad_variable_is_named_at_once() -> None:
                 "WHATSAPP_SESSION_ID": "no spaces",
                 "WHATSAPP_BACKUP_SYNC_INTERVAL_MS": "1000",
                 "QR_CONSOLE": "maybe",
-                "LINK_SILENCE_S": "0",
+                "LINK_SILENCE_S": "inf",
+                "START_BUDGET_WINDOW_S": "nan",
+                "REDIS_URL": "redis://:s3cret/pw@redis:6379/0",
                 "API_TOKEN": "short",
             }
         )
@@ -62,8 +64,12 @@ def test_every_bad_variable_is_named_at_once() -> None:
         "WHATSAPP_BACKUP_SYNC_INTERVAL_MS",
         "QR_CONSOLE",
         "LINK_SILENCE_S",
+        "START_BUDGET_WINDOW_S",
+        "REDIS_URL",
         "API_TOKEN",
     }
+    assert caught.value.variables == named
+    assert "s3cret" not in str(caught.value)
     assert "eighty" in str(caught.value)
     assert "short (" not in str(caught.value)
     assert "'short'" not in str(caught.value)
@@ -91,10 +97,18 @@ def test_no_secret_shows_in_a_repr() -> None:
         "BUCKET_STATE_ACCESS_KEY": "hidden-3",
         "BUCKET_STATE_SECRET_KEY": "hidden-4",
         "API_TOKEN": "hidden-5",
+        "SESSION_ENCRYPTION_KEY": "hidden-6",
     }
     settings = Settings.from_env(secrets)
     assert "hidden-" not in repr(settings) + str(settings) + repr(settings.redis_url)
-    assert sorted(settings.secrets()) == sorted(secrets.values())
+    assert sorted(settings.secrets()) == sorted([*secrets.values(), "hidden-1"])
+
+
+def test_the_parts_of_a_secret_are_secrets_too() -> None:
+    settings = Settings.from_env({"REDIS_URL": "redis://u:p%40ss@r/0", "SESSION_ENCRYPTION_KEY": "first, second"})
+    assert {"p%40ss", "p@ss", "first", "second", "first, second"} < set(settings.secrets())
+    assert "u" not in settings.secrets()
+    assert "" not in settings.secrets()
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,15 @@ async def test_a_clock_set_back_does_not_hold_the_browser_back(redis: Any) -> No
     assert await budget(redis).held_until() is None
 
 
+async def test_what_somebody_else_wrote_into_the_key_ends_nothing(redis: Any) -> None:
+    await redis.zadd(NAMES.starts, {"no time": time.time(), "never": float("inf")})
+    assert await budget(redis).count() == 1
+    await redis.delete(NAMES.starts)
+    await redis.set(NAMES.starts, "a text")
+    await budget(redis).spend()
+    assert await budget(redis).held_until() is None
+
+
 async def test_with_redis_away_this_life_s_own_starts_count() -> None:
     server = fakeredis.FakeServer()
     mine = budget(fakeredis.FakeAsyncRedis(server=server, decode_responses=True))

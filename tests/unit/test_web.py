@@ -1,6 +1,10 @@
 """The web process over fakeredis: what is open, what a token opens, and what a status grows old into."""
 
+import socket
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,11 +15,12 @@ import httpx
 import pytest
 
 from web.app import create_app
-from web.auth import kept_token
+from web.auth import TokenGate, kept_token
 from web.health import alive, ready
 from whatsapp_contract.events import QrOnShow
 from whatsapp_contract.health import Verdict
 from whatsapp_contract.names import SessionNames
+from whatsapp_contract.redis_connection import connect_async
 from whatsapp_contract.settings import Settings
 from whatsapp_contract.states import SessionState
 from whatsapp_contract.status import Status
@@ -103,6 +108,37 @@ async def test_redis_away_is_degraded_but_alive_and_not_ready(web: Web) -> None:
     assert answer.json() == {"redis": False, "agent": None, "qr": None}
 
 
+async def test_a_redis_that_accepts_and_never_answers_is_degraded_within_two_seconds() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        async with connect_async(f"redis://127.0.0.1:{frozen.getsockname()[1]}/0") as redis:
+            transport = httpx.ASGITransport(create_app(Settings.from_env({}), redis, TOKEN))
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+                for path, code, word in (("/healthz", 200, "degraded"), ("/readyz", 503, "redis_away")):
+                    started = time.monotonic()
+                    answer = await http.get(path)
+                    assert time.monotonic() - started < 2
+                    assert (answer.status_code, answer.json()) == (code, {"status": word})
+
+
+@pytest.mark.parametrize("key", [NAMES.status, NAMES.qr])
+@pytest.mark.parametrize("written", ["a text", {"state": "of another version"}, {"state": b"\xff"}])
+async def test_what_somebody_else_wrote_is_degraded_and_no_failure_of_ours(
+    web: Web, key: str, written: str | dict[str, str]
+) -> None:
+    if isinstance(written, str):
+        await web.redis.set(key, written)
+    else:
+        await web.redis.hset(key, mapping=written)
+    if key == NAMES.status:
+        assert (await web.http.get("/healthz")).json() == {"status": "degraded"}
+        answer = await web.http.get("/readyz")
+        assert (answer.status_code, answer.json()) == (503, {"status": "status_unreadable"})
+        answer = await web.http.get("/api/status", headers=web.bearer)
+        assert answer.json() == {"redis": True, "agent": None, "qr": None}
+    else:
+        assert (await web.http.get("/qr.png", headers=web.bearer)).status_code == 404
+
+
 async def test_the_qr_is_a_png_while_one_is_on_show(web: Web) -> None:
     assert (await web.http.get("/qr.png", headers=web.bearer)).status_code == 404
     shown = QrOnShow(payload="2@abc,d,e,f,1", sequence=4, expires_at=now() + timedelta(seconds=20))
@@ -140,7 +176,7 @@ async def test_page_and_answers_are_not_kept_or_framed(web: Web) -> None:
 def test_alive_means_that_this_container_s_agent_beats(
     written: Callable[[], Status | None], uptime_s: float, expected: tuple[int, str]
 ) -> None:
-    answer = alive(written(), True, "i1", uptime_s, now())
+    answer = alive(written(), None, "i1", uptime_s, now())
     assert (answer.code, answer.status) == expected
 
 
@@ -155,12 +191,12 @@ def test_alive_means_that_this_container_s_agent_beats(
     ],
 )
 def test_ready_needs_fresh_evidence(changes: dict[str, object], expected: tuple[int, str]) -> None:
-    answer = ready(status(**changes), True, now())
+    answer = ready(status(**changes), None, now())
     assert (answer.code, answer.status) == expected
 
 
 def test_no_agent_ever_is_not_ready() -> None:
-    assert ready(None, True, now()).status == "no_agent"
+    assert ready(None, None, now()).status == "no_agent"
 
 
 def test_a_token_is_made_once_and_kept_for_its_owner_alone(tmp_path: Path) -> None:
@@ -170,6 +206,45 @@ def test_a_token_is_made_once_and_kept_for_its_owner_alone(tmp_path: Path) -> No
     (file,) = tmp_path.iterdir()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert kept_token(None, tmp_path) == (token, False)
+
+
+@pytest.mark.parametrize("left", [b"", b"\n", b"short\n", b"\0" * 33, b"\xff" * 20, b"two words of it\n"])
+def test_a_file_without_a_token_is_written_anew(tmp_path: Path, left: bytes) -> None:
+    (tmp_path / "api-token").write_bytes(left)
+    (tmp_path / "api-token.new").write_bytes(b"left by a crash")
+    token, is_new = kept_token(None, tmp_path)
+    assert is_new
+    assert len(token) >= 24
+    (file,) = tmp_path.iterdir()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert kept_token(None, tmp_path) == (token, False)
+
+
+WITHOUT_ROOM = """
+import resource, signal, sys
+from pathlib import Path
+from web.auth import kept_token
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+print(*kept_token(None, Path(sys.argv[1])))
+"""
+
+
+def test_with_a_full_disk_the_token_holds_for_this_life_and_nothing_is_open(tmp_path: Path) -> None:
+    tokens = set()
+    for _ in range(2):
+        command = [sys.executable, "-c", WITHOUT_ROOM, str(tmp_path)]
+        token, is_new = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+        assert is_new == "True"
+        tokens.add(token)
+    assert len(tokens) == 2
+    assert not (tmp_path / "api-token").exists()
+
+
+def test_an_empty_token_opens_nothing() -> None:
+    assert not TokenGate(TOKEN).fits("")
+    with pytest.raises(ValueError, match="empty"):
+        TokenGate("")
 
 
 def test_a_given_token_is_used_and_not_kept(tmp_path: Path) -> None:
