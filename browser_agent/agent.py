@@ -2,19 +2,15 @@
 
 import asyncio
 import contextlib
-import os
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine
-from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
 from pydantic import BaseModel
 
-from whatsapp_contract import event_script, qr
-from whatsapp_contract.commands import CommandSpec
+from whatsapp_contract.commands import CauseArgs, CommandSpec
 from whatsapp_contract.errors import BrowserGone, Busy, ContractError, PageTimeout
 from whatsapp_contract.events import (
     AlertData,
@@ -22,30 +18,33 @@ from whatsapp_contract.events import (
     AuthFailureData,
     DisconnectedData,
     EventType,
-    QrData,
-    QrOnShow,
+    Person,
     ReadyData,
     RestartedData,
     StateChangedData,
 )
-from whatsapp_contract.health import SITE_UNREACHABLE, Assessment, Facts, Limits, verdict
+from whatsapp_contract.health import LEFT_TO_A_PERSON, OUTRUN, RETRIED_BY_AGENT, Assessment, Facts, Limits, verdict
 from whatsapp_contract.logs import get_logger
-from whatsapp_contract.redis_connection import connect_async, is_outage
+from whatsapp_contract.redis_connection import connect_async
 from whatsapp_contract.settings import Settings
 from whatsapp_contract.states import SessionState, check_move
-from whatsapp_contract.status import HEARTBEAT_S, Status
+from whatsapp_contract.status import HEARTBEAT_S
 
 from . import handlers
 from .account_marker import AccountMarker
-from .backoff import Backoff
 from .browser_keeper import BrowserKeeper, BrowserSettings, Observer
 from .command_bus import CommandBus
-from .event_log import EventLog, Fenced
+from .event_log import EventLog
 from .evidence import Evidence
+from .fence import Fence, Fenced
 from .inbox import Inbox, person
+from .qr_show import QrShow
+from .session_keeper import SessionKeeper
 from .start_budget import StartBudget
 from .status_board import StatusBoard
+from .status_report import status_of
 from .stream_state import next_state
+from .stuck import remedy
 from .whatsapp.models import (
     DocumentStarted,
     LoggedOut,
@@ -62,11 +61,10 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-# How long a code can be scanned: WhatsApp Web shows the first of a page for about 60 s, each further one for 20 s.
-FIRST_QR_S, NEXT_QR_S = 60.0, 20.0
-
-FLUSH_WITHIN_S = 1.0
+STOP_WITHIN_S = 4.8  # everything; the container is killed ten seconds after it was asked to stop
+FLUSH_WITHIN_S = 0.8
 _BEFORE_A_SCAN = frozenset({SessionState.STARTING, SessionState.AWAITING_SCAN, SessionState.LOGGED_OUT})
+_MAY_SHOW_A_CODE = _BEFORE_A_SCAN | {SessionState.BLOCKED}
 _LOST_THE_ACCOUNT = frozenset({SessionState.LOGGED_OUT, SessionState.CONFLICT, SessionState.BLOCKED})
 
 
@@ -75,38 +73,46 @@ class BrowserAgent(Observer):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.epoch = 0
         self.state = SessionState.STARTING
         self.operation: str | None = None
         self._reason: str | None = None
         self._since = asyncio.get_running_loop().time()
-        self._started_at = datetime.now(UTC)
+        self.started_at = datetime.now(UTC)
         self._stopping = asyncio.Event()
         self._marker = AccountMarker(settings.session_dir / "account")
         self._was_ready = False  # in this life of the agent
         self._told_authenticated = False  # in this life of the browser
+        self._account: Person | None = None
         self._scan_was_needed = False
-        self._qr_sequence = 0
-        self._qr_of_this_page = 0
+        self._qr_too_early: str | None = None  # shown before the state has followed
+        self._unstuck_at: float | None = None  # loop time
         self._limits = Limits()
+        self._tasks: asyncio.TaskGroup
         self._side_tasks: set[asyncio.Task[None]] = set()
         self.keeper: BrowserKeeper
+        self.session: SessionKeeper
+        self._fence: Fence
         self.evidence: Evidence
         self.event_log: EventLog
         self._board: StatusBoard
+        self._qr: QrShow
         self._bus: CommandBus
         self._inbox: Inbox
+
+    @property
+    def epoch(self) -> int:
+        """The fencing token of this life."""
+        return self._fence.epoch
 
     # -- the main flow -----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Hold the session until `stop`."""
         async with self._resources() as redis_client:
-            epoch = await self._unless_stopped(self._take_epoch(redis_client))
-            if epoch is None:
+            fence = Fence(redis_client, self.settings.names)
+            if not await self._unless_stopped(fence.take()):
                 return
-            self.epoch = epoch
-            self._assemble(redis_client)
+            self._assemble(redis_client, fence)
             await self._tell_restart(redis_client)
             try:
                 await self._serve_until_stopped()
@@ -128,8 +134,9 @@ class BrowserAgent(Observer):
             await raw.aclose()
             await client.aclose()
 
-    def _assemble(self, client: "redis.asyncio.Redis") -> None:
+    def _assemble(self, client: "redis.asyncio.Redis", fence: Fence) -> None:
         settings = self.settings
+        self._fence = fence
         budget = StartBudget(client, settings.instance_names, settings.start_budget, settings.start_budget_window_s)
         browser = BrowserSettings(
             executable=settings.browser_executable,
@@ -141,33 +148,43 @@ class BrowserAgent(Observer):
         self.keeper = BrowserKeeper(browser, budget, self)
         self.keeper.is_busy = lambda: self.operation is not None
         self.evidence = Evidence(self.keeper, settings.link_silence_s)
-        self.event_log = EventLog(client, settings.names, self.epoch, settings.events_maxlen)
+        self.event_log = EventLog(client, settings.names, fence, settings.events_maxlen)
         self._inbox = Inbox(self.event_log)
-        self._board = StatusBoard(client, settings.names, self.epoch, self.status)
+        self.session = SessionKeeper(
+            settings, fence, self.event_log, self.keeper, self._on_session_trouble, self._marker.set
+        )
+        self._board = StatusBoard(client, settings.names, fence, lambda: status_of(self))
+        self._qr = QrShow(self.event_log, self._board, self._aside, on_console=settings.qr_console == "on")
 
     async def _serve_until_stopped(self) -> None:
+        loop = asyncio.get_running_loop()
         log.info("agent started", epoch=self.epoch, session=self.settings.session_id)
         async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
             serving = [tasks.create_task(self._bus.serve())]
             keeping = tasks.create_task(self.keeper.run())
+            saving = tasks.create_task(self.session.run())
             telling = [
                 tasks.create_task(self.event_log.run()),
                 tasks.create_task(self._board.run()),
                 tasks.create_task(self._look_at_the_page()),
+                tasks.create_task(self._close_when_outrun(keeping)),
                 tasks.create_task(self.evidence.watch_link(self._is_ready, self._look_again)),
             ]
             await self._stopping.wait()
             log.info("agent is stopping")
+            deadline = loop.time() + STOP_WITHIN_S
             self.enter(SessionState.STOPPING, "stopping")
-            for task in serving:
+            for task in (*serving, saving, keeping):
                 task.cancel()
-            keeping.cancel()
-            await asyncio.wait([keeping])
-            await self.event_log.flushed(FLUSH_WITHIN_S)
-            with contextlib.suppress(Fenced):
-                await self._board.write()
-            for task in (*telling, *self._side_tasks):
-                task.cancel()
+            await asyncio.wait([saving, keeping])
+            self.session.on_closed()
+            await self.session.save_if_known_good("stop", deadline - FLUSH_WITHIN_S - loop.time())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline):
+                    await self.event_log.flushed(FLUSH_WITHIN_S)
+                    await self._board.write()
+            await _end([*serving, *telling, *self._side_tasks])
         log.info("agent stopped")
 
     async def _stand_aside(self) -> None:
@@ -175,22 +192,21 @@ class BrowserAgent(Observer):
         log.error("another agent holds this session now; this one has closed its browser and waits to be stopped")
         await self._stopping.wait()
 
-    async def _take_epoch(self, client: "redis.asyncio.Redis") -> int:
-        """The fencing token, taken before there is a browser. Waits for Redis as long as it takes."""
-        backoff = Backoff(0.1, 5.0)
-        away = False
-        while True:
-            try:
-                names = self.settings.names
-                taken: Any = await client.eval(event_script.TAKE_EPOCH_LUA, 1, names.fence, "1")
-                return int(taken)
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                if not away:
-                    log.warning("waiting for Redis", error=str(error))
-                away = True
-                await asyncio.sleep(backoff.next_s())
+    async def _close_when_outrun(self, keeping: asyncio.Task[None]) -> None:
+        """The store knows of a newer agent that this Redis does not. It has the session; a person must say who is to
+        keep it. Until then this one has no browser, and says so: a watchdog that started it anew would take over."""
+        await self.session.outrun.wait()
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        self.event_log.publish(
+            EventType.ALERT,
+            AlertData(
+                code=OUTRUN,
+                message="Another agent has claimed this session in its store; this one has closed its browser. "
+                "Stop one of the two containers; whichever is started last holds the session.",
+            ),
+        )
+        self.enter(SessionState.STARTING, OUTRUN)
 
     async def _tell_restart(self, client: "redis.asyncio.Redis") -> None:
         """Tell of the agent's restart, with the cause that whoever ended the former agent has left."""
@@ -201,15 +217,17 @@ class BrowserAgent(Observer):
             left = await client.getdel(self.settings.instance_names.restart_cause)
         self.event_log.publish(EventType.RESTARTED, RestartedData(what="agent", cause=left or "unknown"))
 
-    async def _unless_stopped(self, work: Awaitable[int]) -> int | None:
+    async def _unless_stopped(self, work: Awaitable[None]) -> bool:
+        """Whether the work was done before `stop`."""
         task = asyncio.ensure_future(work)
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if task.done():
-            return task.result()
+            task.result()
+            return True
         task.cancel()
-        return None
+        return False
 
     async def _look_at_the_page(self) -> None:
         """Ask the page every now and then by ourselves, so that facts stay fresh whoever else asks or does not."""
@@ -217,6 +235,24 @@ class BrowserAgent(Observer):
             await asyncio.sleep(HEARTBEAT_S)
             with contextlib.suppress(ContractError):
                 await self.probe()
+            with contextlib.suppress(ContractError):
+                await self._unstick()
+
+    async def _unstick(self) -> None:
+        """What waits for a person has nobody else who would notice that its page is stuck."""
+        now = asyncio.get_running_loop().time()
+
+        def since(moment: float | None) -> float | None:
+            return None if moment is None else now - moment
+
+        found = remedy(self.state, now - self._since, self._qr.expired_for_s, since(self._unstuck_at))
+        if found == "refresh_qr":
+            await self._refresh_qr()
+        elif found == "reload":
+            log.warning("the page is stuck and is loaded anew", state=self.state.value)
+            self._unstuck_at = now
+            async with self.exclusive("reload"):
+                await handlers.reload(self, CauseArgs(cause=f"stuck_in_{self.state.value}"))
 
     # -- commands ----------------------------------------------------------------------------------------------------
 
@@ -267,36 +303,18 @@ class BrowserAgent(Observer):
         """The verdict over facts just gathered."""
         return verdict(facts, self._limits, facts.observed_at)
 
-    def status(self) -> Status:
-        """All of it, for the status hash."""
-        facts = self.facts()
-        assessment = self.assess(facts)
-        page, chromium = self.keeper.page, self.keeper.chromium
-        return Status(
-            **facts.model_dump(exclude={"observed_at"}),
-            session_id=self.settings.session_id,
-            instance=self.settings.instance_id,
-            pid=os.getpid(),
-            epoch=self.epoch,
-            started_at=self._started_at,
-            heartbeat_at=facts.observed_at,
-            verdict=assessment.verdict,
-            verdict_reason=assessment.reason,
-            operation=self.operation,
-            browser_pid=chromium.pid if chromium else None,
-            refused_commands=self._bus.refused,
-            dropped_events=self.event_log.dropped,
-            service_version=version("whatsapp-container"),
-            browser_version=chromium.version if chromium else None,
-            wa_js_version=page.snapshot.wa_js if page else None,
-            whatsapp_web_version=page.snapshot.version if page else None,
-        )
+    @property
+    def refused_commands(self) -> int:
+        """Payloads that were no command and had no sender to tell."""
+        return self._bus.refused
 
     # -- the state ---------------------------------------------------------------------------------------------------
 
     def enter(self, state: SessionState, reason: str | None = None) -> None:
         """The one place where the state changes. Raises IllegalMove for a move that is not in the table."""
         if state is self.state:
+            if state is SessionState.STARTING and reason not in RETRIED_BY_AGENT | LEFT_TO_A_PERSON:
+                self._since = asyncio.get_running_loop().time()  # another try, with its own time
             if reason != self._reason:
                 self._reason = reason
                 self._board.poke()
@@ -309,11 +327,13 @@ class BrowserAgent(Observer):
             EventType.STATE_CHANGED, StateChangedData(previous=previous, state=state, reason=reason)
         )
         if previous is SessionState.AWAITING_SCAN:
-            self._board.show_qr(None)
+            self._qr.take_down()
         if previous is SessionState.READY or state in _LOST_THE_ACCOUNT:
             self.event_log.publish(EventType.DISCONNECTED, DisconnectedData(reason=reason or state.value, state=state))
         if state is SessionState.LOGGED_OUT:
-            self._on_account_lost()
+            self._on_account_lost(told=self._was_ready)
+            if self._qr_too_early is not None:
+                self._aside(self._show_early_qr(self._qr_too_early))
         elif state is SessionState.READY:
             self._on_ready()
         self._board.poke()
@@ -342,19 +362,25 @@ class BrowserAgent(Observer):
     def _on_ready(self) -> None:
         self._was_ready = True
         self._marker.set()
+        self.session.on_ready()
         self._aside(self._tell_ready())
 
     async def _tell_ready(self) -> None:
-        account = None
-        with contextlib.suppress(ContractError):
-            account = person(await self.page().account())
-        self.event_log.publish(EventType.READY, ReadyData(account=account))
+        """With the account, which is asked for once; not any more when ready was left before the page answered."""
+        since = self._since
+        if self._account is None:
+            with contextlib.suppress(ContractError):
+                self._account = person(await self.page().account())
+        if self._is_ready() and self._since == since:
+            self.event_log.publish(EventType.READY, ReadyData(account=self._account))
 
-    def _on_account_lost(self) -> None:
-        """Logged out. A kept profile that was not even ready once in this life is an account lost while away."""
-        if self._marker.is_set and not self._was_ready:
+    def _on_account_lost(self, *, told: bool) -> None:
+        """Unlinked. Where no `disconnected` tells of it, because ready was not left for it, `auth_failure` does."""
+        if self._marker.is_set and not told:
             self.event_log.publish(EventType.AUTH_FAILURE, AuthFailureData(reason="the kept profile is unpaired"))
         self._marker.clear()
+        self._account = None
+        self.session.on_account_lost()
         self._was_ready = self._told_authenticated = False
 
     # -- what the page tells -----------------------------------------------------------------------------------------
@@ -375,44 +401,50 @@ class BrowserAgent(Observer):
                 self._on_document()
 
     def _on_document(self) -> None:
-        self._qr_of_this_page = 0
-        if self.state not in (SessionState.STARTING, SessionState.LOGGED_OUT, SessionState.STOPPING):
-            self.enter(SessionState.STARTING, self.operation or "page_reloaded")
-        elif self.state is SessionState.STARTING and self._reason == SITE_UNREACHABLE:
+        self._qr.on_document()
+        self._qr_too_early = None
+        if self.state is SessionState.STARTING:
             self.enter(SessionState.STARTING, None)
+        elif self.state not in (SessionState.LOGGED_OUT, SessionState.STOPPING):
+            self.enter(SessionState.STARTING, self.operation or "page_reloaded")
 
     def _on_logged_out(self) -> None:
         if self.state not in (*_BEFORE_A_SCAN, SessionState.STOPPING):
             self.enter(SessionState.LOGGED_OUT, "logged_out")
 
     def _on_qr(self, payload: str) -> None:
-        if self.state not in _BEFORE_A_SCAN:
+        if self.state not in _MAY_SHOW_A_CODE:
+            self._qr_too_early = payload
             return
+        self._qr_too_early = None
         if self.state is SessionState.STARTING:
-            self._on_account_lost()
-        valid_s = NEXT_QR_S if self._qr_of_this_page else FIRST_QR_S
+            self._on_account_lost(told=False)
         self._scan_was_needed = True
-        self._qr_sequence += 1
-        self._qr_of_this_page += 1
-        expires_at = datetime.now(UTC) + timedelta(seconds=valid_s)
-        data = QrData(payload=payload, sequence=self._qr_sequence, expires_at=expires_at)
-        self.event_log.publish(EventType.QR, data)
+        self._qr.show(payload)
         self.enter(SessionState.AWAITING_SCAN)
-        self._board.show_qr(QrOnShow(**data.model_dump()))
-        if self.settings.qr_console == "on":
-            self._aside(self._print_qr(payload, valid_s))
 
-    async def _print_qr(self, payload: str, valid_s: float) -> None:
-        """On the console, the one place where a code may be read by whoever reads the logs."""
-        text = await asyncio.to_thread(qr.as_text, payload)
-        sys.stdout.write(f"\nScan with WhatsApp > Linked devices, within {valid_s:.0f} s:\n{text}\n")
-        sys.stdout.flush()
+    async def _show_early_qr(self, payload: str) -> None:
+        self._on_qr(payload)
 
     async def _refresh_qr(self) -> None:
         with contextlib.suppress(ContractError):
             await self.page().refresh_qr()
 
-    # -- what the keeper tells (Observer) ----------------------------------------------------------------------------
+    def _on_session_trouble(self, code: str) -> None:
+        self.enter(SessionState.STARTING, code)
+
+    # -- what the keeper tells, and asks (Observer) ------------------------------------------------------------------
+
+    async def prepare(self, executable_version: str) -> None:
+        await self.session.prepare(executable_version)
+        if self.state is SessionState.STARTING:
+            self.enter(SessionState.STARTING, None)
+
+    def local_storage(self) -> str | None:
+        return self.session.local_storage()
+
+    def on_local_storage_given(self) -> None:
+        self.session.on_local_storage_given()
 
     def on_starting(self, reason: str) -> None:
         self.enter(SessionState.STARTING, reason)
@@ -442,6 +474,15 @@ class BrowserAgent(Observer):
 
     def _aside(self, work: Coroutine[Any, Any, None]) -> None:
         """A short task beside the main ones; cancelled with them."""
-        task = asyncio.create_task(work)
+        task = self._tasks.create_task(work)
         self._side_tasks.add(task)
         task.add_done_callback(self._side_tasks.discard)
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel until they are done: on Python 3.11 a library's `asyncio.wait_for` may swallow a cancellation."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _done, pending = await asyncio.wait(tasks, timeout=0.2)
+        tasks = list(pending)

@@ -20,6 +20,7 @@ from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import is_outage
 
 from .backoff import Backoff
+from .fence import Fence, Fenced
 
 log = get_logger(__name__)
 
@@ -27,25 +28,21 @@ BATCH_AT_MOST = 64
 QUEUE_AT_MOST = 20_000
 
 
-class Fenced(Exception):
-    """A newer agent holds the session: this one may not speak any more."""
-
-
 class EventLog:
-    """One per agent's life (`epoch`)."""
+    """One per agent's life. Events carry the fence's epoch of when they are sent."""
 
     def __init__(
         self,
         redis: "redis.asyncio.Redis",
         names: SessionNames,
-        epoch: int,
+        fence: Fence,
         maxlen: int,
         queue_at_most: int = QUEUE_AT_MOST,
     ) -> None:
         self.dropped = 0
         self._redis = redis
         self._names = names
-        self._epoch = epoch
+        self._fence = fence
         self._maxlen = maxlen
         self._queue_at_most = queue_at_most
         self._numbers = 0
@@ -63,7 +60,7 @@ class EventLog:
             self._names.session_id,
             event_type.value,
             data,
-            epoch=self._epoch,
+            epoch=self._fence.epoch,
             number=self._numbers,
             occurred_at=occurred_at or now,
             observed_at=now,
@@ -84,7 +81,7 @@ class EventLog:
             await self._waiting.wait()
             batch = [self._queue[index] for index in range(min(len(self._queue), BATCH_AT_MOST))]
             try:
-                await self._send(batch)
+                sent = await self._send(batch)
             except Exception as error:
                 if not is_outage(error):
                     raise
@@ -97,7 +94,7 @@ class EventLog:
                 log.info("events flow again", dropped=self.dropped)
                 away = False
             backoff.reset()
-            self._forget(batch)
+            self._forget(sent)
 
     async def flushed(self, within_s: float) -> bool:
         """Wait until nothing is queued; False when that took too long."""
@@ -107,14 +104,20 @@ class EventLog:
         except TimeoutError:
             return False
 
-    async def _send(self, batch: list[list[str]]) -> None:
+    async def _send(self, batch: list[list[str]]) -> list[list[str]]:
+        """Those that are in the stream now. Raises Fenced."""
+        epoch = self._fence.epoch
+        for args in batch:
+            args[0] = str(epoch)
         try:
             answers = await self._evaluate(batch)
         except NoScriptError:  # a Redis that was restarted
             self._sha = None
             answers = await self._evaluate(batch)
-        if event_script.FENCED in answers:
+        fenced = answers.count(event_script.FENCED)
+        if fenced and epoch == self._fence.epoch:
             raise Fenced
+        return batch[: len(batch) - fenced]  # the rest goes out again under our own new epoch
 
     async def _evaluate(self, batch: list[list[str]]) -> list[Any]:
         if self._sha is None:

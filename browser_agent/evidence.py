@@ -51,6 +51,7 @@ class Evidence:
             page_took_ms=page.answer_took_ms if page else None,
             frame_seen_at=wall(page.link.frame_at) if page else None,
             link_asked_at=wall(page.link.asked_at) if page else None,
+            link_asked_after_s=self._link_silence_s,
             link_answered_at=wall(page.link.answered_at) if page else None,
             stream_mode=stream.mode if stream else None,
             stream_info=stream.info if stream else None,

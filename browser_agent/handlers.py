@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from whatsapp_contract.commands import (
+    BackupResult,
     CauseArgs,
     CheckResult,
     LogoutResult,
@@ -99,7 +100,16 @@ async def logout(agent: "BrowserAgent", _args: CauseArgs) -> LogoutResult:
         raise NotReady(f"nobody is logged in while {agent.state}")
     started = time.monotonic()
     await agent.page().logout()
+    await agent.session.bury("logout")
     return LogoutResult(took_ms=_ms_since(started))
+
+
+async def backup(agent: "BrowserAgent", args: CauseArgs) -> BackupResult:
+    """Raises NotReady unless the account has been ready and was not unlinked since, and StoreUnavailable."""
+    saved = await agent.session.save(args.cause)
+    return BackupResult(
+        generation=saved.generation, is_new=saved.is_new, stored_bytes=saved.stored_bytes, took_ms=saved.took_ms
+    )
 
 
 async def shutdown(agent: "BrowserAgent", _args: CauseArgs) -> ShutdownResult:
@@ -115,7 +125,7 @@ async def shutdown(agent: "BrowserAgent", _args: CauseArgs) -> ShutdownResult:
 Handler = Callable[["BrowserAgent", Any], Awaitable[BaseModel]]
 
 HANDLERS: dict[str, Handler] = {
-    handler.__name__: handler for handler in (ping, check, reset, reload, restart_browser, logout, shutdown)
+    handler.__name__: handler for handler in (ping, check, reset, reload, restart_browser, logout, backup, shutdown)
 }
 
 

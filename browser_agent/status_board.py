@@ -13,7 +13,7 @@ from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import is_outage
 from whatsapp_contract.status import HEARTBEAT_S, Status
 
-from .event_log import Fenced
+from .fence import Fence, Fenced
 
 log = get_logger(__name__)
 
@@ -22,11 +22,11 @@ class StatusBoard:
     """`current` gives the status to write; it is written every HEARTBEAT_S and soon after each `poke`."""
 
     def __init__(
-        self, redis: "redis.asyncio.Redis", names: SessionNames, epoch: int, current: Callable[[], Status]
+        self, redis: "redis.asyncio.Redis", names: SessionNames, fence: Fence, current: Callable[[], Status]
     ) -> None:
         self._redis = redis
         self._names = names
-        self._epoch = epoch
+        self._fence = fence
         self._current = current
         self._changed = asyncio.Event()
         self._qr: QrOnShow | None = None
@@ -59,8 +59,9 @@ class StatusBoard:
         flat = [part for pair in fields.items() for part in pair]
         keys = [self._names.fence, self._names.status]
         try:
-            written = await self._redis.eval(event_script.WRITE_STATUS_LUA, len(keys), *keys, str(self._epoch), *flat)
-            if not written:
+            epoch = self._fence.epoch
+            written = await self._redis.eval(event_script.WRITE_STATUS_LUA, len(keys), *keys, str(epoch), *flat)
+            if not written and epoch == self._fence.epoch:
                 raise Fenced
             await self._write_qr()
         except Exception as error:

@@ -13,6 +13,7 @@ _COMMANDS = {
     "reset": "cli.act",
     "restart": "cli.act",
     "logout": "cli.act",
+    "session": "cli.session",
 }
 
 

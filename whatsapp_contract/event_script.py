@@ -28,12 +28,13 @@ if epoch then
   end
   if ARGV[2] ~= '' then
     if tonumber(ARGV[2]) <= (tonumber(held[2] or '0') or 0) then return 'repeated' end
-    redis.call('HSET', KEYS[1], 'published', ARGV[2])
   end
 end
 local seq = redis.call('INCR', KEYS[2])
 local body = ARGV[4] .. '"epoch":' .. (epoch and ARGV[1] or tostring(holder)) .. ',"seq":' .. seq .. ARGV[5]
 local id = redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], '*', 'event', body)
+-- Only now: an XADD that fails ends the script, and the event must come again.
+if epoch and ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'published', ARGV[2]) end
 redis.call('PUBLISH', KEYS[3], string.sub(body, 1, -2) .. ',"id":"' .. id .. '"}')
 return id
 """

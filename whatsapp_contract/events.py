@@ -13,7 +13,7 @@ from .states import SessionState
 
 
 class EventType(StrEnum):
-    """The contract's types. `media`, `message_ack`, `session_saved` and `session_restored` are not sent yet."""
+    """The contract's types. `media` and `message_ack` are not sent yet."""
 
     QR = "qr"
     AUTHENTICATED = "authenticated"
@@ -87,8 +87,10 @@ class AuthFailureData(_Data):
 class DisconnectedData(_Data):
     """The session left ready, or lost the account. `state` is what it is in now.
 
-    Reasons: `link_dropped`, `link_silent`, `reset`, `reload`, `restart_browser`, `browser_gone`, `page_crashed`,
-    `page_reloaded`, `logged_out`, `conflict`, `blocked`, `stopping`.
+    Reasons. The link: `link_dropped`, `link_silent`, `offline`. An operation of ours, by its command's name: `reset`,
+    `reload`, `restart_browser`, `logout`, `backup`. The browser: `page_reloaded`, `page_crashed`, `browser_gone`,
+    `page_timeout`. The account: `logged_out`, `conflict`, `proxyblock`, `tos_block`, `smb_tos_block`,
+    `deprecated_version`. The service's end: `stopping`. More may come.
     """
 
     reason: str
@@ -130,6 +132,32 @@ class MessageData(_Data):
     ephemeral: bool
     source: Literal["live", "backfill"]
     media: MediaRef | None
+
+
+class SessionSavedData(_Data):
+    """The session is safe in its store: read back and verified. `is_new` is false where nothing had changed since the
+    generation was stored, which was then verified once more."""
+
+    generation: str
+    cause: str  # `interval`, `first_ready`, `stop`, or whoever asked
+    is_new: bool
+    stored_bytes: int
+    profile_bytes: int
+    encrypted: bool
+    stood_still_ms: float  # how long the browser was stopped to copy its profile
+    took_ms: float
+
+
+class SessionRestoredData(_Data):
+    """The session came from its store, before the browser was started. `passed_over` are newer generations that could
+    not be used."""
+
+    generation: str
+    generation_epoch: int
+    created_at: AwareDatetime
+    stored_bytes: int
+    passed_over: list[str]
+    took_ms: float
 
 
 class ResetData(_Data):

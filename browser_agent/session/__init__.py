@@ -1,0 +1,1 @@
+"""The session kept safe: verified generations of the profile in S3 or a directory, restored anywhere."""

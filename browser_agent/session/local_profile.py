@@ -1,0 +1,130 @@
+"""The profile on this machine's disk: whose it is, whether it is whole, and how another takes its place.
+
+Beside the profile lie a record (which epoch used it last), the localStorage that still has to be given to the page,
+and, until the session was ready once, the profile from before a restore.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from .manifest import CURRENT_BYTES, PROFILE, problems_of_stores
+from .snapshot import kept_files
+
+
+@dataclass(frozen=True)
+class Record:
+    """`epoch` is that of the last agent that used the profile, `generation` what it was restored from, if it was."""
+
+    epoch: int
+    generation: str | None = None
+
+
+class LocalProfile:
+    """Paths of one session under DATA_DIR. Only whoever holds the session's lock may change anything here."""
+
+    def __init__(self, session_dir: Path) -> None:
+        self.session_dir = session_dir
+        self.path = session_dir / "profile"
+        self.before = session_dir / "profile.before"
+        self.local_storage = session_dir / "local-storage.json"
+        self._record = session_dir / "profile.json"
+
+    # -- what is there -----------------------------------------------------------------------------------------------
+
+    def record(self) -> Record | None:
+        """None where nothing is known of the profile."""
+        try:
+            kept = json.loads(self._record.read_text())
+            return Record(int(kept["epoch"]), kept.get("generation"))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def problem(self) -> str | None:
+        """Why the profile cannot be used as it is; None where it can. A profile that holds no session yet is none."""
+        if not (self.path / "Default" / "IndexedDB").is_dir():
+            return "there is none"
+        files = {PROFILE + file.relative_to(self.path).as_posix(): file for file in kept_files(self.path / "Default")}
+        problems = problems_of_stores(
+            {path: file.stat().st_size for path, file in files.items()},
+            lambda path: files[path].read_bytes()[:CURRENT_BYTES],
+        )
+        return problems[0] if problems else None
+
+    # -- how it changes ----------------------------------------------------------------------------------------------
+
+    def mend(self) -> None:
+        """After a restore that was cut off: bring the profile from before back, drop what is half there."""
+        self.session_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not self.path.exists() and self.before.exists():
+            self.before.rename(self.path)
+        for folder in (*self.session_dir.glob("restoring-*"), *self.session_dir.glob("staging-*")):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def note(self, record: Record) -> None:
+        """Write the record; on the disk when this returns."""
+        _write(self._record, json.dumps({"epoch": record.epoch, "generation": record.generation}))
+
+    def restoring(self, generation_id: str) -> Path:
+        """Where a generation is to be extracted: beside the profile, so that one rename puts it in place."""
+        return self.session_dir / f"restoring-{generation_id}"
+
+    def take(self, extracted: Path, record: Record) -> None:
+        """Put an extracted generation in the profile's place; the present profile is kept as `before`.
+
+        Killed at any point, `mend` and a second restore make it whole: the record, which says that the profile is as
+        new as the generation, is written last.
+        """
+        self._forget_record()
+        self.local_storage.unlink(missing_ok=True)
+        if self.path.exists():
+            # A second restore in a row: what was there before the first is what is worth keeping.
+            if self.before.exists():
+                shutil.rmtree(self.path)
+            else:
+                self.path.rename(self.before)
+        (extracted / "profile").rename(self.path)
+        dumped = extracted / "local-storage.json"
+        if dumped.exists():
+            dumped.rename(self.local_storage)
+        sync_folder(self.session_dir)
+        self.note(record)
+        shutil.rmtree(extracted, ignore_errors=True)
+
+    def discard(self) -> None:
+        """The profile belongs to a session that was ended: begin anew. It is kept as `before` until then."""
+        self._forget_record()
+        self.local_storage.unlink(missing_ok=True)
+        if self.path.exists():
+            shutil.rmtree(self.before, ignore_errors=True)
+            self.path.rename(self.before)
+
+    def proven(self) -> None:
+        """The session is ready on this profile: what was kept from before is not needed any more."""
+        shutil.rmtree(self.before, ignore_errors=True)
+
+    def _forget_record(self) -> None:
+        self._record.unlink(missing_ok=True)
+        sync_folder(self.session_dir)
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the folder's entries on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, text: str) -> None:
+    beside = path.with_name(path.name + ".new")
+    with beside.open("w") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.rename(path)
+    sync_folder(path.parent)
