@@ -138,7 +138,7 @@ class Service:
                     found += [process, *process.children(recursive=True)]
             except psutil.Error:
                 continue
-        return [process for process in {p.pid: p for p in found}.values() if process.status() != psutil.STATUS_ZOMBIE]
+        return [process for process in {p.pid: p for p in found}.values() if _runs(process)]
 
     def leftovers(self) -> list[psutil.Process]:
         """Whatever still runs of this service, Chromium's children included."""
@@ -149,7 +149,7 @@ class Service:
                     found.append(process)
             except psutil.Error:
                 continue
-        return [process for process in {p.pid: p for p in found}.values() if process.status() != psutil.STATUS_ZOMBIE]
+        return [process for process in {p.pid: p for p in found}.values() if _runs(process)]
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -194,3 +194,10 @@ class Service:
         return self.wait_event(
             "state_changed", after=after, within_s=within_s, where=lambda data: data["state"] == state
         )
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -10,7 +10,8 @@ from typing import Any
 import fakeredis
 import pytest
 
-from browser_agent.event_log import EventLog, Fenced
+from browser_agent.event_log import EventLog
+from browser_agent.fence import Fence, Fenced
 from whatsapp_contract import event_script
 from whatsapp_contract.events import AlertData, Event, EventType
 from whatsapp_contract.names import SessionNames
@@ -26,13 +27,19 @@ async def redis() -> AsyncIterator[Any]:
 
 @contextlib.asynccontextmanager
 async def event_log(redis: Any, epoch: int, maxlen: int = 1000) -> AsyncIterator[EventLog]:
-    log = EventLog(redis, NAMES, epoch, maxlen)
+    log = EventLog(redis, NAMES, fence_at(redis, epoch), maxlen)
     running = asyncio.create_task(log.run())
     try:
         yield log
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
+
+
+def fence_at(redis: Any, epoch: int) -> Fence:
+    fence = Fence(redis, NAMES)
+    fence.epoch = epoch
+    return fence
 
 
 async def take_epoch(redis: Any, least: int = 1) -> int:
@@ -89,7 +96,7 @@ async def test_epochs_only_grow(redis: Any) -> None:
 
 async def test_an_old_agent_cannot_speak(redis: Any) -> None:
     old, new = await take_epoch(redis), await take_epoch(redis)
-    log = EventLog(redis, NAMES, old, 1000)
+    log = EventLog(redis, NAMES, fence_at(redis, old), 1000)
     log.publish(EventType.ALERT, alert("from the past"))
     with pytest.raises(Fenced):
         await log.run()
@@ -141,7 +148,7 @@ async def test_another_process_speaks_in_the_name_of_the_holder(redis: Any) -> N
 
 
 async def test_what_cannot_be_sent_for_long_is_dropped_oldest_first_and_counted(redis: Any) -> None:
-    log = EventLog(redis, NAMES, await take_epoch(redis), 100_000, queue_at_most=100)
+    log = EventLog(redis, NAMES, fence_at(redis, await take_epoch(redis)), 100_000, queue_at_most=100)
     for n in range(105):
         log.publish(EventType.ALERT, alert(str(n)))
     assert log.dropped == 5
@@ -150,3 +157,38 @@ async def test_what_cannot_be_sent_for_long_is_dropped_oldest_first_and_counted(
     running.cancel()
     events = await redis.xrange(NAMES.events, count=1)
     assert json.loads(events[0][1]["event"])["data"]["code"] == "5"
+
+
+async def test_an_epoch_that_rises_while_events_wait_silences_none_and_doubles_none(redis: Any) -> None:
+    """The store has seen more starts than this Redis: the fence rises between two events of one batch."""
+    fence = Fence(redis, NAMES)
+    await fence.take()
+    log = EventLog(redis, NAMES, fence, 1000)
+    for text in "abc":
+        log.publish(EventType.ALERT, alert(text))
+    running = asyncio.create_task(log.run())
+    await asyncio.gather(fence.take(50), log.flushed(5))
+    log.publish(EventType.ALERT, alert("d"))
+    assert await log.flushed(5)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    events = await stream(redis)
+    assert [event.data["code"] for event in events] == ["a", "b", "c", "d"]
+    assert events[-1].epoch == 50
+    assert [event.epoch for event in events] == sorted(event.epoch for event in events)
+
+
+async def test_an_event_that_could_not_be_added_is_not_taken_for_a_repeated_one(redis: Any) -> None:
+    """Somebody else's value lies where the stream should be, until it is deleted."""
+    fence = Fence(redis, NAMES)
+    await fence.take()
+    await redis.set(NAMES.events, "in the way")
+    log = EventLog(redis, NAMES, fence, 1000)
+    log.publish(EventType.ALERT, alert("a"))
+    running = asyncio.create_task(log.run())
+    assert not await log.flushed(0.3)
+    await redis.delete(NAMES.events)
+    assert await log.flushed(10)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert [event.data["code"] for event in await stream(redis)] == ["a"]

@@ -81,6 +81,11 @@ class Browser:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
 
+    @property
+    def pid(self) -> int:
+        """Of Chromium's main process."""
+        return self._process.pid
+
     def close(self) -> None:
         """Close as a person does: everything reaches the profile on disk."""
         self.clear()

@@ -1,0 +1,336 @@
+"""Generations in a store that fails at every single call, in every way: a session is never lost, and nothing leaks."""
+
+import errno
+import itertools
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from browser_agent.session.directory import DirectoryStore
+from browser_agent.session.encryption import Keyring
+from browser_agent.session.errors import BadArchive, NotInStore, Outrun, SessionError, StoreUnavailable, WrongKey
+from browser_agent.session.local_profile import LocalProfile
+from browser_agent.session.pointer import Generation
+from browser_agent.session.resume import resume
+from browser_agent.session.store import SessionStore
+from browser_agent.session.vault import Vault
+from tests.harness.faulty_store import FaultyStore, refused_as_a_retry_is, unavailable
+from tests.harness.profiles import manifest_of, word_of, write_profile
+
+KEEP = 3
+FAULTS = {
+    "not carried out": {"before": unavailable},
+    "answer lost": {"after": unavailable},
+    "refused after a retry": {"after": refused_as_a_retry_is},
+}
+fresh = itertools.count()
+
+
+def vault(store: SessionStore, keys: str | None = None) -> Vault:
+    return Vault(store, "s1", Keyring.parse(keys), KEEP)
+
+
+def claimed(of: Vault, at_least: int = 1) -> int:
+    return of.claim(of.pointer(), at_least).epoch
+
+
+def save(of: Vault, tmp_path: Path, word: str, epoch: int) -> tuple[Generation, bool]:
+    staged = write_profile(tmp_path / f"staged{next(fresh)}", word)
+    return of.save(staged, manifest_of(staged, epoch))
+
+
+def restored_word(store: SessionStore, tmp_path: Path, keys: str | None = None) -> str:
+    """What a machine that has nothing of the session goes on with."""
+    local = LocalProfile(tmp_path / f"machine{next(fresh)}")
+    assert resume(vault(store, keys), local, 1, "156.0.1").restored is not None
+    return word_of(local.session_dir)
+
+
+def archives(root: Path) -> set[str]:
+    return {path.name for path in (root / "sessions").rglob("*.tar.zst*")}
+
+
+def named(of: Vault) -> set[str]:
+    return {each.key.rpartition("/")[2] for each in of.pointer().generations}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+def test_generations_are_kept_newest_first_and_the_oldest_goes(root: Path, tmp_path: Path) -> None:
+    kept = vault(DirectoryStore(root))
+    epoch = claimed(kept)
+    saved = [save(kept, tmp_path, f"word {number}", epoch)[0].id for number in range(5)]
+    assert [each.id for each in kept.pointer().generations] == saved[:-4:-1]
+    assert archives(root) == named(kept)
+    assert restored_word(DirectoryStore(root), tmp_path) == "word 4"
+
+
+def test_what_has_not_changed_is_verified_again_and_not_uploaded(root: Path, tmp_path: Path) -> None:
+    store = FaultyStore(root)
+    kept = vault(store)
+    epoch = claimed(kept)
+    first, is_new = save(kept, tmp_path, "the same", epoch)
+    assert is_new
+    again, is_new = save(kept, tmp_path, "the same", epoch)
+    assert not is_new
+    assert again.id == first.id
+    assert again.verified_at > first.verified_at
+    assert kept.pointer().generations[0].verified_at == again.verified_at
+    assert store.calls.count("upload") == 1
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "empty", "deleted"])
+def test_an_unchanged_session_whose_archive_was_damaged_is_uploaded_anew(
+    root: Path, tmp_path: Path, damage: str
+) -> None:
+    kept = vault(DirectoryStore(root))
+    epoch = claimed(kept)
+    first, _ = save(kept, tmp_path, "the same", epoch)
+    archive = root / first.key
+    data = bytearray(archive.read_bytes())
+    if damage == "deleted":
+        archive.unlink()
+    else:
+        data[len(data) // 2] ^= 4
+        archive.write_bytes({"flipped": bytes(data), "truncated": bytes(data[:-9]), "empty": b""}[damage])
+    second, is_new = save(kept, tmp_path, "the same", epoch)
+    assert is_new
+    assert second.id != first.id
+    assert restored_word(DirectoryStore(root), tmp_path) == "the same"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("at", range(1, 13))
+def test_a_save_that_fails_at_any_call_loses_nothing_and_leaks_nothing(
+    root: Path, tmp_path: Path, at: int, fault: str
+) -> None:
+    sound = vault(DirectoryStore(root))
+    epoch = claimed(sound)
+    for word in ("one", "two", "three"):
+        save(sound, tmp_path, word, epoch)
+    store = FaultyStore(root, at=at, **FAULTS[fault])
+    acknowledged = False
+    try:
+        save(vault(store), tmp_path, "four", epoch)
+        acknowledged = True
+    except SessionError:
+        pass
+    assert restored_word(DirectoryStore(root), tmp_path) in ({"four"} if acknowledged else {"three", "four"})
+    epoch = claimed(sound)
+    for word in ("five", "six"):
+        save(sound, tmp_path, word, epoch)
+    assert restored_word(DirectoryStore(root), tmp_path) == "six"
+    assert archives(root) == named(sound)
+    # The last calls are the clean-up, and one after the last shows that all were tried.
+    assert at <= len(store.calls) or acknowledged
+
+
+def test_a_save_makes_no_more_calls_than_are_tried_above(root: Path, tmp_path: Path) -> None:
+    sound = vault(DirectoryStore(root))
+    epoch = claimed(sound)
+    for word in ("one", "two", "three"):
+        save(sound, tmp_path, word, epoch)
+    store = FaultyStore(root)
+    save(vault(store), tmp_path, "four", epoch)
+    assert len(store.calls) < 13
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("at", range(1, 5))
+def test_a_restore_that_fails_at_any_call_changes_nothing_here_or_is_done(
+    root: Path, tmp_path: Path, at: int, fault: str
+) -> None:
+    sound = vault(DirectoryStore(root))
+    save(sound, tmp_path, "kept", claimed(sound, 7))
+    local = LocalProfile(write_profile(tmp_path / "machine", "old"))
+    try:
+        resume(vault(FaultyStore(root, at=at, **FAULTS[fault])), local, 1, "156.0.1")
+    except SessionError:
+        assert word_of(local.session_dir) == "old"
+    else:
+        assert word_of(local.session_dir) == "kept"
+    resumed = resume(sound, local, 1, "156.0.1")
+    assert word_of(local.session_dir) == "kept"
+    assert resumed.pointer.epoch > 7
+    assert list(local.session_dir.glob("restoring-*")) == []
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("at", range(1, 7))
+def test_an_end_that_fails_at_any_call_can_be_made_up_for(root: Path, tmp_path: Path, at: int, fault: str) -> None:
+    sound = vault(DirectoryStore(root))
+    epoch = claimed(sound)
+    save(sound, tmp_path, "one", epoch)
+    save(sound, tmp_path, "two", epoch)
+    try:
+        vault(FaultyStore(root, at=at, **FAULTS[fault])).bury(epoch, "logout")
+    except SessionError:
+        assert sound.pointer().tombstone or restored_word(DirectoryStore(root), tmp_path) == "two"
+    sound.bury(sound.pointer().epoch, "logout")
+    assert sound.pointer().tombstone
+    assert archives(root) == set()
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("at", range(1, 5))
+def test_going_back_fails_at_any_call_without_loss(root: Path, tmp_path: Path, at: int, fault: str) -> None:
+    sound = vault(DirectoryStore(root))
+    epoch = claimed(sound)
+    first, _ = save(sound, tmp_path, "one", epoch)
+    save(sound, tmp_path, "two", epoch)
+    try:
+        vault(FaultyStore(root, at=at, **FAULTS[fault])).promote(first.id)
+        expected = {"one"}
+    except SessionError:
+        expected = {"one", "two"}
+    assert restored_word(DirectoryStore(root), tmp_path) in expected
+    assert len(sound.pointer().generations) == 2
+
+
+def test_deletions_that_fail_never_fail_a_save(root: Path, tmp_path: Path) -> None:
+    class Undeletable(DirectoryStore):
+        def delete(self, key: str) -> None:
+            raise StoreUnavailable(f"{key} stays")
+
+    stubborn = vault(Undeletable(root))
+    epoch = claimed(stubborn)
+    for number in range(6):
+        assert save(stubborn, tmp_path, f"word {number}", epoch)[1]
+    assert len(archives(root)) == 6
+    sound = vault(DirectoryStore(root))
+    save(sound, tmp_path, "last", epoch)
+    assert archives(root) == named(sound)
+
+
+def test_an_outrun_agent_can_not_save_and_leaves_nothing_behind(root: Path, tmp_path: Path) -> None:
+    old, new = vault(DirectoryStore(root)), vault(DirectoryStore(root))
+    old_epoch = claimed(old)
+    save(old, tmp_path, "of the old one", old_epoch)
+    new_epoch = claimed(new)
+    assert new_epoch > old_epoch
+    with pytest.raises(Outrun):
+        save(old, tmp_path, "too late", old_epoch)
+    with pytest.raises(Outrun):
+        old.bury(old_epoch, "logout")
+    save(new, tmp_path, "of the new one", new_epoch)
+    assert restored_word(DirectoryStore(root), tmp_path) == "of the new one"
+    assert archives(root) == named(new)
+
+
+@pytest.mark.parametrize("at", range(1, 10))
+def test_an_agent_that_freezes_in_a_save_and_wakes_up_after_the_takeover(root: Path, tmp_path: Path, at: int) -> None:
+    """At every call the other agent restores, claims and saves; then the first goes on."""
+    sound = vault(DirectoryStore(root))
+    epoch = claimed(sound)
+    save(sound, tmp_path, "before", epoch)
+    taken: list[int] = []
+
+    def taken_over() -> None:
+        local = LocalProfile(tmp_path / "other machine")
+        other = vault(DirectoryStore(root))
+        taken.append(resume(other, local, 1, "156.0.1").pointer.epoch)
+        save(other, tmp_path, "of the other", taken[0])
+
+    woken = vault(FaultyStore(root, at=at, before=taken_over))
+    try:
+        save(woken, tmp_path, "of the frozen one", epoch)
+    except Outrun:
+        assert taken
+    if taken:
+        assert restored_word(DirectoryStore(root), tmp_path) == "of the other"
+        other = vault(DirectoryStore(root))
+        epoch = claimed(other)
+        save(other, tmp_path, "next", epoch)
+        save(other, tmp_path, "and next", epoch)
+    assert archives(root) == named(vault(DirectoryStore(root)))
+
+
+def test_two_claims_of_one_moment_are_never_equal(root: Path) -> None:
+    first, second = vault(DirectoryStore(root)), vault(DirectoryStore(root))
+    seen_by_first, seen_by_second = first.pointer(), second.pointer()
+    taken = first.claim(seen_by_first, 5).epoch
+    with pytest.raises(SessionError):
+        second.claim(seen_by_second, 5)
+    assert second.claim(second.pointer(), 5).epoch == taken + 1
+
+
+def test_keys_are_rotated_and_a_missing_one_fails_closed(root: Path, tmp_path: Path) -> None:
+    old_key, new_key = "a" * 64, "b" * 64
+    old = vault(DirectoryStore(root), old_key)
+    epoch = claimed(old)
+    save(old, tmp_path, "the same", epoch)
+    both = vault(DirectoryStore(root), f"{new_key},{old_key}")
+    generation, is_new = save(both, tmp_path, "the same", epoch)
+    assert is_new
+    assert generation.encrypted_with == Keyring.parse(new_key).encrypts_with
+    assert restored_word(DirectoryStore(root), tmp_path, new_key) == "the same"
+    local = LocalProfile(write_profile(tmp_path / "machine", "untouched"))
+    with pytest.raises(WrongKey):
+        resume(vault(DirectoryStore(root), old_key), local, 1, "156.0.1")
+    assert word_of(local.session_dir) == "untouched"
+
+
+def test_a_plain_archive_in_the_place_of_an_encrypted_one_is_refused(root: Path, tmp_path: Path) -> None:
+    key = "a" * 64
+    encrypted = vault(DirectoryStore(root), key)
+    generation, _ = save(encrypted, tmp_path, "mine", claimed(encrypted))
+    plain = vault(DirectoryStore(tmp_path / "other"))
+    foreign, _ = save(plain, tmp_path, "somebody else's", claimed(plain))
+    (root / generation.key).write_bytes((tmp_path / "other" / foreign.key).read_bytes())
+    with pytest.raises(BadArchive, match="encrypted"):
+        encrypted.check(generation)
+
+
+def test_an_archive_of_another_session_is_refused(root: Path, tmp_path: Path) -> None:
+    mine = vault(DirectoryStore(root))
+    staged = write_profile(tmp_path / "staged", "x")
+    with pytest.raises(BadArchive, match="another"):
+        mine.save(staged, manifest_of(staged, claimed(mine), session_id="another"))
+    assert mine.pointer().generations == ()
+
+
+def test_going_back_needs_a_generation_that_is_there(root: Path) -> None:
+    with pytest.raises(NotInStore):
+        vault(DirectoryStore(root)).promote("none")
+
+
+def test_clocks_do_not_matter(root: Path, tmp_path: Path) -> None:
+    clock = [datetime(2026, 1, 1, tzinfo=UTC)]
+    kept = Vault(DirectoryStore(root), "s1", Keyring(), KEEP, now=lambda: clock[0])
+    epoch = claimed(kept)
+    save(kept, tmp_path, "one", epoch)
+    clock[0] -= timedelta(days=365)
+    save(kept, tmp_path, "two", epoch)
+    clock[0] += timedelta(days=5000)
+    epoch = claimed(kept)
+    save(kept, tmp_path, "three", epoch)
+    assert restored_word(DirectoryStore(root), tmp_path) == "three"
+
+
+def test_a_full_disk_while_packing_loses_nothing(root: Path, tmp_path: Path) -> None:
+    kept = vault(DirectoryStore(root))
+    epoch = claimed(kept)
+    save(kept, tmp_path, "before", epoch)
+    staged = write_profile(tmp_path / "full", "after")
+    manifest = manifest_of(staged, epoch)
+    (staged / "archive").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left") as caught:
+        kept.save(staged, manifest)
+    assert caught.value.errno == errno.ENOSPC
+    assert restored_word(DirectoryStore(root), tmp_path) == "before"
+    assert archives(root) == named(kept)
+
+
+def test_progress_ends_at_the_whole(root: Path, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+
+    def progress(done: int, total: int) -> None:
+        seen.append((done, total))
+
+    kept = Vault(DirectoryStore(root), "s1", Keyring(), KEEP, progress=progress)
+    generation, _ = save(kept, tmp_path, "x" * 1_000_000, claimed(kept))
+    assert seen[-1] == (generation.stored_bytes, generation.stored_bytes)
