@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import evidence, footprint, recovery, startup, ticks, traffic
+from . import evidence, footprint, recovery, sessions, startup, ticks, traffic
 from .report import Figure, machine, table
 
 BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
     "evidence": evidence.run,
     "footprint": footprint.run,
     "recovery": recovery.run,
+    "sessions": sessions.run,
 }
 
 
