@@ -15,8 +15,8 @@ ROUNDS = 5
 
 def run(folder: Path) -> list[Figure]:
     to_code, to_ready, bare_code, bare_main = [], [], [], []
-    # The stand-in's own times are set to nothing, so that nothing has to be subtracted.
-    with WhatsAppWeb(boot_ms=0, sync_ms=0, resume_ms=0) as whatsapp:
+    # The stand-in's own times of syncing are set to nothing, so that nothing has to be subtracted.
+    with WhatsAppWeb(sync_ms=0, resume_ms=0) as whatsapp:
         for _ in range(ROUNDS):
             shutil.rmtree(folder, ignore_errors=True)
             with Service(folder, whatsapp.url) as service:

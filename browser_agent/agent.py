@@ -1,4 +1,5 @@
-"""BrowserAgent: opens its resources, runs its tasks, moves the state. Start reading here."""
+"""BrowserAgent: opens its resources, runs its tasks, carries out commands. Start reading here; the state moves in
+session_flow.py."""
 
 import asyncio
 import contextlib
@@ -14,20 +15,14 @@ from whatsapp_contract.commands import CauseArgs, CommandSpec
 from whatsapp_contract.errors import BrowserGone, Busy, ContractError, PageTimeout
 from whatsapp_contract.events import (
     AlertData,
-    AuthenticatedData,
-    AuthFailureData,
-    DisconnectedData,
     EventType,
-    Person,
-    ReadyData,
     RestartedData,
-    StateChangedData,
 )
-from whatsapp_contract.health import LEFT_TO_A_PERSON, OUTRUN, RETRIED_BY_AGENT, Assessment, Facts, Limits, verdict
+from whatsapp_contract.health import OUTRUN, Assessment, Facts, Limits, verdict
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.redis_connection import connect_async
 from whatsapp_contract.settings import Settings
-from whatsapp_contract.states import SessionState, check_move
+from whatsapp_contract.states import SessionState
 from whatsapp_contract.status import HEARTBEAT_S
 
 from . import handlers
@@ -37,24 +32,14 @@ from .command_bus import CommandBus
 from .event_log import EventLog
 from .evidence import Evidence
 from .fence import Fence, Fenced
-from .inbox import Inbox, person
+from .inbox import Inbox
 from .qr_show import QrShow
+from .session_flow import SessionFlow
 from .session_keeper import SessionKeeper
 from .start_budget import StartBudget
 from .status_board import StatusBoard
 from .status_report import status_of
-from .stream_state import next_state
 from .stuck import remedy
-from .whatsapp.models import (
-    DocumentStarted,
-    LoggedOut,
-    MessageSeen,
-    PageEvent,
-    QrIdle,
-    QrShown,
-    StreamChanged,
-    StreamSnapshot,
-)
 
 if TYPE_CHECKING:
     from .whatsapp.page import WhatsAppPage
@@ -63,9 +48,6 @@ log = get_logger(__name__)
 
 STOP_WITHIN_S = 4.8  # everything; the container is killed ten seconds after it was asked to stop
 FLUSH_WITHIN_S = 0.8
-_BEFORE_A_SCAN = frozenset({SessionState.STARTING, SessionState.AWAITING_SCAN, SessionState.LOGGED_OUT})
-_MAY_SHOW_A_CODE = _BEFORE_A_SCAN | {SessionState.BLOCKED}
-_LOST_THE_ACCOUNT = frozenset({SessionState.LOGGED_OUT, SessionState.CONFLICT, SessionState.BLOCKED})
 
 
 class BrowserAgent(Observer):
@@ -73,18 +55,9 @@ class BrowserAgent(Observer):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.state = SessionState.STARTING
         self.operation: str | None = None
-        self._reason: str | None = None
-        self._since = asyncio.get_running_loop().time()
         self.started_at = datetime.now(UTC)
         self._stopping = asyncio.Event()
-        self._marker = AccountMarker(settings.session_dir / "account")
-        self._was_ready = False  # in this life of the agent
-        self._told_authenticated = False  # in this life of the browser
-        self._account: Person | None = None
-        self._scan_was_needed = False
-        self._qr_too_early: str | None = None  # shown before the state has followed
         self._unstuck_at: float | None = None  # loop time
         self._limits = Limits()
         self._tasks: asyncio.TaskGroup
@@ -97,12 +70,17 @@ class BrowserAgent(Observer):
         self._board: StatusBoard
         self._qr: QrShow
         self._bus: CommandBus
-        self._inbox: Inbox
+        self.flow: SessionFlow
 
     @property
     def epoch(self) -> int:
         """The fencing token of this life."""
         return self._fence.epoch
+
+    @property
+    def state(self) -> SessionState:
+        """What the session is in."""
+        return self.flow.state
 
     # -- the main flow -----------------------------------------------------------------------------------------------
 
@@ -149,12 +127,24 @@ class BrowserAgent(Observer):
         self.keeper.is_busy = lambda: self.operation is not None
         self.evidence = Evidence(self.keeper, settings.link_silence_s)
         self.event_log = EventLog(client, settings.names, fence, settings.events_maxlen)
-        self._inbox = Inbox(self.event_log)
+        marker = AccountMarker(settings.session_dir / "account")
         self.session = SessionKeeper(
-            settings, fence, self.event_log, self.keeper, self._on_session_trouble, self._marker.set
+            settings, fence, self.event_log, self.keeper, self._aside, self.on_starting, marker.set
         )
         self._board = StatusBoard(client, settings.names, fence, lambda: status_of(self))
         self._qr = QrShow(self.event_log, self._board, self._aside, on_console=settings.qr_console == "on")
+        self.flow = SessionFlow(
+            self.event_log,
+            self.evidence,
+            Inbox(self.event_log),
+            self._qr,
+            self.session,
+            marker,
+            page=self.page,
+            operation=lambda: self.operation,
+            aside=self._aside,
+            changed=self._board.poke,
+        )
 
     async def _serve_until_stopped(self) -> None:
         loop = asyncio.get_running_loop()
@@ -169,15 +159,15 @@ class BrowserAgent(Observer):
                 tasks.create_task(self._board.run()),
                 tasks.create_task(self._look_at_the_page()),
                 tasks.create_task(self._close_when_outrun(keeping)),
-                tasks.create_task(self.evidence.watch_link(self._is_ready, self._look_again)),
+                tasks.create_task(self.evidence.watch_link(self.flow.is_ready, self._look_again)),
             ]
             await self._stopping.wait()
             log.info("agent is stopping")
             deadline = loop.time() + STOP_WITHIN_S
-            self.enter(SessionState.STOPPING, "stopping")
+            self.flow.enter(SessionState.STOPPING, "stopping")
             for task in (*serving, saving, keeping):
                 task.cancel()
-            await asyncio.wait([saving, keeping])
+            await asyncio.wait([saving, keeping], timeout=STOP_WITHIN_S - 1)
             self.session.on_closed()
             await self.session.save_if_known_good("stop", deadline - FLUSH_WITHIN_S - loop.time())
             with contextlib.suppress(TimeoutError):
@@ -206,7 +196,8 @@ class BrowserAgent(Observer):
                 "Stop one of the two containers; whichever is started last holds the session.",
             ),
         )
-        self.enter(SessionState.STARTING, OUTRUN)
+        if self.state is not SessionState.STOPPING:
+            self.flow.enter(SessionState.STARTING, OUTRUN)
 
     async def _tell_restart(self, client: "redis.asyncio.Redis") -> None:
         """Tell of the agent's restart, with the cause that whoever ended the former agent has left."""
@@ -245,9 +236,9 @@ class BrowserAgent(Observer):
         def since(moment: float | None) -> float | None:
             return None if moment is None else now - moment
 
-        found = remedy(self.state, now - self._since, self._qr.expired_for_s, since(self._unstuck_at))
+        found = remedy(self.state, now - self.flow.since, self._qr.expired_for_s, since(self._unstuck_at))
         if found == "refresh_qr":
-            await self._refresh_qr()
+            await self.flow.refresh_qr()
         elif found == "reload":
             log.warning("the page is stuck and is loaded anew", state=self.state.value)
             self._unstuck_at = now
@@ -293,11 +284,11 @@ class BrowserAgent(Observer):
         except PageTimeout:
             await page.ask_browser()
             raise
-        self._on_stream(snapshot)
+        self.flow.on_stream(snapshot)
 
     def facts(self) -> Facts:
         """What is known now."""
-        return self.evidence.facts(self.state, self._since, self._reason, self.keeper.held_until)
+        return self.evidence.facts(self.flow.state, self.flow.since, self.flow.reason, self.keeper.held_until)
 
     def assess(self, facts: Facts) -> Assessment:
         """The verdict over facts just gathered."""
@@ -308,137 +299,17 @@ class BrowserAgent(Observer):
         """Payloads that were no command and had no sender to tell."""
         return self._bus.refused
 
-    # -- the state ---------------------------------------------------------------------------------------------------
-
-    def enter(self, state: SessionState, reason: str | None = None) -> None:
-        """The one place where the state changes. Raises IllegalMove for a move that is not in the table."""
-        if state is self.state:
-            if state is SessionState.STARTING and reason not in RETRIED_BY_AGENT | LEFT_TO_A_PERSON:
-                self._since = asyncio.get_running_loop().time()  # another try, with its own time
-            if reason != self._reason:
-                self._reason = reason
-                self._board.poke()
-            return
-        previous = self.state
-        check_move(previous, state)
-        self.state, self._reason, self._since = state, reason, asyncio.get_running_loop().time()
-        log.info("state changed", previous=previous.value, state=state.value, reason=reason)
-        self.event_log.publish(
-            EventType.STATE_CHANGED, StateChangedData(previous=previous, state=state, reason=reason)
-        )
-        if previous is SessionState.AWAITING_SCAN:
-            self._qr.take_down()
-        if previous is SessionState.READY or state in _LOST_THE_ACCOUNT:
-            self.event_log.publish(EventType.DISCONNECTED, DisconnectedData(reason=reason or state.value, state=state))
-        if state is SessionState.LOGGED_OUT:
-            self._on_account_lost(told=self._was_ready)
-            if self._qr_too_early is not None:
-                self._aside(self._show_early_qr(self._qr_too_early))
-        elif state is SessionState.READY:
-            self._on_ready()
-        self._board.poke()
-
-    def _is_ready(self) -> bool:
-        return self.state is SessionState.READY
-
     def _look_again(self) -> None:
         """The link fell silent, or is heard again: the page's own view did not change."""
         if self.keeper.page is not None:
-            self._on_stream(self.keeper.page.snapshot)
-
-    def _on_stream(self, stream: StreamSnapshot) -> None:
-        state, reason = next_state(stream, self.state)
-        if state is SessionState.READY and self.evidence.link_is_dead():
-            state, reason = SessionState.DISCONNECTED, "link_silent"  # whatever the page believes
-        if self.state is SessionState.STOPPING or (state is self.state and reason is None):
-            return
-        if state is SessionState.DISCONNECTED and self.operation is not None:
-            reason = self.operation
-        if stream.authenticated and not self._told_authenticated:
-            self._told_authenticated = True
-            self.event_log.publish(EventType.AUTHENTICATED, AuthenticatedData(restored=not self._scan_was_needed))
-        self.enter(state, reason)
-
-    def _on_ready(self) -> None:
-        self._was_ready = True
-        self._marker.set()
-        self.session.on_ready()
-        self._aside(self._tell_ready())
-
-    async def _tell_ready(self) -> None:
-        """With the account, which is asked for once; not any more when ready was left before the page answered."""
-        since = self._since
-        if self._account is None:
-            with contextlib.suppress(ContractError):
-                self._account = person(await self.page().account())
-        if self._is_ready() and self._since == since:
-            self.event_log.publish(EventType.READY, ReadyData(account=self._account))
-
-    def _on_account_lost(self, *, told: bool) -> None:
-        """Unlinked. Where no `disconnected` tells of it, because ready was not left for it, `auth_failure` does."""
-        if self._marker.is_set and not told:
-            self.event_log.publish(EventType.AUTH_FAILURE, AuthFailureData(reason="the kept profile is unpaired"))
-        self._marker.clear()
-        self._account = None
-        self.session.on_account_lost()
-        self._was_ready = self._told_authenticated = False
-
-    # -- what the page tells -----------------------------------------------------------------------------------------
-
-    def _on_page_event(self, event: PageEvent) -> None:
-        match event:
-            case MessageSeen():
-                self._inbox.take(event.message)
-            case StreamChanged():
-                self._on_stream(event.stream)
-            case QrShown():
-                self._on_qr(event.payload)
-            case QrIdle():
-                self._aside(self._refresh_qr())
-            case LoggedOut():
-                self._on_logged_out()
-            case DocumentStarted():
-                self._on_document()
-
-    def _on_document(self) -> None:
-        self._qr.on_document()
-        self._qr_too_early = None
-        if self.state is SessionState.STARTING:
-            self.enter(SessionState.STARTING, None)
-        elif self.state not in (SessionState.LOGGED_OUT, SessionState.STOPPING):
-            self.enter(SessionState.STARTING, self.operation or "page_reloaded")
-
-    def _on_logged_out(self) -> None:
-        if self.state not in (*_BEFORE_A_SCAN, SessionState.STOPPING):
-            self.enter(SessionState.LOGGED_OUT, "logged_out")
-
-    def _on_qr(self, payload: str) -> None:
-        if self.state not in _MAY_SHOW_A_CODE:
-            self._qr_too_early = payload
-            return
-        self._qr_too_early = None
-        if self.state is SessionState.STARTING:
-            self._on_account_lost(told=False)
-        self._scan_was_needed = True
-        self._qr.show(payload)
-        self.enter(SessionState.AWAITING_SCAN)
-
-    async def _show_early_qr(self, payload: str) -> None:
-        self._on_qr(payload)
-
-    async def _refresh_qr(self) -> None:
-        with contextlib.suppress(ContractError):
-            await self.page().refresh_qr()
-
-    def _on_session_trouble(self, code: str) -> None:
-        self.enter(SessionState.STARTING, code)
+            self.flow.on_stream(self.keeper.page.snapshot)
 
     # -- what the keeper tells, and asks (Observer) ------------------------------------------------------------------
 
     async def prepare(self, executable_version: str) -> None:
         await self.session.prepare(executable_version)
         if self.state is SessionState.STARTING:
-            self.enter(SessionState.STARTING, None)
+            self.flow.enter(SessionState.STARTING, None)
 
     def local_storage(self) -> str | None:
         return self.session.local_storage()
@@ -447,11 +318,12 @@ class BrowserAgent(Observer):
         self.session.on_local_storage_given()
 
     def on_starting(self, reason: str) -> None:
-        self.enter(SessionState.STARTING, reason)
+        self.session.on_browser_starting()
+        self.flow.enter(SessionState.STARTING, reason)
 
     def on_page(self, page: "WhatsAppPage") -> None:
-        page.on_event = self._on_page_event
-        self._told_authenticated = self._scan_was_needed = False
+        page.on_event = self.flow.on_page_event
+        self.flow.on_page()
 
     def on_started(self, cause: str | None, starts: int) -> None:
         if cause is not None:

@@ -79,6 +79,8 @@ class BrowserKeeper:
     def __init__(self, settings: BrowserSettings, budget: StartBudget, observer: Observer) -> None:
         self.page: WhatsAppPage | None = None
         self.chromium: Chromium | None = None
+        self.profile_in_use = False  # a browser has the profile open, be it just starting or ending
+        self.closed_properly = False  # the last browser had time to write all that it held
         self.held_until: float | None = None
         self.is_busy: Callable[[], bool] = lambda: False  # an operation of the agent's is under way with the page
         self._settings = settings
@@ -188,7 +190,7 @@ class BrowserKeeper:
         settings = self._settings
         # pyppeteer takes as long to import as Chromium to start: both at once.
         importing = asyncio.create_task(asyncio.to_thread(import_module, "browser_agent.whatsapp.page"))
-        async with open_chromium(executable, settings.profile, sandbox=settings.sandbox) as chromium:
+        async with self._in_use(), open_chromium(executable, settings.profile, sandbox=settings.sandbox) as chromium:
             await importing
             from .whatsapp import cdp
             from .whatsapp.page import WhatsAppPage
@@ -206,9 +208,17 @@ class BrowserKeeper:
                 self.page = self.chromium = None
                 try:
                     if page is not None:
-                        await page.close()
+                        self.closed_properly = await page.close()
                 finally:
                     await cdp.connection_of(browser).dispose()
+
+    @contextlib.asynccontextmanager
+    async def _in_use(self) -> AsyncIterator[None]:
+        self.profile_in_use, self.closed_properly = True, False
+        try:
+            yield
+        finally:
+            self.profile_in_use = False
 
     async def _load(self, page: "WhatsAppPage") -> None:
         """Load the site, however long it cannot be reached: a new browser would not reach it either."""

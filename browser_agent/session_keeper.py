@@ -8,13 +8,22 @@ import json
 import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
-from whatsapp_contract.errors import BrowserGone, ContractError, Internal, NotReady, Refused, StoreUnavailable
+from whatsapp_contract.errors import (
+    BrowserGone,
+    ContractError,
+    Internal,
+    NotReady,
+    PageCrashed,
+    PageTimeout,
+    Refused,
+    StoreUnavailable,
+)
 from whatsapp_contract.events import AlertData, EventType, SessionRestoredData, SessionSavedData
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.settings import Settings
@@ -26,6 +35,7 @@ from .fence import Fence
 from .session import errors
 from .session.errors import SessionError
 from .session.local_profile import LocalProfile
+from .session.local_storage import KeptLocalStorage, write_private
 from .session.pointer import Generation
 from .session.process import run_work
 from .session.snapshot import BrowserMoved, Staged, stage
@@ -38,8 +48,10 @@ PREPARE_WITHIN_S = 180.0
 SAVE_WITHIN_S = 120.0
 BURY_WITHIN_S = 20.0
 FIRST_SAVE_AFTER_S = 60.0
-# Chromium writes localStorage to the disk up to 60 s late (measured).
-LOCAL_STORAGE_LAGS_S = 90.0
+BURY_AGAIN_AFTER_S = 30.0
+
+if TYPE_CHECKING:
+    from .whatsapp.chromium import Chromium
 
 _Result = TypeVar("_Result", bound=BaseModel)
 
@@ -54,6 +66,7 @@ class SessionKeeper:
         fence: Fence,
         event_log: EventLog,
         browser: BrowserKeeper,
+        aside: Callable[[Coroutine[Any, Any, None]], None],
         on_trouble: Callable[[str], None],
         on_restored: Callable[[], None],
     ) -> None:
@@ -65,16 +78,18 @@ class SessionKeeper:
         self._fence = fence
         self._event_log = event_log
         self._browser = browser
+        self._aside = aside
         self._on_trouble = on_trouble
         self._on_restored = on_restored
         self._local = LocalProfile(settings.session_dir)
         self._browser_version: str | None = None
         self._prepared = False
         self._registered = False  # known since the last ready, and not unlinked since
-        self._buries: str | None = None  # the cause of a logout that the store has not been told yet
         self._soon = asyncio.Event()
         self._lock = asyncio.Lock()
-        self._dumping: asyncio.Task[None] | None = None
+        self._storage = KeptLocalStorage(self._local.local_storage)
+        self._to_bury = settings.session_dir / "to-bury"
+        self._buries = _text_of(self._to_bury)  # the cause of a logout that the store has not been told yet
 
     # -- before a browser starts -------------------------------------------------------------------------------------
 
@@ -105,13 +120,11 @@ class SessionKeeper:
 
     def local_storage(self) -> str | None:
         """A dump of the page's localStorage that the profile on disk may not have yet; for the next browser."""
-        try:
-            return self._local.local_storage.read_text()
-        except OSError:
-            return None
+        return self._storage.kept()
 
     def on_local_storage_given(self) -> None:
-        self._local.local_storage.unlink(missing_ok=True)
+        """The page holds it now; the disk will have it in a while."""
+        self._storage.forget_later()
 
     def _tell_prepared(self, prepared: Prepared, took_ms: float) -> None:
         self.newest = prepared.newest
@@ -150,35 +163,24 @@ class SessionKeeper:
         """The account is registered, on this profile."""
         if not self._registered:
             self._soon.set()
-        self._registered, self._buries = True, None
-        self._local.proven()
-        if self._dumping is None or self._dumping.done():
-            self._dumping = asyncio.create_task(self._keep_local_storage())
+        self._registered = True
+        self._note_to_bury(None)
+        self._aside(asyncio.to_thread(self._local.proven))
+        self._aside(self._storage.keep(self._dump))
 
     def on_account_lost(self) -> None:
         """Unlinked, whoever did it. What is in the store stays there."""
         self._registered = False
-        self._forget_local_storage()
+        self._storage.forget()
+
+    def on_browser_starting(self) -> None:
+        """The browser, or its page, is coming up: what was kept for it has to wait until it has it."""
+        self._storage.hold()
 
     def on_closed(self) -> None:
-        """The page was closed properly, which writes its localStorage."""
-        self._forget_local_storage()
-
-    async def _keep_local_storage(self) -> None:
-        """Until the disk is sure to have what the page holds now, keep it beside the profile: a browser that is killed
-        meanwhile would else have lost the account that was just paired."""
-        with contextlib.suppress(ContractError, OSError):
-            dump = await self._dump()
-            if dump is None:
-                return
-            await asyncio.to_thread(_write_private, self._local.local_storage, dump)
-            await asyncio.sleep(LOCAL_STORAGE_LAGS_S)
-            self.on_local_storage_given()
-
-    def _forget_local_storage(self) -> None:
-        if self._dumping is not None:
-            self._dumping.cancel()
-        self.on_local_storage_given()
+        """The last browser of this life is gone."""
+        if self._browser.closed_properly:
+            self._storage.forget()
 
     # -- saving ------------------------------------------------------------------------------------------------------
 
@@ -188,13 +190,13 @@ class SessionKeeper:
         while True:
             cause, wait_s = "interval", interval_s
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(interval_s):
+                async with asyncio.timeout(BURY_AGAIN_AFTER_S if self._buries else interval_s):
                     await self._soon.wait()
                     cause, wait_s = "first_ready", min(FIRST_SAVE_AFTER_S, interval_s)
             if cause == "first_ready":
                 self._soon.clear()
                 await asyncio.sleep(wait_s)
-            if self._buries is not None:
+            if self._buries is not None and self._prepared:
                 await self.bury(self._buries)
             await self.save_if_known_good(cause)
 
@@ -213,12 +215,12 @@ class SessionKeeper:
         Raises NotReady unless the account has been ready and was not unlinked since, BrowserGone when the browser
         ended meanwhile, StoreUnavailable, and Refused when another agent has claimed the session.
         """
-        async with self._lock:
-            started = time.monotonic()
-            folder = self._settings.session_dir / f"staging-{secrets.token_hex(4)}"
-            try:
-                async with asyncio.timeout(within_s):
-                    staged = await self._stage(folder)
+        started = time.monotonic()
+        folder = self._settings.session_dir / f"staging-{secrets.token_hex(4)}"
+        within_s = max(within_s, 0.1)
+        try:
+            async with asyncio.timeout(within_s), self._lock:
+                staged = await self._stage(folder)
                 request = Save(
                     folder=folder,
                     epoch=self._fence.epoch,
@@ -226,53 +228,78 @@ class SessionKeeper:
                     browser_version=self._browser_version,
                     wa_js_version=self._browser.page.snapshot.wa_js if self._browser.page else None,
                 )
-                saved = await self._work(request, Saved, within_s - (time.monotonic() - started))
-            except SessionError as error:
-                self._tell_trouble(error, "The session cannot be saved")
-                raise _on_the_wire(error) from error
-            except TimeoutError:
-                raise StoreUnavailable(f"not saved within {within_s:g} s") from None
-            except OSError as error:
-                trouble = errors.DiskTrouble(f"{error.strerror}")
-                self._tell_trouble(trouble, "The session cannot be saved")
-                raise _on_the_wire(trouble) from error
-            finally:
-                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-            self._over("The session is saved again")
-            return self._tell_saved(saved, staged, cause, _ms_since(started))
+                saved = await self._work(request, Saved, within_s)
+        except SessionError as error:
+            raise self._save_failed(error) from error
+        except TimeoutError as error:
+            raise self._save_failed(errors.StoreUnavailable(f"not saved within {within_s:.1f} s")) from error
+        except OSError as error:
+            raise self._save_failed(errors.DiskTrouble(str(error.strerror))) from error
+        finally:
+            await _to_the_end(shutil.rmtree, folder, True)
+        self._over("The session is saved again")
+        return self._tell_saved(saved, staged, cause, _ms_since(started))
 
     async def bury(self, cause: str) -> None:
         """The account was logged out on purpose: end the session in the store. Tried again while that fails."""
-        self._registered, self._buries = False, cause
+        self._registered = False
+        self._note_to_bury(cause)
         try:
-            async with self._lock:
+            async with asyncio.timeout(BURY_WITHIN_S), self._lock:
                 await self._work(Bury(epoch=self._fence.epoch, cause=cause), BaseModel, BURY_WITHIN_S)
-        except SessionError as error:
-            self._tell_trouble(error, "The session was logged out, but its archives cannot be deleted yet")
+        except (SessionError, TimeoutError) as error:
+            trouble = error if isinstance(error, SessionError) else errors.StoreUnavailable("no answer in time")
+            self._tell_trouble(trouble, "The session was logged out, but its archives cannot be deleted yet")
             return
-        self._buries = self.newest = None
+        self._note_to_bury(None)
+        self.newest = None
         log.info("the session was ended in its store", cause=cause)
+
+    def _note_to_bury(self, cause: str | None) -> None:
+        """Also for the next agent, should this one end before it is done."""
+        self._buries = cause
+        if cause is None:
+            self._to_bury.unlink(missing_ok=True)
+        else:
+            write_private(self._to_bury, cause)
 
     async def _stage(self, folder: Path) -> Staged:
         if not self._registered:
             raise NotReady("the account is not known to be registered: there is nothing good to save")
         dump = None
         if self._browser.page is not None:
-            with contextlib.suppress(ContractError):  # a page that hangs: its disk is all there is
+            with contextlib.suppress(ContractError):  # a page that hangs: what was kept is all there is
                 dump = await self._dump()
+        dump = dump or self._storage.kept()
+        if dump is None and not self._browser.closed_properly and not self._storage.is_on_the_disk:
+            raise NotReady("the account was just paired, and what the page knows of it cannot be had")
         chromium = self._browser.chromium
-        pid = chromium.pid if chromium else None
+        self._must_be_at_rest(chromium)
         try:
-            staged = await asyncio.to_thread(stage, self._local.path, folder, pid)
+            pid = chromium.pid if chromium else None
+            staged: Staged = await _to_the_end(stage, self._local.path, folder, pid)
         except BrowserMoved as error:
             raise BrowserGone(str(error)) from None
-        if self._browser.chromium is not chromium:
-            raise BrowserGone("another browser was started meanwhile")
+        self._must_be_at_rest(chromium)
+        await self._must_still_be_paired()
+        if dump is not None:
+            await _to_the_end(write_private, folder / "local-storage.json", dump)
+        return staged
+
+    def _must_be_at_rest(self, chromium: "Chromium | None") -> None:
+        """A browser that is just starting or ending writes to the profile and cannot be made to stand still."""
+        if self._browser.chromium is not chromium or (chromium is None and self._browser.profile_in_use):
+            raise BrowserGone("the browser is just starting or ending")
+
+    async def _must_still_be_paired(self) -> None:
+        """What happened while the browser stood still is only told after it."""
+        if self._browser.page is not None:
+            with contextlib.suppress(PageTimeout, PageCrashed):
+                snapshot = await self._browser.page.probe()
+                if not snapshot.injected or not (snapshot.registered or snapshot.authenticated):
+                    raise NotReady("the page does not say that the account is registered")
         if not self._registered:
             raise NotReady("the account was unlinked meanwhile")
-        if dump is not None:
-            await asyncio.to_thread(_write_private, folder / "local-storage.json", dump)
-        return staged
 
     async def _dump(self) -> str | None:
         page = self._browser.page
@@ -307,6 +334,10 @@ class SessionKeeper:
         assert isinstance(result, kind)
         return result
 
+    def _save_failed(self, error: SessionError) -> ContractError:
+        self._tell_trouble(error, "The session cannot be saved")
+        return _on_the_wire(error)
+
     def _tell_trouble(self, error: SessionError, what: str) -> None:
         """One alert for a condition, however often it is met again."""
         if isinstance(error, errors.Outrun):
@@ -335,11 +366,21 @@ def _on_the_wire(error: SessionError) -> ContractError:
     return Internal(str(error))
 
 
-def _write_private(path: Path, text: str) -> None:
-    beside = path.with_name(path.name + ".new")
-    beside.touch(mode=0o600)
-    beside.write_text(text)
-    beside.rename(path)
+def _text_of(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except OSError:
+        return None
+
+
+async def _to_the_end(work: Callable[..., Any], *args: Any) -> Any:
+    """Work of a thread, which is waited for also when we are cancelled: it may not go on behind our back."""
+    task = asyncio.ensure_future(asyncio.to_thread(work, *args))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 def _ms_since(started: float) -> float:

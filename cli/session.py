@@ -4,11 +4,12 @@ import os
 import secrets
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from browser_agent.session.vault import Progress, Vault
 
 SILENT_AFTER_S = 4 * HEARTBEAT_S
+SHOW_AFTER_S = 1.0
 
 generation_option = click.option("--generation", metavar="ID", help="Which one; the newest if not given.")
 
@@ -79,10 +81,11 @@ def verify(generation: str | None, as_json: bool) -> None:
 def restore(generation: str | None, yes: bool, as_json: bool) -> None:
     """Go back to a generation: it becomes the newest, and the agent is restarted on it, where one runs."""
     cli = Cli(as_json)
-    with _progress(cli, "verifying") as progress, _store(cli, progress) as vault:
+    with _store(cli) as vault:
         wanted = _wanted(cli, vault.pointer(), generation)
-        if not yes:
-            click.confirm(f"Restore {wanted.id} in place of the session as it is now?", abort=True, err=True)
+    if not yes:
+        click.confirm(f"Restore {wanted.id} in place of the session as it is now?", abort=True, err=True)
+    with _progress(cli, "verifying") as progress, _store(cli, progress) as vault:
         promoted = vault.promote(wanted.id)
     restarted = _restart_if_running(cli)
     then = "the agent restarts on it" if restarted else "the next start uses it"
@@ -198,14 +201,16 @@ def _store(cli: Cli, progress: "Progress | None" = None) -> "Iterator[Vault]":
 @contextmanager
 def _progress(cli: Cli, what: str) -> "Iterator[Progress]":
     """A bar on a terminal, once it has taken a second."""
-    if cli.as_json:
-        yield lambda _done, _all: None
-        return
-    with cli.working(what), click.progressbar(length=1, label=what, file=sys.stderr) as bar:
+    started = time.monotonic()
+    with ExitStack() as stack:
+        bars: list[Any] = []
 
         def show(done: int, total: int) -> None:
-            bar.length = total
-            bar.update(done - bar.pos)
+            if not bars and not cli.as_json and sys.stderr.isatty() and time.monotonic() - started > SHOW_AFTER_S:
+                bars.append(stack.enter_context(click.progressbar(length=total, label=what, file=sys.stderr)))
+            for bar in bars:
+                bar.length = total
+                bar.update(done - bar.pos)
 
         yield show
 

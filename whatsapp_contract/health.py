@@ -10,11 +10,11 @@ from .states import SessionState
 
 # Reasons of STARTING. The agent tries these again by itself, for as long as it takes; no restart helps.
 SITE_UNREACHABLE = "site_unreachable"  # WhatsApp's site cannot be loaded
-RETRIED_BY_AGENT = frozenset({SITE_UNREACHABLE, "store_unavailable", "disk_trouble"})
+RETRIED_BY_AGENT = frozenset({SITE_UNREACHABLE, "store_unavailable", "disk_trouble", "internal"})
 # The session is held by another agent.
 OUTRUN = "outrun"
 # And these stay as they are until a person changes a key, a setting, the image or what is in the store.
-LEFT_TO_A_PERSON = frozenset({"store_refused", "wrong_key", "newer_browser", "bad_archive", OUTRUN})
+LEFT_TO_A_PERSON = frozenset({"store_refused", "wrong_key", "newer_browser", "newer_format", "bad_archive", OUTRUN})
 
 
 class Verdict(StrEnum):

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO, Self, cast
 
-from .errors import BadArchive, WrongKey
+from .errors import BadArchive, NewerFormat, WrongKey
 from .pieces import PIECE, Pieces
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Keyring:
         if len(header) < _HEADER:
             raise BadArchive("the archive is truncated within its encryption's header")
         if (version := header[len(MAGIC)]) != VERSION:
-            raise BadArchive(f"the archive has encryption version {version}; this version reads {VERSION}")
+            raise NewerFormat(f"the archive has encryption version {version}; this version reads {VERSION}")
         key_id = header[len(MAGIC) + 1 :][:_KEY_ID]
         if key_id not in self._keys:
             ours = f"has {', '.join(self.key_ids)}" if self._keys else "is not set"

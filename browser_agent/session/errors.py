@@ -43,6 +43,12 @@ class BadArchive(SessionError):
     code = "bad_archive"
 
 
+class NewerFormat(BadArchive):
+    """A later version of this service has written it, in a form that this one does not know."""
+
+    code = "newer_format"
+
+
 class WrongKey(SessionError):
     """The archive is encrypted with a key that SESSION_ENCRYPTION_KEY does not have."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from . import archive, remote_auth
 from .errors import BadArchive, NotInStore
-from .manifest import Manifest, describe
+from .manifest import Manifest, describe, storage_of
 from .pointer import Generation
 from .store import SessionStore
 from .vault import Vault
@@ -47,6 +47,7 @@ def import_archive(vault: Vault, source: Path, folder: Path) -> Generation:
             browser_version, wa_js_version = manifest.browser_version, manifest.wa_js_version
             cause = f"imported from session {manifest.session_id}"
     pointer = vault.claim(vault.pointer(), 1)
+    files = describe(folder)
     imported = Manifest(
         session_id=vault.session_id,
         epoch=pointer.epoch,
@@ -55,8 +56,8 @@ def import_archive(vault: Vault, source: Path, folder: Path) -> Generation:
         browser_version=browser_version,
         wa_js_version=wa_js_version,
         service_version=version("whatsapp-container"),
-        storage={"indexeddb": "leveldb", "local_storage": "leveldb"},
-        files=describe(folder),
+        storage=storage_of(files),
+        files=files,
     )
     generation, is_new = vault.save(folder, imported)
     if not is_new:

@@ -4,8 +4,10 @@ Beside the profile lie a record (which epoch used it last), the localStorage tha
 and, until the session was ready once, the profile from before a restore.
 """
 
+import contextlib
 import json
 import os
+import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,7 @@ class LocalProfile:
         self.session_dir = session_dir
         self.path = session_dir / "profile"
         self.before = session_dir / "profile.before"
+        self.ended = session_dir / "profile.ended"
         self.local_storage = session_dir / "local-storage.json"
         self._record = session_dir / "profile.json"
 
@@ -60,8 +63,9 @@ class LocalProfile:
         self.session_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not self.path.exists() and self.before.exists():
             self.before.rename(self.path)
-        for folder in (*self.session_dir.glob("restoring-*"), *self.session_dir.glob("staging-*")):
-            shutil.rmtree(folder, ignore_errors=True)
+        for left in ("restoring-*", "staging-*", "dropped-*"):
+            for folder in self.session_dir.glob(left):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def note(self, record: Record) -> None:
         """Write the record; on the disk when this returns."""
@@ -82,7 +86,7 @@ class LocalProfile:
         if self.path.exists():
             # A second restore in a row: what was there before the first is what is worth keeping.
             if self.before.exists():
-                shutil.rmtree(self.path)
+                self._drop(self.path)
             else:
                 self.path.rename(self.before)
         (extracted / "profile").rename(self.path)
@@ -94,16 +98,30 @@ class LocalProfile:
         shutil.rmtree(extracted, ignore_errors=True)
 
     def discard(self) -> None:
-        """The profile belongs to a session that was ended: begin anew. It is kept as `before` until then."""
-        self._forget_record()
+        """The profile belongs to a session that was ended: begin anew. It is put aside until the next is ready.
+
+        The record goes last: by it, one that is killed here is known to be unfinished.
+        """
+        self._drop(self.before)  # which `mend` would bring back
         self.local_storage.unlink(missing_ok=True)
         if self.path.exists():
-            shutil.rmtree(self.before, ignore_errors=True)
-            self.path.rename(self.before)
+            self._drop(self.ended)
+            self.path.rename(self.ended)
+        sync_folder(self.session_dir)
+        self._forget_record()
 
     def proven(self) -> None:
         """The session is ready on this profile: what was kept from before is not needed any more."""
-        shutil.rmtree(self.before, ignore_errors=True)
+        for former in (self.before, self.ended):
+            with contextlib.suppress(OSError):
+                self._drop(former)
+
+    def _drop(self, folder: Path) -> None:
+        """Delete a profile, never half: what is left of it by a kill has another name, and is for `mend`."""
+        if folder.exists():
+            dropped = self.session_dir / f"dropped-{secrets.token_hex(4)}"
+            folder.rename(dropped)
+            shutil.rmtree(dropped, ignore_errors=True)
 
     def _forget_record(self) -> None:
         self._record.unlink(missing_ok=True)

@@ -4,14 +4,14 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, FailFast, Field, ValidationError, field_validator
 
-from .errors import BadArchive
+from .errors import BadArchive, NewerFormat
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -94,7 +94,7 @@ class Manifest(_Ours):
             return cls.model_validate_json(data)
         except ValidationError as error:
             if (found := _format_of(data)) not in {None, 1}:
-                raise BadArchive(f"the manifest has format {found}; this version reads format 1") from None
+                raise NewerFormat(f"the manifest has format {found}; this version reads format 1") from None
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             where = ".".join(str(part)[:50] for part in first["loc"])
             raise BadArchive(f"the manifest is not valid: {where or 'JSON'}: {first['msg']}") from None
@@ -136,6 +136,19 @@ def describe(folder: Path) -> tuple[FileEntry, ...]:
 def open_regular(path: Path) -> "BufferedReader":
     """Open for reading, without following a link and without waiting for a pipe's other end."""
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+
+
+def storage_of(files: Iterable[FileEntry]) -> dict[str, str]:
+    """Which back ends the stores among these files have: `leveldb`, `sqlite`, or `none`."""
+    paths = [entry.path for entry in files]
+
+    def back_end(folder: str) -> str:
+        inside = [path for path in paths if path.startswith(PROFILE + folder)]
+        if any(path.endswith("/" + _CURRENT) for path in inside):
+            return "leveldb"
+        return "sqlite" if inside else "none"
+
+    return {"indexeddb": back_end("Default/IndexedDB/"), "local_storage": back_end("Default/Local Storage/")}
 
 
 def check_stores(folder: Path, profile: str = "profile") -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from .errors import BadArchive
+from .errors import BadArchive, NewerFormat
 from .store import Document, SessionStore
 
 
@@ -83,6 +83,8 @@ class PointerFile:
         try:
             pointer = Pointer.model_validate_json(document.data)
         except ValidationError as error:
+            if error.errors()[0]["loc"] == ("format",):
+                raise NewerFormat(f"the pointer {self.key} has a format that this version does not know") from None
             raise BadArchive(f"the pointer {self.key} cannot be read: {error.errors()[0]['msg']}") from None
         if pointer.session_id != self._session_id:
             raise BadArchive(f"the pointer {self.key} belongs to session {pointer.session_id!r}")

@@ -35,18 +35,36 @@ async def run_work(settings: Settings, request: Request, within_s: float) -> Res
     Raises SessionError: StoreUnavailable, too, when it took too long (the process is killed then), and WorkFailed.
     """
     if isinstance(request, Prepare) and not settings.wants_s3:
-        return await asyncio.to_thread(Work(settings).do, request)
+        return await _in_a_thread(settings, request, within_s)
     return await _in_a_process(request, within_s)
+
+
+async def _in_a_thread(settings: Settings, request: Request, within_s: float) -> Result:
+    try:
+        async with asyncio.timeout(within_s):
+            return await asyncio.to_thread(Work(settings).do, request)
+    except SessionError:
+        raise
+    except TimeoutError:  # a disk that hangs; its thread cannot be ended
+        raise StoreUnavailable(f"not done within {within_s:g} s") from None
+    except Exception as error:
+        log.exception("the session's work failed with a bug")
+        raise WorkFailed(type(error).__name__) from error
 
 
 async def _in_a_process(request: Request, within_s: float) -> Result:
     # With the agent the process is gone, too: a new agent must not meet an old one's save.
-    process = await asyncio.create_subprocess_exec(
-        *("setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", "browser_agent.session"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
+    # And a group of its own: what stops the agent gently must not end a save that the stop waits for.
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *("setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", "browser_agent.session"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            process_group=0,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+    except OSError as error:
+        raise WorkFailed(f"no process could be started: {error.strerror}") from error
     try:
         async with asyncio.timeout(within_s):
             answer, _ = await process.communicate(to_wire(request))

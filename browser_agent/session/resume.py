@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from whatsapp_contract.logs import get_logger
 
-from .errors import BadArchive, Conflict, NewerBrowser, NotInStore, StoreUnavailable
+from .errors import BadArchive, Conflict, NewerBrowser, NewerFormat, NotInStore, StoreUnavailable
 from .local_profile import LocalProfile, Record
 from .pointer import Generation, Pointer
 from .vault import TRIES, Vault
@@ -30,7 +30,8 @@ def resume(vault: Vault, local: LocalProfile, at_least: int, browser_version: st
 
     The claim comes last. An agent that cannot restore takes nothing from one that works; and a generation that is
     saved meanwhile is noticed, and taken instead. Raises NewerBrowser, WrongKey, StoreUnavailable, StoreRefused,
-    OSError (disk full) and, for a pointer that cannot be read, BadArchive: none of them means that there is none.
+    OSError (disk full) and, where the pointer or all that there is cannot be read, BadArchive: none of them means that
+    there is no session.
     """
     local.mend()
     for _ in range(TRIES):
@@ -74,6 +75,8 @@ def _restore(vault: Vault, local: LocalProfile, pointer: Pointer, at_least: int,
         shutil.rmtree(extracted, ignore_errors=True)
         try:
             vault.extract(generation, extracted)
+        except NewerFormat:
+            raise
         except (BadArchive, NotInStore) as error:
             log.error("a generation is damaged", generation=generation.id, error=str(error))
             damaged.append(f"{generation.id}: {error}")
@@ -82,6 +85,10 @@ def _restore(vault: Vault, local: LocalProfile, pointer: Pointer, at_least: int,
         local.take(extracted, Record(claimed.epoch, generation.id))
         return Resumed(claimed, has_session=True, restored=generation, damaged=tuple(damaged))
     # None can be read any more: what is here, even where it is older, is all there is.
+    if (problem := local.problem()) is not None:
+        raise BadArchive(
+            f"none of its generations can be used ({'; '.join(damaged)}), nor the local profile: {problem}"
+        )
     return _keep(vault, local, pointer, at_least, *damaged)
 
 
@@ -96,9 +103,14 @@ def _refuse_newer(generation: Generation, browser_version: str) -> None:
     """Chromium migrates its stores with its major versions, and only forwards."""
     if generation.browser_version is None:
         return
-    made_by, here = (int(text.split(".")[0]) for text in (generation.browser_version, browser_version))
+    made_by, here = _major(generation.browser_version), _major(browser_version)
     if made_by > here:
         raise NewerBrowser(
             f"generation {generation.id} was made by browser {generation.browser_version}, and here is "
             f"{browser_version}: run an image with browser {made_by} or newer"
         )
+
+
+def _major(version: str) -> int:
+    text = version.partition(".")[0]
+    return int(text) if text.isascii() and text.isdigit() else 0

@@ -48,10 +48,13 @@ def stage(profile: Path, into: Path, browser_pid: int | None) -> Staged:
     Raises BrowserMoved, and OSError (disk full); then `into` is to be thrown away.
     """
     into.mkdir(mode=0o700)
+    target = into / "profile"
     if browser_pid is None:
-        return Staged(_copy(profile, into / "profile"), 0.0)
+        return Staged(_copy(profile, target, set()), 0.0)
+    # What is never written again needs no standing still; without hard links this is most of the copying.
+    settled = _copy_settled(profile, target)
     with _standing_still(browser_pid) as since:
-        files = _copy(profile, into / "profile")
+        files = _copy(profile, target, settled)
         stood_still_ms = (time.monotonic() - since) * 1000
     return Staged(files, round(stood_still_ms, 1))
 
@@ -117,15 +120,34 @@ def _state(pid: int) -> str | None:
 # -- copying ----------------------------------------------------------------------------------------------------------
 
 
-def _copy(profile: Path, target: Path) -> int:
+def _copy_settled(profile: Path, target: Path) -> set[Path]:
+    """Tables and blobs that were written a while ago, linked or copied. Answers their copies."""
     settled_before = time.time() - _SETTLED_S
-    files = 0
+    done = set()
     for source in kept_files(profile / "Default"):
+        if not _is_written_once(source):
+            continue
         copy = target / source.relative_to(profile)
-        copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _link_or_copy(source, copy, settled_before)
-        files += 1
-    return files
+        try:
+            if source.stat().st_mtime < settled_before:
+                copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                _link_or_copy(source, copy)
+                done.add(copy)
+        except FileNotFoundError:  # deleted just now
+            copy.unlink(missing_ok=True)
+    return done
+
+
+def _copy(profile: Path, target: Path, done: set[Path]) -> int:
+    """All that is not done yet; what is done and is not there any more goes."""
+    wanted = {target / source.relative_to(profile): source for source in kept_files(profile / "Default")}
+    for copy in done - wanted.keys():
+        copy.unlink()
+    for copy, source in wanted.items():
+        if copy not in done:
+            copy.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            shutil.copyfile(source, copy, follow_symlinks=False)
+    return len(wanted)
 
 
 def kept_files(default: Path) -> Iterator[Path]:
@@ -142,14 +164,15 @@ def kept_files(default: Path) -> Iterator[Path]:
                 yield from (Path(folder, file) for file in sorted(names) if file not in _NEVER)
 
 
-def _link_or_copy(source: Path, copy: Path, settled_before: float) -> None:
-    """Tables and blobs are written once; a link to one costs nothing and outlives its deletion."""
-    is_written_once = source.suffix == ".ldb" or any(part.endswith(".blob") for part in source.parts)
-    if is_written_once and source.stat().st_mtime < settled_before:
-        try:
-            os.link(source, copy)
-        except OSError:  # a file system without hard links
-            pass
-        else:
-            return
-    shutil.copyfile(source, copy, follow_symlinks=False)
+def _is_written_once(source: Path) -> bool:
+    """Tables and blobs; a link to one costs nothing and outlives its deletion."""
+    return source.suffix == ".ldb" or any(part.endswith(".blob") for part in source.parts)
+
+
+def _link_or_copy(source: Path, copy: Path) -> None:
+    try:
+        os.link(source, copy)
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, copy, follow_symlinks=False)

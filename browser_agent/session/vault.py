@@ -18,7 +18,7 @@ from whatsapp_contract.logs import get_logger
 
 from . import archive
 from .encryption import MAGIC, Keyring
-from .errors import BadArchive, Conflict, NotInStore, Outrun, SessionError, StoreUnavailable
+from .errors import BadArchive, Conflict, NewerFormat, NotInStore, Outrun, SessionError, StoreUnavailable
 from .manifest import Manifest
 from .pointer import Generation, Pointer, PointerFile, Tombstone
 from .store import SessionStore
@@ -92,12 +92,12 @@ class Vault:
         """Whatever a save failed by, it was in vain if a newer epoch has claimed the session meanwhile: then nothing
         is left of it, since there is no next save that would find it. Raises Outrun."""
         try:
-            self._own(self._file.read(), generation.epoch)
-        except Outrun:
-            self._delete((generation.key,))
-            raise
+            pointer = self._file.read()
         except SessionError:
-            pass  # what the save failed by tells more
+            return  # what the save failed by tells more
+        if pointer.epoch > generation.epoch and pointer.generation(generation.id) is None:
+            self._delete((generation.key,))
+        self._own(pointer, generation.epoch)
 
     def _same(self, pointer: Pointer, manifest: Manifest) -> Generation | None:
         """The newest generation, if it has this content in this encryption, and can still be read."""
@@ -212,6 +212,8 @@ class Vault:
                     raise BadArchive(f"its bytes are not those that were saved (SHA-256 {digest[:12]}…)")
             if manifest.session_id != self.session_id:
                 raise BadArchive(f"it belongs to session {manifest.session_id!r}")
+            if (back_end := manifest.storage.get("indexeddb")) != "leveldb":
+                raise NewerFormat(f"its IndexedDB is kept in {back_end}; this version's browsers use leveldb")
         except BaseException:
             if into is not None:
                 shutil.rmtree(into, ignore_errors=True)
@@ -236,6 +238,7 @@ class Vault:
             keys = (each.key for each in pointer.generations)
             return pointer.model_copy(
                 update={
+                    "epoch": epoch,
                     "generations": (),
                     "pending": None,
                     "doomed": (*pointer.doomed, *keys, *filter(None, [pointer.pending])),
@@ -257,6 +260,8 @@ class Vault:
 
         def with_it_first(pointer: Pointer) -> Pointer:
             nonlocal promoted
+            if pointer.generation(generation_id) is None:
+                raise NotInStore(f"generation {generation_id} was dropped meanwhile")
             epoch = pointer.epoch + 1
             promoted = found.model_copy(update={"epoch": epoch, "verified_at": self._now()})
             others = tuple(each for each in pointer.generations if each.id != generation_id)

@@ -12,7 +12,7 @@ from whatsapp_contract.settings import Settings
 from .encryption import Keyring
 from .errors import DiskTrouble
 from .local_profile import LocalProfile
-from .manifest import Manifest, describe
+from .manifest import Manifest, describe, storage_of
 from .pointer import Generation
 from .resume import resume
 from .stores import open_store
@@ -108,6 +108,7 @@ class Work:
         )
 
     def save(self, request: Save) -> Saved:
+        files = describe(request.folder)
         manifest = Manifest(
             format=1,
             session_id=self.settings.session_id,
@@ -117,8 +118,8 @@ class Work:
             browser_version=request.browser_version,
             wa_js_version=request.wa_js_version,
             service_version=version("whatsapp-container"),
-            storage={"indexeddb": "leveldb", "local_storage": "leveldb"},
-            files=describe(request.folder),
+            storage=storage_of(files),
+            files=files,
         )
         generation, is_new = self.vault().save(request.folder, manifest)
         return Saved(generation=generation, is_new=is_new)

@@ -219,12 +219,17 @@ class WhatsAppPage:
             PageTimeout("the page did not log out"),
         )
 
-    async def close(self) -> None:
-        """Close the tab, which writes its localStorage to the disk, and then the browser. Never raises."""
+    async def close(self) -> bool:
+        """Close the tab, which writes its localStorage to the disk, and then the browser. Never raises.
+
+        Answers whether both went as they should, so that the profile on the disk is complete.
+        """
+        closed = False
         with contextlib.suppress(ContractError):
             await self._session.call("Page.close", within_s=CLOSE_WITHIN_S)
+            closed = True
         connection_of(self.browser).send("Browser.close")
-        await self._chromium.wait_gone(EXIT_WITHIN_S)
+        return await self._chromium.wait_gone(EXIT_WITHIN_S) and closed
 
     # -- details -----------------------------------------------------------------------------------------------------
 

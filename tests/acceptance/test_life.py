@@ -197,13 +197,13 @@ def test_a_stop_takes_below_nine_seconds_with_an_agent_that_hangs(whatsapp: What
 
 
 def test_supervisorctl_restarts_the_agent_as_the_readme_says(whatsapp: WhatsAppWeb) -> None:
-    # A socket's path may have some hundred bytes, which pytest's own folders nearly use up.
+    # Not in pytest's own folders: RUN_DIR is to lie below one with such a name.
     with tempfile.TemporaryDirectory() as folder, Service(Path(folder, "9%s a'b"), whatsapp.url) as service:
         before = service.wait_event("qr")
         pid = service.program("browser-agent").pid
         done = subprocess.run(
             [COMMAND.parent / "supervisorctl", "restart", "browser-agent"],
-            env={"PATH": os.environ["PATH"], "RUN_DIR": str(service.data_dir / "run")},
+            env={"PATH": os.environ["PATH"], "RUN_DIR": str(service.run_dir)},
             cwd=REPOSITORY,
             capture_output=True,
             text=True,

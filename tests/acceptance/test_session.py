@@ -136,7 +136,7 @@ def test_a_store_that_does_not_answer_is_never_no_session(whatsapp: WhatsAppWeb,
 def test_a_damaged_generation_falls_back_to_the_one_before(whatsapp: WhatsAppWeb, tmp_path: Path) -> None:
     with Service(tmp_path, whatsapp.url) as service:
         ready = scanned(service, whatsapp)
-        service.client.call("backUp")
+        service.client.call("backup")
         service.stop(within_s=9)
         store = service.data_dir / "store"
         newest, before = json.loads((store / POINTER).read_text())["generations"]
@@ -188,7 +188,7 @@ def test_an_agent_that_was_outrun_in_the_store_closes_its_browser_and_saves_no_m
     """Two containers with a Redis each: only the bucket can keep them apart."""
     with Service(tmp_path / "a", whatsapp.url, **s3.settings()) as first:
         scanned(first, whatsapp)
-        first.client.call("backUp")
+        first.client.call("backup")
         with (
             RedisServer(tmp_path / "redis") as redis,
             Service(
@@ -258,6 +258,27 @@ def test_a_session_of_whatsapp_web_js_is_taken_over_without_a_scan(
         key = whatsapp.deliver_text("to the new service")
         service.wait_event("message", where=lambda data: data["key"] == key)
     assert s3.get("backups/RemoteAuth-shula.zip") == backup
+
+
+def test_a_stop_with_a_browser_that_hangs_just_after_the_scan_keeps_the_account(
+    whatsapp: WhatsAppWeb, tmp_path: Path
+) -> None:
+    """Neither the profile here nor what is stored at the stop may lack what only the page knew."""
+    with Service(tmp_path, whatsapp.url) as service:
+        ready = scanned(service, whatsapp)
+        wait_until((service.data_dir / "sessions/test-session/local-storage.json").exists, 5, "localStorage is kept")
+        for process in service.browser_processes():
+            process.suspend()
+        assert service.stop(within_s=9) == 0
+        service.start()
+        again = str(service.wait_event("ready", after=ready).id)
+        service.stop(within_s=9)
+        newest = json.loads((service.data_dir / "store" / POINTER).read_text())["generations"]
+        assert "stop" in [each["cause"] for each in newest]
+        another_machine(service)
+        service.start()
+        service.wait_event("ready", after=again)
+        assert service.events("qr", after=ready) == []
 
 
 def test_the_cli_lists_verifies_exports_imports_goes_back_and_deletes(whatsapp: WhatsAppWeb, tmp_path: Path) -> None:

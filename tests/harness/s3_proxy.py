@@ -10,6 +10,7 @@ import math
 import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -93,9 +94,19 @@ class _Planned:
 class Faults:
     """What goes wrong, and what was asked so far."""
 
-    seen: list[Seen] = field(default_factory=list)
+    _seen: list[Seen] = field(default_factory=list)
     _planned: list[_Planned] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _under_way: int = 0
+
+    @property
+    def seen(self) -> list[Seen]:
+        """In the order of their ends. A client may have its answer a moment before this knows of it."""
+        deadline = time.monotonic() + 0.5
+        while self._under_way and time.monotonic() < deadline:
+            time.sleep(0.001)
+        with self._lock:
+            return list(self._seen)
 
     def add(
         self,
@@ -118,16 +129,18 @@ class Faults:
         """Nothing goes wrong any more, and nothing was asked."""
         with self._lock:
             self._planned.clear()
-            self.seen.clear()
+            self._seen.clear()
 
     def next_for(self, method: str, key: str, headers: Mapping[str, str]) -> Fault | None:
         with self._lock:
+            self._under_way += 1
             applying = [planned.fault for planned in self._planned if planned.applies(method, key, headers)]
         return applying[0] if applying else None
 
     def note(self, seen: Seen) -> None:
         with self._lock:
-            self.seen.append(seen)
+            self._seen.append(seen)
+            self._under_way -= 1
 
 
 class S3Proxy:

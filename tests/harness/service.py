@@ -1,8 +1,10 @@
 """The whole service under supervisord, as a user starts it, with everything a test wants to know of it."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,9 +43,14 @@ class Service:
         self.redis_port = int(variables.get("REDIS_PORT") or free_port())
         self.port = int(variables.get("PORT") or free_port())
         self.started_at = 0.0
+        # A socket's path may have some hundred bytes, which a test's own folder may nearly use up.
+        self.run_dir = self.data_dir / "run"
+        if len(str(self.run_dir)) > 75:
+            self.run_dir = Path(tempfile.mkdtemp(prefix="run-"))
         self.environ = {
             **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")},
             "DATA_DIR": str(self.data_dir),
+            "RUN_DIR": str(self.run_dir),
             "REDIS_PORT": str(self.redis_port),
             "PORT": str(self.port),
             "WHATSAPP_WEB_URL": whatsapp_url,
@@ -54,7 +61,7 @@ class Service:
         }
         self.redis: redis.Redis = connect(f"redis://127.0.0.1:{self.redis_port}/0")
         self.client = AgentClient(self.redis, SESSION)
-        self.control = ProcessControl(self.data_dir / "run" / "supervisor.sock")
+        self.control = ProcessControl(self.run_dir / "supervisor.sock")
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -65,6 +72,7 @@ class Service:
         if self._process is not None:
             self.stop(within_s=15)
         self.redis.close()
+        shutil.rmtree(self.run_dir, ignore_errors=True)
         left = self.leftovers()
         for process in left:
             process.kill()

@@ -8,7 +8,7 @@ import pytest
 
 from browser_agent.session.directory import DirectoryStore
 from browser_agent.session.encryption import Keyring
-from browser_agent.session.errors import BadArchive, NewerBrowser, SessionError, StoreUnavailable
+from browser_agent.session.errors import BadArchive, NewerBrowser, NewerFormat, SessionError, StoreUnavailable
 from browser_agent.session.local_profile import LocalProfile, Record
 from browser_agent.session.resume import Resumed, resume
 from browser_agent.session.vault import Vault
@@ -125,6 +125,25 @@ def test_with_all_damaged_what_is_here_is_used_and_the_store_left_alone(machine:
     assert [each.id for each in machine.vault.pointer().generations] == [generation]
 
 
+def test_with_all_damaged_and_nothing_here_a_person_is_waited_for(machine: Machine) -> None:
+    generation = machine.saved("stored")
+    machine.damage(generation)
+    before = (machine.root / POINTER).read_bytes()
+    with pytest.raises(BadArchive, match=generation):
+        machine.resumed()
+    assert (machine.root / POINTER).read_bytes() == before
+    assert not machine.local.path.exists()
+
+
+def test_one_of_a_later_version_is_not_passed_over(machine: Machine) -> None:
+    machine.saved("old")
+    document = json.loads((machine.root / POINTER).read_text())
+    document["format"] = 2
+    (machine.root / POINTER).write_text(json.dumps(document))
+    with pytest.raises(NewerFormat):
+        machine.resumed()
+
+
 @pytest.mark.parametrize(
     "pointer",
     [b"", b"{", b"[]", b'{"format": 2, "session_id": "s1"}', b'{"format": 1, "session_id": "another", "epoch": 1}'],
@@ -195,7 +214,10 @@ def test_a_profile_from_before_the_end_is_put_aside(machine: Machine, epoch: int
     machine.has("local", epoch)
     assert machine.resumed().has_session is stays
     assert machine.local.path.exists() is stays
-    assert machine.local.before.exists() is not stays
+    assert machine.local.ended.exists() is not stays
+    assert machine.resumed().has_session is stays  # also after a restart before there was a new one
+    machine.local.proven()
+    assert not machine.local.ended.exists()
 
 
 def test_a_restore_cut_off_between_its_renames_is_mended(machine: Machine) -> None:

@@ -1,5 +1,6 @@
 """Generations in a store that fails at every single call, in every way: a session is never lost, and nothing leaks."""
 
+import contextlib
 import errno
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -247,6 +248,50 @@ def test_an_agent_that_freezes_in_a_save_and_wakes_up_after_the_takeover(root: P
         save(other, tmp_path, "next", epoch)
         save(other, tmp_path, "and next", epoch)
     assert archives(root) == named(vault(DirectoryStore(root)))
+
+
+@pytest.mark.parametrize("at", range(1, 10))
+def test_an_agent_whose_answer_is_lost_while_another_takes_over(root: Path, tmp_path: Path, at: int) -> None:
+    """Whatever the pointer names is there, also where the outrun agent's last write was carried out."""
+    sound = vault(DirectoryStore(root))
+    epoch = claimed(sound)
+    save(sound, tmp_path, "before", epoch)
+
+    def taken_over() -> None:
+        other = vault(DirectoryStore(root))
+        other.claim(other.pointer(), 1)
+        raise StoreUnavailable("the answer is lost")
+
+    with contextlib.suppress(SessionError):
+        save(vault(FaultyStore(root, at=at, after=taken_over)), tmp_path, "of the frozen one", epoch)
+    assert named(sound) <= archives(root)
+    for generation in sound.pointer().generations:
+        sound.check(generation)
+
+
+def test_an_end_fences_out_whoever_held_the_session(root: Path, tmp_path: Path) -> None:
+    held = vault(DirectoryStore(root))
+    epoch = claimed(held)
+    save(held, tmp_path, "x", epoch)
+    vault(DirectoryStore(root)).bury(epoch + 1, "session delete")
+    with pytest.raises(Outrun):
+        save(held, tmp_path, "y", epoch)
+    assert held.pointer().tombstone
+    assert archives(root) == set()
+
+
+def test_going_back_to_one_that_a_save_drops_meanwhile_is_refused(root: Path, tmp_path: Path) -> None:
+    sound = Vault(DirectoryStore(root), "s1", Keyring(), 1)
+    epoch = claimed(sound)
+    first, _ = save(sound, tmp_path, "one", epoch)
+
+    def dropped() -> None:
+        save(sound, tmp_path, "two", epoch)
+
+    going_back = Vault(FaultyStore(root, at=2, after=dropped), "s1", Keyring(), 1)
+    with pytest.raises(NotInStore):
+        going_back.promote(first.id)
+    assert restored_word(DirectoryStore(root), tmp_path) == "two"
 
 
 def test_two_claims_of_one_moment_are_never_equal(root: Path) -> None:
