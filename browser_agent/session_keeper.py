@@ -83,6 +83,7 @@ class SessionKeeper:
         self._on_restored = on_restored
         self._local = LocalProfile(settings.session_dir)
         self._browser_version: str | None = None
+        self._wa_js_version: str | None = None
         self._prepared = False
         self._registered = False  # known since the last ready, and not unlinked since
         self._soon = asyncio.Event()
@@ -164,6 +165,8 @@ class SessionKeeper:
         if not self._registered:
             self._soon.set()
         self._registered = True
+        if self._browser.page is not None:
+            self._wa_js_version = self._browser.page.snapshot.wa_js
         self._note_to_bury(None)
         self._aside(asyncio.to_thread(self._local.proven))
         self._aside(self._storage.keep(self._dump))
@@ -226,7 +229,7 @@ class SessionKeeper:
                     epoch=self._fence.epoch,
                     cause=cause,
                     browser_version=self._browser_version,
-                    wa_js_version=self._browser.page.snapshot.wa_js if self._browser.page else None,
+                    wa_js_version=self._wa_js_version,
                 )
                 saved = await self._work(request, Saved, within_s)
         except SessionError as error:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import threading
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -42,14 +43,28 @@ async def run_work(settings: Settings, request: Request, within_s: float) -> Res
 async def _in_a_thread(settings: Settings, request: Request, within_s: float) -> Result:
     try:
         async with asyncio.timeout(within_s):
-            return await asyncio.to_thread(Work(settings).do, request)
+            return await asyncio.to_thread(_alone, Work(settings), request)
     except SessionError:
         raise
-    except TimeoutError:  # a disk that hangs; its thread cannot be ended
+    except TimeoutError:
         raise StoreUnavailable(f"not done within {within_s:g} s") from None
     except Exception as error:
         log.exception("the session's work failed with a bug")
         raise WorkFailed(type(error).__name__) from error
+
+
+# A thread in a disk that hangs cannot be ended, and goes on when the disk wakes up. Until it has, nothing else is begun:
+# it would outrun a later start, and change the profile under that one's browser.
+_one_thread = threading.Lock()
+
+
+def _alone(work: Work, request: Request) -> Result:
+    if not _one_thread.acquire(blocking=False):
+        raise StoreUnavailable("what was begun before has not ended yet: the disk hangs")
+    try:
+        return work.do(request)
+    finally:
+        _one_thread.release()
 
 
 async def _in_a_process(request: Request, within_s: float) -> Result:

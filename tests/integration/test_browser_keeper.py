@@ -35,6 +35,13 @@ def running(profile: Path) -> list[psutil.Process]:
     return found
 
 
+def is_ours(process: psutil.Process) -> bool:
+    try:
+        return process.ppid() == os.getpid()
+    except psutil.NoSuchProcess:
+        return False
+
+
 async def until(condition: Callable[[], object], within_s: float = 15) -> None:
     async with asyncio.timeout(within_s):
         while not condition():
@@ -173,7 +180,7 @@ async def test_a_full_disk_ends_nothing(setting: Setting) -> None:
 async def test_a_browser_lost_as_it_comes_up_is_started_again(setting: Setting) -> None:
     async with setting.kept():
         for _ in range(3):
-            await until(lambda: [process for process in running(setting.profile) if process.ppid() == os.getpid()])
+            await until(lambda: [process for process in running(setting.profile) if is_ours(process)])
             for process in running(setting.profile):
                 with suppress(psutil.Error):
                     process.kill()
