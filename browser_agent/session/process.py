@@ -53,7 +53,7 @@ async def _in_a_thread(settings: Settings, request: Request, within_s: float) ->
         raise WorkFailed(type(error).__name__) from error
 
 
-# A thread in a disk that hangs cannot be ended, and goes on when the disk wakes up. Until it has, nothing else is begun:
+# A thread in a disk that hangs cannot be ended, and goes on when that wakes up. Until it has, nothing else is begun:
 # it would outrun a later start, and change the profile under that one's browser.
 _one_thread = threading.Lock()
 

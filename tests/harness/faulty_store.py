@@ -1,4 +1,4 @@
-"""A store that fails at a call of the test's choice: before it is carried out, within it, or after, its answer lost."""
+"""A store that fails at a call of the test's choice: before it is carried out, within, or after, its answer lost."""
 
 import contextlib
 import io

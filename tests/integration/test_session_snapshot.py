@@ -1,13 +1,17 @@
 """Copies of a profile that a real Chromium is writing to: whole, with all that was committed, and the page goes on."""
 
+import asyncio
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -15,12 +19,14 @@ import pytest
 from browser_agent.session import snapshot
 from browser_agent.session.manifest import check_stores
 from browser_agent.session.snapshot import BrowserMoved, stage
-from browser_agent.whatsapp.chromium import open_chromium
+from browser_agent.whatsapp import cdp
+from browser_agent.whatsapp.cdp import CdpSession
+from browser_agent.whatsapp.chromium import Chromium, open_chromium
 from browser_agent.whatsapp.executable import find_executable
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.browser import Browser, Page
 
-COPIES = int(os.environ.get("SNAPSHOT_COPIES", "6"))
+COPIES = int(os.environ.get("SNAPSHOT_COPIES", "10"))
 OPEN = """const request = indexedDB.open('counted', 1);
   request.onupgradeneeded = () => request.result.createObjectStore('records');
   await new Promise((resolve) => (request.onsuccess = resolve));"""
@@ -92,30 +98,68 @@ def writing(browser: Browser, site: str) -> Page:
     return page
 
 
-def states(browser: Browser) -> set[str]:
-    main = psutil.Process(browser.pid)
-    return {process.status() for process in (main, *main.children(recursive=True))}
+@contextlib.asynccontextmanager
+async def as_the_agent_opens_it(profile: Path, site: str) -> AsyncIterator[tuple[Chromium, CdpSession]]:
+    async with open_chromium(find_executable(None), profile, sandbox=False) as chromium:
+        browser = await cdp.connect(chromium.endpoint, within_s=10)
+        try:
+            session = await cdp.first_tab(browser, within_s=5)
+            await session.call("Page.navigate", {"url": site}, within_s=10)
+            async with asyncio.timeout(10):
+                while await evaluated(session, "location.href + document.readyState") != f"{site}complete":
+                    await asyncio.sleep(0.02)
+            yield chromium, session
+        finally:
+            await cdp.connection_of(browser).dispose()
 
 
-def test_copies_under_continuous_writes_hold_all_that_was_committed(
-    tmp_path: Path, browser: Browser, writing: Page, site: str
-) -> None:
-    for number in range(COPIES):
-        copy = tmp_path / f"copy{number}"
-        committed = writing.evaluate("window.committed")
-        staged = stage(tmp_path / "profile", copy, browser.pid)
-        print(f"stood still for {staged.stood_still_ms} ms, {staged.files} files")
-        assert staged.stood_still_ms < 1000
-        check_stores(copy)
-        names = {path.name for path in copy.rglob("*")}
-        assert "LOCK" not in names
-        assert not names & {"Cache", "GPUCache", "SingletonLock", "Code Cache"}
-        with Browser(copy / "profile") as other:
-            assert opened(other, site).evaluate(COUNT) >= committed
-        shutil.rmtree(copy)
-    before = writing.evaluate("window.committed")
-    wait_until(lambda: writing.evaluate("window.committed") > before, 5, "the page goes on writing")
-    assert psutil.STATUS_STOPPED not in states(browser)
+async def evaluated(session: CdpSession, expression: str) -> Any:
+    parameters = {"expression": expression, "awaitPromise": True, "returnByValue": True}
+    answer = await session.call("Runtime.evaluate", parameters, within_s=20)
+    return answer["result"].get("value")
+
+
+async def committed_beyond(session: CdpSession, number: int) -> int:
+    """What the page says it has committed, when that is more."""
+    async with asyncio.timeout(20):
+        while (committed := int(await evaluated(session, "window.committed"))) <= number:
+            await asyncio.sleep(0.02)
+    return committed
+
+
+def processes_of(pid: int) -> list[psutil.Process]:
+    main = psutil.Process(pid)
+    return [main, *main.children(recursive=True)]
+
+
+def stopped(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in processes if process.is_running() and process.status() == psutil.STATUS_STOPPED]
+
+
+async def test_copies_under_continuous_writes_hold_all_that_was_committed(tmp_path: Path, site: str) -> None:
+    profile = tmp_path / "agent" / "profile"
+    profile.parent.mkdir()
+    async with as_the_agent_opens_it(profile, site) as (chromium, writing):
+        await evaluated(writing, WRITE)
+        committed = await committed_beyond(writing, 50)
+        longest_ms = 0.0
+        for number in range(COPIES):
+            copy = tmp_path / f"copy{number}"
+            committed = await committed_beyond(writing, committed)
+            staged = await asyncio.to_thread(stage, profile, copy, chromium.pid)
+            longest_ms = max(longest_ms, staged.stood_still_ms)
+            check_stores(copy)
+            names = {path.name for path in copy.rglob("*")}
+            assert "LOCK" not in names
+            assert not names & {"Cache", "GPUCache", "SingletonLock", "Code Cache"}
+            async with as_the_agent_opens_it(copy / "profile", site) as (_, reading):
+                assert await evaluated(reading, COUNT) >= committed, f"copy {number}"
+            shutil.rmtree(copy)
+        print(f"stood still for at most {longest_ms} ms, {staged.files} files")
+        assert longest_ms < 1000
+        committed = await committed_beyond(writing, committed)
+        await committed_beyond(writing, committed)
+        assert stopped(processes_of(chromium.pid)) == []
 
 
 def test_what_is_written_once_is_linked_and_the_rest_copied(tmp_path: Path, browser: Browser, writing: Page) -> None:
@@ -148,6 +192,28 @@ async def test_a_browser_that_is_gone_gives_no_snapshot(tmp_path: Path) -> None:
             stage(tmp_path / "profile", tmp_path / "copy", chromium.pid)
 
 
+async def test_a_browser_killed_while_it_stands_still_gives_no_snapshot(tmp_path: Path, site: str) -> None:
+    profile = tmp_path / "agent" / "profile"
+    profile.parent.mkdir()
+    async with as_the_agent_opens_it(profile, site) as (chromium, session):
+        await evaluated(session, f"(async () => {{ {OPEN} return true; }})()")
+        for number in range(5000):  # which take their time
+            (profile / "Default" / "IndexedDB" / f"{number}.log").touch()
+        known = processes_of(chromium.pid)
+        staging = asyncio.create_task(asyncio.to_thread(stage, profile, tmp_path / "copy", chromium.pid))
+        deadline = time.monotonic() + 10
+        while not (tmp_path / "copy/profile/Default/IndexedDB/0.log").exists():
+            assert time.monotonic() < deadline
+            assert not staging.done()
+            await asyncio.sleep(0)
+        assert stopped(known)
+        os.kill(chromium.pid, signal.SIGKILL)
+        with pytest.raises(BrowserMoved):
+            await staging
+        assert stopped(known) == []
+        assert await chromium.wait_gone(2)
+
+
 def test_after_a_full_disk_nothing_stays_stopped(tmp_path: Path, browser: Browser, writing: Page) -> None:
     """A copy on a file system of 64 KiB, which only root can mount."""
     into = tmp_path / "small"
@@ -158,7 +224,7 @@ def test_after_a_full_disk_nothing_stays_stopped(tmp_path: Path, browser: Browse
             stage(tmp_path / "profile", into / "copy", browser.pid)
     finally:
         subprocess.run(["umount", "-l", str(into)], check=True)
-    assert psutil.STATUS_STOPPED not in states(browser)
+    assert stopped(processes_of(browser.pid)) == []
     before = writing.evaluate("window.committed")
     wait_until(lambda: writing.evaluate("window.committed") > before, 5, "the page goes on writing")
 

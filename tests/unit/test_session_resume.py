@@ -1,6 +1,10 @@
 """Which profile an agent goes on with, and that nothing is lost on the way there."""
 
 import json
+import os
+import subprocess
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +84,18 @@ def test_a_local_profile_that_is_not_older_is_used_as_it_is(machine: Machine, ep
     assert machine.local.record() == Record(2)
 
 
+@pytest.mark.parametrize("changed_at", [1, 9_000_000_000])
+def test_epochs_and_no_clock_tell_which_is_newer(machine: Machine, changed_at: int) -> None:
+    machine.saved("stored")
+    for epoch, expected in ((5, "local"), (0, "stored")):
+        machine.has("local", epoch)
+        for path in (*machine.local.path.rglob("*"), *machine.root.rglob("*")):
+            os.utime(path, (changed_at, changed_at))
+        machine.resumed()
+        assert machine.word == expected
+        machine.local.note(Record(0))
+
+
 @pytest.mark.parametrize("epoch", [0, None])
 def test_an_older_or_unknown_one_is_replaced_and_kept_until_the_new_one_is_proven(
     machine: Machine, epoch: int | None
@@ -96,11 +112,20 @@ def test_an_older_or_unknown_one_is_replaced_and_kept_until_the_new_one_is_prove
     assert not machine.local.before.exists()
 
 
-@pytest.mark.parametrize("missing", ["CURRENT", "MANIFEST-000001"])
-def test_one_that_is_not_whole_is_replaced(machine: Machine, missing: str) -> None:
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "without CURRENT": lambda database: (database / "CURRENT").unlink(),
+    "without MANIFEST": lambda database: (database / "MANIFEST-000001").unlink(),
+    "with an empty CURRENT": lambda database: (database / "CURRENT").write_bytes(b""),
+    "with an empty MANIFEST": lambda database: (database / "MANIFEST-000001").write_bytes(b""),
+    "with a CURRENT of another": lambda database: (database / "CURRENT").write_bytes(b"MANIFEST-000002\n"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_one_that_is_not_whole_is_replaced(machine: Machine, damage: str) -> None:
     machine.saved("stored")
     machine.has("local", 5)
-    (machine.local.path / DATABASE / missing).unlink()
+    DAMAGES[damage](machine.local.path / DATABASE)
     assert machine.resumed().restored is not None
     assert machine.word == "stored"
 
@@ -235,6 +260,26 @@ def test_a_restore_cut_off_between_its_renames_is_mended(machine: Machine) -> No
     ]
 
 
+def test_a_profile_that_was_proven_is_what_the_next_restore_keeps(machine: Machine) -> None:
+    machine.has("first", 0)
+    for word, kept in (("second", "first"), ("third", "second")):
+        machine.local.note(Record(0))
+        machine.saved(word)
+        machine.resumed()
+        assert (machine.local.before / DATABASE / "000003.log").read_text() == kept
+        machine.local.proven()
+
+
+def test_restored_twice_before_it_was_proven_the_first_profile_is_what_is_kept(machine: Machine) -> None:
+    machine.has("first", 0)
+    for word in ("second", "third"):
+        machine.saved(word)
+        machine.resumed()
+        machine.local.note(Record(0))
+    assert machine.word == "third"
+    assert (machine.local.before / DATABASE / "000003.log").read_text() == "first"
+
+
 def test_a_record_that_is_no_record_counts_for_nothing(machine: Machine) -> None:
     machine.has("local", None)
     for text in ("", "{", "[]", '{"epoch": "x"}'):
@@ -265,6 +310,57 @@ def test_a_full_disk_while_restoring_loses_nothing(machine: Machine) -> None:
     assert machine.word == "local"
     assert machine.vault.pointer().epoch == 1
     assert list(machine.local.session_dir.glob("restoring-*")) == []
+
+
+@pytest.mark.parametrize("small", ["restored", "used as it is"])
+def test_on_a_disk_that_is_full_at_any_page_nothing_is_lost(tmp_path: Path, small: str) -> None:
+    """A disk of so many pages more than there were, until it is done; then the disk grows, and it is done anew."""
+    machine = Machine(tmp_path)
+    machine.saved("stored")
+    mount = tmp_path / "machine"
+    mount.mkdir()
+    failures = 0
+    for pages in range(30):
+        mounted(mount, "size=1m")
+        try:
+            machine.has("local", 0 if small == "restored" else 5)
+            used = os.statvfs(mount).f_blocks - os.statvfs(mount).f_bfree
+            mounted(mount, f"remount,size={4 * (used + pages)}k")
+            before = machine.vault.pointer()
+            try:
+                machine.resumed()
+            except OSError:
+                failures += 1
+                machine.local.mend()
+                assert machine.local.problem() is None
+                assert machine.word in ("local", "stored")
+                assert machine.vault.pointer().generations == before.generations
+                if machine.word == "local":
+                    assert not machine.local.before.exists()
+                mounted(mount, "remount,size=1m")
+                machine.resumed()
+                done = False
+            else:
+                done = True
+            assert machine.word == ("stored" if small == "restored" else "local")
+            assert machine.local.before.exists() is (small == "restored")
+            assert machine.local.record() is not None
+        finally:
+            subprocess.run(["umount", "-l", str(mount)], check=True)
+        if done:
+            break
+    assert done
+    assert failures >= (5 if small == "restored" else 1)
+
+
+def mounted(at: Path, options: str) -> None:
+    """A tmpfs, where we may; where not, the test's summary says that nothing was tried."""
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(at)], check=False, capture_output=True, text=True
+    )
+    if done.returncode:
+        warnings.warn(f"NOT TRIED on a full disk, since none can be mounted: {done.stderr}", stacklevel=2)
+        pytest.skip("NOT TRIED on a full disk: no rights to mount one")
 
 
 def test_what_is_raised_is_always_of_one_tree() -> None:

@@ -3,6 +3,10 @@
 import contextlib
 import errno
 import itertools
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,14 +20,16 @@ from browser_agent.session.pointer import Generation
 from browser_agent.session.resume import resume
 from browser_agent.session.store import SessionStore
 from browser_agent.session.vault import Vault
-from tests.harness.faulty_store import FaultyStore, refused_as_a_retry_is, unavailable
+from tests.harness.faulty_store import FaultyStore, Hook, nothing, refused, refused_as_a_retry_is, unavailable
 from tests.harness.profiles import manifest_of, word_of, write_profile
 
 KEEP = 3
-FAULTS = {
-    "not carried out": {"before": unavailable},
-    "answer lost": {"after": unavailable},
-    "refused after a retry": {"after": refused_as_a_retry_is},
+FAULTS: dict[str, Callable[[Path, int], FaultyStore]] = {
+    "not carried out": lambda root, at: FaultyStore(root, at=at, before=unavailable),
+    "refused": lambda root, at: FaultyStore(root, at=at, before=refused),
+    "answer lost": lambda root, at: FaultyStore(root, at=at, after=unavailable),
+    "cut in a download": lambda root, at: FaultyStore(root, at=at, on="download", within=unavailable),
+    "refused after a retry": lambda root, at: FaultyStore(root, at=at, on="write", after=refused_as_a_retry_is),
 }
 fresh = itertools.count()
 
@@ -49,7 +55,9 @@ def restored_word(store: SessionStore, tmp_path: Path, keys: str | None = None) 
 
 
 def archives(root: Path) -> set[str]:
-    return {path.name for path in (root / "sessions").rglob("*.tar.zst*")}
+    """All that is in the store beside the pointer and the store's own lock."""
+    files = {path.name for path in root.rglob("*") if path.is_file()}
+    return files - {"pointer.json", "~lock"}
 
 
 def named(of: Vault) -> set[str]:
@@ -104,92 +112,110 @@ def test_an_unchanged_session_whose_archive_was_damaged_is_uploaded_anew(
     assert restored_word(DirectoryStore(root), tmp_path) == "the same"
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("at", range(1, 13))
-def test_a_save_that_fails_at_any_call_loses_nothing_and_leaks_nothing(
-    root: Path, tmp_path: Path, at: int, fault: str
-) -> None:
-    sound = vault(DirectoryStore(root))
-    epoch = claimed(sound)
-    for word in ("one", "two", "three"):
-        save(sound, tmp_path, word, epoch)
-    store = FaultyStore(root, at=at, **FAULTS[fault])
-    acknowledged = False
+@dataclass(frozen=True)
+class Operation:
+    """Something done to a filled store. `leaves` is what can be restored when it has
+    succeeded, None for an ended session; after a failure it may also be "two". It makes so many calls at least."""
+
+    do: Callable[[Vault, Path, Generation], object]
+    leaves: str | None
+    calls: int
+
+
+def saving(of: Vault, tmp_path: Path, one: Generation) -> None:
+    save(of, tmp_path, "three", one.epoch)
+
+
+def saving_the_same(of: Vault, tmp_path: Path, one: Generation) -> None:
+    save(of, tmp_path, "two", one.epoch)
+
+
+def restoring(of: Vault, tmp_path: Path, _one: Generation) -> None:
+    local = LocalProfile(write_profile(tmp_path / f"machine{next(fresh)}", "old"))
     try:
-        save(vault(store), tmp_path, "four", epoch)
-        acknowledged = True
-    except SessionError:
-        pass
-    assert restored_word(DirectoryStore(root), tmp_path) in ({"four"} if acknowledged else {"three", "four"})
-    epoch = claimed(sound)
-    for word in ("five", "six"):
-        save(sound, tmp_path, word, epoch)
-    assert restored_word(DirectoryStore(root), tmp_path) == "six"
-    assert archives(root) == named(sound)
-    # The last calls are the clean-up, and one after the last shows that all were tried.
-    assert at <= len(store.calls) or acknowledged
-
-
-def test_a_save_makes_no_more_calls_than_are_tried_above(root: Path, tmp_path: Path) -> None:
-    sound = vault(DirectoryStore(root))
-    epoch = claimed(sound)
-    for word in ("one", "two", "three"):
-        save(sound, tmp_path, word, epoch)
-    store = FaultyStore(root)
-    save(vault(store), tmp_path, "four", epoch)
-    assert len(store.calls) < 13
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("at", range(1, 5))
-def test_a_restore_that_fails_at_any_call_changes_nothing_here_or_is_done(
-    root: Path, tmp_path: Path, at: int, fault: str
-) -> None:
-    sound = vault(DirectoryStore(root))
-    save(sound, tmp_path, "kept", claimed(sound, 7))
-    local = LocalProfile(write_profile(tmp_path / "machine", "old"))
-    try:
-        resume(vault(FaultyStore(root, at=at, **FAULTS[fault])), local, 1, "156.0.1")
+        resume(of, local, 1, "156.0.1")
     except SessionError:
         assert word_of(local.session_dir) == "old"
-    else:
-        assert word_of(local.session_dir) == "kept"
-    resumed = resume(sound, local, 1, "156.0.1")
-    assert word_of(local.session_dir) == "kept"
-    assert resumed.pointer.epoch > 7
-    assert list(local.session_dir.glob("restoring-*")) == []
+        raise
+    assert word_of(local.session_dir) == "two"
+
+
+def ending(of: Vault, _tmp_path: Path, one: Generation) -> None:
+    of.bury(one.epoch, "logout")
+
+
+def going_back(of: Vault, _tmp_path: Path, one: Generation) -> None:
+    of.promote(one.id)
+
+
+OPERATIONS = {
+    "save": Operation(saving, "three", 9),
+    "save of the same": Operation(saving_the_same, "two", 4),
+    "restore": Operation(restoring, "two", 3),
+    "end": Operation(ending, None, 6),
+    "going back": Operation(going_back, "one", 4),
+}
+
+
+def filled(root: Path, tmp_path: Path) -> Generation:
+    """A store that holds "zero", "one" and "two"; answers "one"."""
+    first = vault(DirectoryStore(root))
+    epoch = claimed(first)
+    _, (one, _), _ = (save(first, tmp_path, word, epoch) for word in ("zero", "one", "two"))
+    return one
+
+
+def restorable_word(root: Path, tmp_path: Path) -> str | None:
+    """As restored_word, on a copy of the store: nothing is claimed. None for a session that was ended."""
+    copy = tmp_path / f"copy{next(fresh)}"
+    shutil.copytree(root, copy)
+    pointer = vault(DirectoryStore(copy)).pointer()
+    if pointer.tombstone and not pointer.generations:
+        return None
+    return restored_word(DirectoryStore(copy), tmp_path)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("at", range(1, 7))
-def test_an_end_that_fails_at_any_call_can_be_made_up_for(root: Path, tmp_path: Path, at: int, fault: str) -> None:
-    sound = vault(DirectoryStore(root))
-    epoch = claimed(sound)
-    save(sound, tmp_path, "one", epoch)
-    save(sound, tmp_path, "two", epoch)
-    try:
-        vault(FaultyStore(root, at=at, **FAULTS[fault])).bury(epoch, "logout")
-    except SessionError:
-        assert sound.pointer().tombstone or restored_word(DirectoryStore(root), tmp_path) == "two"
-    sound.bury(sound.pointer().epoch, "logout")
-    assert sound.pointer().tombstone
-    assert archives(root) == set()
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_store_that_fails_at_any_call_loses_nothing_and_leaks_nothing(tmp_path: Path, name: str, fault: str) -> None:
+    operation = OPERATIONS[name]
+    one = filled(tmp_path / "filled", tmp_path)
+    for at in itertools.count(1):
+        root = tmp_path / f"store {at}"
+        shutil.copytree(tmp_path / "filled", root)
+        sound = vault(DirectoryStore(root))
+        store = FAULTS[fault](root, at)
+        acceptable = {operation.leaves}
+        try:
+            operation.do(vault(store), tmp_path, one)
+        except SessionError:
+            acceptable |= {"two"}
+        if not store.has_struck:
+            break
+        where = f"{fault}, number {at} of {store.calls}"
+        assert restorable_word(root, tmp_path) in acceptable, where
+        for word in ("next", "and next"):
+            assert save(sound, tmp_path, word, sound.pointer().epoch)[1], where
+        assert restorable_word(root, tmp_path) == "and next", where
+        assert archives(root) == named(sound), where
+    assert fault != "not carried out" or at > operation.calls
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("at", range(1, 5))
-def test_going_back_fails_at_any_call_without_loss(root: Path, tmp_path: Path, at: int, fault: str) -> None:
-    sound = vault(DirectoryStore(root))
-    epoch = claimed(sound)
-    first, _ = save(sound, tmp_path, "one", epoch)
-    save(sound, tmp_path, "two", epoch)
-    try:
-        vault(FaultyStore(root, at=at, **FAULTS[fault])).promote(first.id)
-        expected = {"one"}
-    except SessionError:
-        expected = {"one", "two"}
-    assert restored_word(DirectoryStore(root), tmp_path) in expected
-    assert len(sound.pointer().generations) == 2
+def test_an_end_that_fails_at_any_call_can_be_told_again(tmp_path: Path, fault: str) -> None:
+    for at in itertools.count(1):
+        root = tmp_path / f"store {at}"
+        sound = vault(DirectoryStore(root))
+        epoch = claimed(sound)
+        save(sound, tmp_path, "one", epoch)
+        store = FAULTS[fault](root, at)
+        with contextlib.suppress(SessionError):
+            vault(store).bury(epoch, "logout")
+        if not store.has_struck:
+            break
+        sound.bury(epoch, "logout")
+        assert sound.pointer().tombstone
+        assert archives(root) == set()
 
 
 def test_deletions_that_fail_never_fail_a_save(root: Path, tmp_path: Path) -> None:
@@ -204,6 +230,29 @@ def test_deletions_that_fail_never_fail_a_save(root: Path, tmp_path: Path) -> No
     assert len(archives(root)) == 6
     sound = vault(DirectoryStore(root))
     save(sound, tmp_path, "last", epoch)
+    assert archives(root) == named(sound)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "empty", "lost"])
+def test_an_upload_that_does_not_come_back_as_it_went_is_never_pointed_to(
+    root: Path, tmp_path: Path, damage: str
+) -> None:
+    class Careless(DirectoryStore):
+        def upload(self, key: str, source: Path) -> None:
+            data = bytearray(source.read_bytes())
+            data[len(data) // 2] ^= 4
+            source.write_bytes({"flipped": bytes(data), "truncated": bytes(data[:-9])}.get(damage, b""))
+            if damage != "lost":
+                super().upload(key, source)
+
+    sound = vault(DirectoryStore(root))
+    epoch = claimed(sound)
+    save(sound, tmp_path, "good", epoch)
+    with pytest.raises((BadArchive, NotInStore)):
+        save(vault(Careless(root)), tmp_path, "bad", epoch)
+    assert restorable_word(root, tmp_path) == "good"
+    for word in ("next", "and next"):
+        save(sound, tmp_path, word, epoch)
     assert archives(root) == named(sound)
 
 
@@ -222,32 +271,43 @@ def test_an_outrun_agent_can_not_save_and_leaves_nothing_behind(root: Path, tmp_
     assert archives(root) == named(new)
 
 
-@pytest.mark.parametrize("at", range(1, 10))
-def test_an_agent_that_freezes_in_a_save_and_wakes_up_after_the_takeover(root: Path, tmp_path: Path, at: int) -> None:
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("name", ["save", "save of the same", "end"])
+def test_an_agent_that_freezes_and_wakes_up_after_the_takeover_harms_nothing(
+    tmp_path: Path, name: str, when: str
+) -> None:
     """At every call the other agent restores, claims and saves; then the first goes on."""
-    sound = vault(DirectoryStore(root))
-    epoch = claimed(sound)
-    save(sound, tmp_path, "before", epoch)
-    taken: list[int] = []
+    one = filled(tmp_path / "filled", tmp_path)
+    for at in itertools.count(1):
+        root = tmp_path / f"store {at}"
+        shutil.copytree(tmp_path / "filled", root)
+        sound = vault(DirectoryStore(root))
+        local = LocalProfile(tmp_path / f"other machine {at}")
+        taken_over: list[tuple[int, str]] = []
 
-    def taken_over() -> None:
-        local = LocalProfile(tmp_path / "other machine")
-        other = vault(DirectoryStore(root))
-        taken.append(resume(other, local, 1, "156.0.1").pointer.epoch)
-        save(other, tmp_path, "of the other", taken[0])
+        def take_over(
+            root: Path = root, local: LocalProfile = local, taken_over: list[tuple[int, str]] = taken_over
+        ) -> None:
+            other = vault(DirectoryStore(root))
+            taken = resume(other, local, 1, "156.0.1").pointer.epoch
+            taken_over.append((taken, save(other, tmp_path, "of the other", taken)[0].id))
 
-    woken = vault(FaultyStore(root, at=at, before=taken_over))
-    try:
-        save(woken, tmp_path, "of the frozen one", epoch)
-    except Outrun:
-        assert taken
-    if taken:
-        assert restored_word(DirectoryStore(root), tmp_path) == "of the other"
-        other = vault(DirectoryStore(root))
-        epoch = claimed(other)
-        save(other, tmp_path, "next", epoch)
-        save(other, tmp_path, "and next", epoch)
-    assert archives(root) == named(vault(DirectoryStore(root)))
+        hooks: dict[str, Hook] = {"before": nothing, "after": nothing} | {when: take_over}
+        store = FaultyStore(root, at=at, before=hooks["before"], after=hooks["after"])
+        with contextlib.suppress(Outrun):
+            OPERATIONS[name].do(vault(store), tmp_path, one)
+        if not store.has_struck:
+            break
+        where = f"frozen {when} {store.calls[at - 1]}, call {at}"
+        ((taken, generation),) = taken_over
+        assert taken > one.epoch, where
+        assert sound.pointer().epoch == taken, where
+        assert sound.pointer().generations[0].id == generation, where
+        assert restorable_word(root, tmp_path) == "of the other", where
+        for word in ("next", "and next"):
+            save(sound, tmp_path, word, taken)
+        assert archives(root) == named(sound), where
+    assert at > OPERATIONS[name].calls
 
 
 @pytest.mark.parametrize("at", range(1, 10))
@@ -303,6 +363,25 @@ def test_two_claims_of_one_moment_are_never_equal(root: Path) -> None:
     assert second.claim(second.pointer(), 5).epoch == taken + 1
 
 
+def test_of_agents_that_start_at_one_moment_each_has_an_epoch_of_its_own(root: Path, tmp_path: Path) -> None:
+    first = vault(DirectoryStore(root))
+    save(first, tmp_path, "stored", claimed(first))
+    at_once = threading.Barrier(4)
+    epochs: list[int] = []
+
+    def start(machine: int) -> None:
+        at_once.wait(10)
+        local = LocalProfile(tmp_path / f"of many {machine}")
+        epochs.append(resume(vault(DirectoryStore(root)), local, 7, "156.0.1").pointer.epoch)
+
+    threads = [threading.Thread(target=start, args=(machine,)) for machine in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(epochs) == [7, 8, 9, 10]
+
+
 def test_keys_are_rotated_and_a_missing_one_fails_closed(root: Path, tmp_path: Path) -> None:
     old_key, new_key = "a" * 64, "b" * 64
     old = vault(DirectoryStore(root), old_key)
@@ -314,9 +393,28 @@ def test_keys_are_rotated_and_a_missing_one_fails_closed(root: Path, tmp_path: P
     assert generation.encrypted_with == Keyring.parse(new_key).encrypts_with
     assert restored_word(DirectoryStore(root), tmp_path, new_key) == "the same"
     local = LocalProfile(write_profile(tmp_path / "machine", "untouched"))
-    with pytest.raises(WrongKey):
+    before = both.pointer()
+    with pytest.raises(WrongKey):  # although the one before could be read
         resume(vault(DirectoryStore(root), old_key), local, 1, "156.0.1")
     assert word_of(local.session_dir) == "untouched"
+    assert sorted(path.name for path in local.session_dir.iterdir()) == ["profile"]
+    assert both.pointer() == before
+    with pytest.raises(WrongKey):
+        resume(vault(DirectoryStore(root)), local, 1, "156.0.1")
+    assert both.pointer() == before
+
+
+def test_one_encrypted_with_a_former_key_is_restored_while_that_is_there(root: Path, tmp_path: Path) -> None:
+    old_key, new_key = "a" * 64, "b" * 64
+    old = vault(DirectoryStore(root), old_key)
+    epoch = claimed(old)
+    first, _ = save(old, tmp_path, "with the old key", epoch)
+    both = vault(DirectoryStore(root), f"{new_key},{old_key}")
+    save(both, tmp_path, "with the new key", epoch)
+    both.promote(first.id)
+    assert restored_word(DirectoryStore(root), tmp_path, f"{new_key},{old_key}") == "with the old key"
+    with pytest.raises(WrongKey):
+        restored_word(DirectoryStore(root), tmp_path, new_key)
 
 
 def test_a_plain_archive_in_the_place_of_an_encrypted_one_is_refused(root: Path, tmp_path: Path) -> None:
