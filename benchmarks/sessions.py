@@ -8,7 +8,6 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -20,6 +19,7 @@ from browser_agent.whatsapp.chromium import open_chromium
 from browser_agent.whatsapp.executable import find_executable
 from tests.harness.s3_server import S3Server
 from tests.harness.service import Service
+from tests.harness.site import empty_site
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.browser import Browser, Page
 from tests.whatsapp_web.client import WhatsAppWeb
@@ -70,7 +70,7 @@ _COUNT = """(async () => {
 
 def run(folder: Path) -> list[Figure]:
     folder.mkdir(parents=True)
-    with _site() as site, S3Server() as s3:
+    with empty_site() as site, S3Server() as s3:
         return [
             *_saving(folder / "saving", site, s3),
             *_under_writes(folder / "writes", site),
@@ -270,27 +270,6 @@ def _memory(folder: Path, s3: S3Server) -> Figure:
 
 
 # -- details ---------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def _site() -> Iterator[str]:
-    """An empty page on a fixed origin."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"<!doctype html><title>empty</title>")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
 
 
 @contextlib.contextmanager

@@ -6,10 +6,8 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from browser_agent.whatsapp import cdp
 from browser_agent.whatsapp.cdp import CdpSession
 from browser_agent.whatsapp.chromium import Chromium, open_chromium
 from browser_agent.whatsapp.executable import find_executable
+from tests.harness.site import empty_site
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.browser import Browser, Page
 
@@ -59,21 +58,8 @@ COUNT = f"""(async () => {{
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"<!doctype html><title>empty</title>")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+    with empty_site() as url:
+        yield url
 
 
 def opened(browser: Browser, site: str) -> Page:
