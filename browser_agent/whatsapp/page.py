@@ -271,6 +271,8 @@ class WhatsAppPage:
                 while not condition():
                     if self.crashed.is_set():
                         raise PageCrashed("the page crashed meanwhile")
+                    if self.browser_lost.is_set():
+                        raise BrowserGone("the browser was lost meanwhile")
                     self._changed.clear()
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(0.25):
