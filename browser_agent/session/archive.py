@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from .durable import sync
 from .errors import BadArchive
 from .manifest import CURRENT_BYTES, FileEntry, Manifest, open_regular, problems_of_stores, refuse_stores
 from .pieces import PIECE, Pieces
@@ -312,14 +313,6 @@ def _make_durable(into: Path, manifest: Manifest) -> None:
     # One by one, when all are written: 0.25 ms a file. Neither os.sync nor syncfs, which wait for everybody else's
     # writes on the same disk too.
     for entry in manifest.files:
-        _fsync(into / entry.path)
+        sync(into / entry.path)
     for folder, _, _ in os.walk(into):
-        _fsync(Path(folder))
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(Path(folder))

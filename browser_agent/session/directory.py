@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from .durable import sync
 from .errors import Conflict, NotInStore, StoreRefused, StoreUnavailable
 from .keys import checked
 from .store import Document
@@ -70,7 +71,7 @@ class DirectoryStore:
         path = self._path(key)
         with self._translated(), contextlib.suppress(*_ABSENT):
             path.unlink()
-            _sync_folder(path.parent)
+            sync(path.parent)
 
     def fences(self) -> bool:
         path = self._path(PROBE)
@@ -173,7 +174,7 @@ def _replace(path: Path, fill: Callable[[BinaryIO], object]) -> None:
         with contextlib.suppress(OSError):
             aside.unlink()
         raise
-    _sync_folder(path.parent)
+    sync(path.parent)
 
 
 def _sweep(folder: Path) -> None:
@@ -202,12 +203,4 @@ def _make_folders(folder: Path) -> None:
     _make_folders(folder.parent)
     with contextlib.suppress(FileExistsError):
         folder.mkdir(0o700)
-    _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(folder.parent)

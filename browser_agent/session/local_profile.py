@@ -12,6 +12,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from .durable import sync
 from .manifest import CURRENT_BYTES, PROFILE, problems_of_stores
 from .snapshot import kept_files
 
@@ -93,7 +94,7 @@ class LocalProfile:
         dumped = extracted / "local-storage.json"
         if dumped.exists():
             dumped.rename(self.local_storage)
-        sync_folder(self.session_dir)
+        sync(self.session_dir)
         self.note(record)
         shutil.rmtree(extracted, ignore_errors=True)
 
@@ -107,7 +108,7 @@ class LocalProfile:
         if self.path.exists():
             self._drop(self.ended)
             self.path.rename(self.ended)
-        sync_folder(self.session_dir)
+        sync(self.session_dir)
         self._forget_record()
 
     def proven(self) -> None:
@@ -125,16 +126,7 @@ class LocalProfile:
 
     def _forget_record(self) -> None:
         self._record.unlink(missing_ok=True)
-        sync_folder(self.session_dir)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the folder's entries on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(self.session_dir)
 
 
 def _write(path: Path, text: str) -> None:
@@ -145,4 +137,4 @@ def _write(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     beside.rename(path)
-    sync_folder(path.parent)
+    sync(path.parent)
