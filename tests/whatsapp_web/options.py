@@ -27,6 +27,7 @@ class Options:
     boot_ms: int = 150
     sync_ms: int = 150
     resume_ms: int = 30
+    loaded_per_chat: int = 0
     # the link
     keepalive_s: float = 20.0
     connect_timeout_s: float = 20.0

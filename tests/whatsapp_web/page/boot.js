@@ -13,6 +13,8 @@
     setTimeout(drip, 200, number + 1);
   })(0);
 
+  require('StandInStorage').messages.open();
+
   (async function boot() {
     if (options.boot === 'never') return; // a start that never finishes
     try {

@@ -4,12 +4,13 @@
   const { define } = self.StandIn;
 
   define('WAWebChatMsgsCollection', (exports, require) => {
+    const { BaseModel } = require('WAWebBaseModel');
     const { BaseCollection } = require('WAWebBaseCollection');
+    class MsgLoadState extends BaseModel {}
     class ChatMsgsCollection extends BaseCollection {
-      msgLoadState = { noEarlierMsgs: true };
-      get loadAroundPromise() {
-        return Promise.resolve();
-      }
+      static comparator = (one, other) => one.t - other.t || one.standInOrder - other.standInOrder;
+      msgLoadState = new MsgLoadState({ noEarlierMsgs: false, isLoadingEarlierMsgs: false });
+      loadAroundPromise = undefined;
     }
     ChatMsgsCollection.model = require('WAWebMsgModel').Msg;
     exports.ChatMsgsCollection = ChatMsgsCollection;
@@ -63,6 +64,7 @@
         mute: { expiration: 0, isMuted: false },
         labels: [],
         lastReceivedKey: undefined,
+        endOfHistoryTransferType: 0,
         msgs: new ChatMsgsCollection(),
       })[0];
     };

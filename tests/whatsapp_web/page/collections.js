@@ -30,11 +30,20 @@
         }
         const model = given instanceof this.constructor.model ? given : new this.constructor.model(given);
         this.#byId.set(String(model.id), model);
-        this.#models.push(model);
+        this.#place(model);
         model.joined(this);
         this.trigger('add', model, this, options);
         return model;
       });
+    }
+
+    // At the end, mostly; a collection with a comparator is in its order.
+    #place(model) {
+      const { comparator } = this.constructor;
+      let at = this.#models.length;
+      if (comparator) while (at > 0 && comparator(this.#models[at - 1], model) > 0) at -= 1;
+      if (at === this.#models.length) this.#models.push(model);
+      else this.#models.splice(at, 0, model);
     }
 
     remove(modelOrId) {
@@ -54,7 +63,9 @@
 
     get(modelOrId) {
       if (modelOrId === undefined || modelOrId === null) return undefined;
-      return this.#byId.get(String(modelOrId instanceof BaseModel ? modelOrId.id : modelOrId));
+      // By model, by id, or by what may become a model: wa-js asks with attributes, too.
+      const isId = typeof modelOrId !== 'object' || typeof modelOrId.id !== 'object';
+      return this.#byId.get(String(isId && !(modelOrId instanceof BaseModel) ? modelOrId : modelOrId.id));
     }
 
     assertGet(id) {

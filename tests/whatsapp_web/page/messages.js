@@ -1,4 +1,4 @@
-/* The message model, the store of all messages, and the search for earlier ones. */
+/* The message model and the store of all messages that are loaded. */
 (function () {
   'use strict';
   const { define } = self.StandIn;
@@ -42,35 +42,19 @@
           const [message] = this.add(attributes);
           chat.msgs.add(message);
           const unread = attributes.isNewMsg && !message.id.fromMe ? 1 : 0;
-          chat.set({ t: message.t, lastReceivedKey: message.id, unreadCount: chat.unreadCount + unread });
+          const latest = message.t < chat.t ? {} : { t: message.t, lastReceivedKey: message.id };
+          chat.set({ ...latest, unreadCount: chat.unreadCount + unread });
           return message;
         });
       }
       async getMessagesById(ids) {
-        return { messages: ids.map((id) => this.get(id)).filter(Boolean) };
+        const { row, loaded } = require('StandInEarlier');
+        const rows = await Promise.all(ids.map((id) => this.get(id) || row(id)));
+        return { messages: rows.filter(Boolean).map((found) => this.get(found.id) || loaded(found)) };
       }
     }
     MsgCollectionImpl.model = require('WAWebMsgModel').Msg;
     exports.MsgCollection = new MsgCollectionImpl(); // newer builds export only the instance
-  });
-
-  define('WAWebDBMessageFindLocal', (exports, require) => {
-    // Everything the page kept is in the store; the real one looks in its database.
-    async function msgFindByDirection({ anchor, count, direction }) {
-      const { msgs } = require('StandInChats').ensureChat(anchor.remote);
-      const all = msgs.getModelsArray();
-      const at = all.findIndex((message) => String(message.id) === String(anchor));
-      if (at < 0) return { messages: [], status: 404 };
-      const found = direction === 'after'
-        ? all.slice(at + 1, at + 1 + count)
-        : all.slice(Math.max(0, at - count), at);
-      return { messages: found.map((message) => message.attributes), status: 200 };
-    }
-    Object.assign(exports, {
-      msgFindByDirection,
-      msgFindBefore: (params) => msgFindByDirection({ ...params, direction: 'before' }),
-      msgFindAfter: (params) => msgFindByDirection({ ...params, direction: 'after' }),
-    });
   });
 
   define('WAWebMsgReply', (exports) => {
@@ -79,9 +63,5 @@
   define('WAWebMsgQuotedGetters', (exports, require) => {
     exports.getQuotedMsgObj = (message) =>
       require('WAWebMsgCollection').MsgCollection.findFirst((one) => one.id.id === message.quotedStanzaID);
-  });
-  define('WAWebMsgSearchContext', (exports) => {
-    // One parameter: wa-js counts them to tell this build from an older one.
-    exports.getSearchContext = ({ chat, msgKey }) => ({ collection: chat.msgs, key: msgKey, highlightMsg: true });
   });
 })();

@@ -21,7 +21,7 @@
 
   define('StandInOutgoing', (exports, require) => {
     const { MsgCollection } = require('WAWebMsgCollection');
-    const incoming = require('StandInIncoming');
+    const keeping = require('StandInKeeping');
     const link = require('StandInLink');
 
     async function send(message) {
@@ -36,17 +36,18 @@
       const { id, from, to, type, body, caption, t, ack, author, directPath, filehash, mimetype, size } = message;
       const media = directPath ? { directPath, filehash, mimetype, size } : null;
       const chat = String(to);
-      incoming.keep(String(id), {
+      keeping.keep(String(id), {
         id: id.id, chat, author: String(id.participant || author || from), fromMe: true, type, body, caption, t, ack, media,
+        order: message.standInOrder,
       });
     }
 
     exports.addAndSend = (chat, attributes) => {
       // A tick later: wa-js waits for the message on the chat only after it called this.
       const added = Promise.resolve().then(() => {
-        const [message] = MsgCollection.add(attributes);
+        const [message] = MsgCollection.add({ ...attributes, standInOrder: Date.now() * 1000 });
         chat.msgs.add(message);
-        chat.t = message.t;
+        chat.set({ t: message.t, lastReceivedKey: message.id });
         keep(message);
         return message;
       });

@@ -143,7 +143,7 @@
 
     exports.forgetAccount = async () => {
       setIsConnectedAsRegistered(false);
-      await incoming.stop();
+      await require('StandInKeeping').stop();
       await Promise.all([credentials.clear(), storage.messages.clear()]);
       Socket.unset('hasSynced');
     };

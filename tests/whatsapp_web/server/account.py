@@ -108,7 +108,7 @@ class Account:
 
     def link(self, device: Device) -> None:
         """From here on the device is part of the account, and owed its recent history."""
-        recent = list(self.messages.values())[-HISTORY_LIMIT:]
+        recent = [message for message in self.messages.values() if message.to_device][-HISTORY_LIMIT:]
         device.undelivered = {message.key: message for message in recent}
         device.history = set(device.undelivered)
         self.devices[device.number] = device
@@ -119,5 +119,20 @@ class Account:
         """Keep messages until every linked device acknowledged them."""
         for message in messages:
             self.messages[message.key] = message
-            for device in self.devices.values():
+            for device in self.devices.values() if message.to_device else ():
                 device.undelivered[message.key] = message
+
+    def earlier(self, chat: str, before: Frame | None, count: int, device: Device) -> tuple[list[Message], bool]:
+        """The latest `count` messages of a chat from before a place in it ({t, order}), and whether there are more.
+
+        What is on its way to the device is none of them: it comes by itself, and as news.
+        """
+        found = [
+            message
+            for message in self.messages.values()
+            if message.chat == chat
+            and message.key not in device.undelivered
+            and (before is None or (message.written_at, message.order) < (before["t"], before["order"]))
+        ]
+        found.sort(key=lambda message: (message.written_at, message.order))
+        return found[-count:], len(found) > count

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 Frame = dict[str, Any]
+
+
+def _rising_microseconds() -> Iterator[int]:
+    """Where a message stands among those of its second; of now, so that the page can number its own, too."""
+    latest = 0
+    while True:
+        latest = max(latest + 1, time.time_ns() // 1000)
+        yield latest
+
+
+_orders = _rising_microseconds()
 
 
 @dataclass
@@ -30,6 +42,9 @@ class Message:
     attributes: Frame = field(default_factory=dict)
     # phones of this kind mint ids like this
     id: str = field(default_factory=lambda: "AC" + secrets.token_hex(15).upper())
+    order: int = field(default_factory=lambda: next(_orders))
+    # False: the phone has it, and a linked device only if it asks for earlier messages
+    to_device: bool = True
     accepted_at: float = field(default_factory=time.time)
     sent_at: list[float] = field(default_factory=list)
     acked_at: float | None = None
@@ -52,6 +67,7 @@ class Message:
             "body": self.text,
             "caption": self.caption,
             "t": self.written_at,
+            "order": self.order,
             "media": self.media,
             "attributes": self.attributes,
         }
@@ -65,6 +81,10 @@ class Message:
             "type": self.type,
             "text": self.text if self.text is not None else self.caption,
             "media": self.media,
+            "t": self.written_at,
+            "attributes": self.attributes,
+            "from_me": self.from_me,
+            "to_device": self.to_device,
             "accepted_at": self.accepted_at,
             "sent_at": self.sent_at,
             "acked": self.acked_at is not None,

@@ -74,7 +74,8 @@ class Site:
         self.account.accept(messages)
         for session in self.network.logged_in():
             for message in messages:
-                session.connection.send(message)
+                if message.to_device:
+                    session.connection.send(message)
 
     def tell_roster(self) -> None:
         """Let the pages know people and groups that are new to them."""
@@ -93,6 +94,7 @@ class Site:
         answers: dict[str, Callable[[Session, Frame], Any]] = {
             "wid_exists": self._wid_exists,
             "all_groups": lambda *_: self.account.groups_as_json(),
+            "earlier_messages": self._earlier_messages,
             "link_code": self._link_code,
             "unlink": self._unlink,
         }
@@ -103,6 +105,11 @@ class Site:
             if args["wid"] in (person.phone, person.lid):
                 return {"wid": args["wid"], "lid": person.lid if self.options.lid_mapping else None}
         return None
+
+    def _earlier_messages(self, session: Session, args: Frame) -> Frame:
+        assert session.device is not None, "only a linked page asks for messages"
+        messages, more = self.account.earlier(args["chat"], args["before"], args["count"], session.device)
+        return {"messages": [message.as_frame() for message in messages], "more": more}
 
     def _link_code(self, session: Session, _: Frame) -> str:
         assert session.registration is not None, "only an unpaired page asks for a link code"
