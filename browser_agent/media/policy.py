@@ -1,0 +1,60 @@
+"""When a file is tried again, and when it is given up. Pure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from .record import MediaRecord
+
+FIRST_RETRY_S = 2.0
+LONGEST_RETRY_S = 900.0
+GROWTH = 3.0
+ATTEMPTS = 12  # with the waits between them an hour and a half
+GONE_ATTEMPTS = 24  # four hours and a half: the sender's phone must come online to upload it again
+INTERRUPTIONS_PER_ATTEMPT = 10  # what so often falls together with the page's end may be its cause
+
+
+class Problem(StrEnum):
+    """What a try failed for."""
+
+    TOO_LARGE = "too_large"
+    GONE = "gone"  # the media server has it no more
+    CORRUPT = "corrupt"
+    UNFETCHABLE = "unfetchable"  # anything else that is the file's own
+    INTERRUPTED = "interrupted"  # the page or the link went away: not the file's fault
+
+
+@dataclass(frozen=True)
+class Again:
+    """Try again, not before so many seconds."""
+
+    record: MediaRecord
+    wait_s: float
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """A dead letter."""
+
+    record: MediaRecord
+
+
+def after(record: MediaRecord, problem: Problem, jitter: float) -> Again | GivenUp:
+    """What follows a try that failed. `jitter` is a factor about 1."""
+    if problem is Problem.TOO_LARGE:
+        return GivenUp(record.changed(error=problem.value, problem=problem.value))
+    if problem is Problem.INTERRUPTED:
+        record = record.changed(interrupted=record.interrupted + 1)
+        if record.interrupted % INTERRUPTIONS_PER_ATTEMPT:
+            return Again(record, FIRST_RETRY_S * jitter)
+        problem = Problem.UNFETCHABLE
+    record = record.changed(attempts=record.attempts + 1, problem=problem.value)
+    if problem is Problem.GONE:
+        record = record.changed(asked_again=record.asked_again + 1)
+    if record.attempts >= (GONE_ATTEMPTS if problem is Problem.GONE else ATTEMPTS):
+        return GivenUp(record.changed(error=problem.value))
+    return Again(record, retry_wait_s(record.attempts) * jitter)
+
+
+def retry_wait_s(attempts: int) -> float:
+    """After so many attempts that failed."""
+    return min(FIRST_RETRY_S * GROWTH ** min(attempts - 1, 30), LONGEST_RETRY_S)

@@ -1,0 +1,84 @@
+"""What the ledger knows of one file."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from whatsapp_contract.events import MediaData, MessageData
+
+
+class MediaState(StrEnum):
+    """How far a file has come. All but the last two are worked off."""
+
+    SEEN = "seen"  # its message was told
+    FETCHED = "fetched"  # its bytes are on this machine's disk
+    VERIFIED = "verified"  # and are what WhatsApp says they are
+    STORED = "stored"
+    FAILED = "failed"  # a dead letter; `error` says why
+
+
+ENDED = frozenset({MediaState.STORED, MediaState.FAILED})
+ON_DISK = frozenset({MediaState.FETCHED, MediaState.VERIFIED})
+
+
+class MediaRecord(BaseModel):
+    """One file, by its message's key. Times are epoch seconds.
+
+    Neither the key that decrypts it nor any of its bytes are in Redis.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    key: str
+    chat_id: str
+    sent_at: float
+    seen_at: float
+    state: MediaState = MediaState.SEEN
+    mimetype: str | None = None
+    size: int | None = None  # as WhatsApp tells it, in the end as it was counted
+    sha256: str | None = None  # hex; likewise
+    filename: str | None = None
+    attempts: int = 0  # tries that failed for a reason of the file's own
+    interrupted: int = 0  # tries that the page's or the link's end cut short
+    asked_again: int = 0  # how often the sender's phone was asked to upload it again
+    round: int = 0  # how often a dead letter was tried anew
+    problem: str | None = None  # what the last try failed for
+    url: str | None = None
+    error: str | None = None
+    ended_at: float | None = None
+
+    @classmethod
+    def of(cls, message: MessageData, now: float) -> "MediaRecord":
+        """As its message tells it."""
+        media = message.media
+        assert media is not None
+        return cls(
+            key=message.key,
+            chat_id=message.chat_id,
+            sent_at=message.sent_at.timestamp(),
+            seen_at=now,
+            mimetype=media.mimetype,
+            size=media.size,
+            sha256=media.sha256,
+            filename=media.filename,
+        )
+
+    def changed(self, **fields: object) -> "MediaRecord":
+        return self.model_copy(update=fields)
+
+    def told(self) -> MediaData:
+        """What its `media` event says: only of a record that has ended."""
+        took_ms = None if self.ended_at is None else round((self.ended_at - self.seen_at) * 1000, 1)
+        return MediaData(
+            key=self.key,
+            chat_id=self.chat_id,
+            status="stored" if self.state is MediaState.STORED else "failed",
+            url=self.url,
+            sha256=self.sha256,
+            size=self.size,
+            mimetype=self.mimetype,
+            filename=self.filename,
+            error=self.error,
+            attempts=self.attempts,
+            took_ms=took_ms,
+        )
