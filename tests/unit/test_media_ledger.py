@@ -178,9 +178,8 @@ async def test_what_was_stored_long_ago_is_forgotten_with_its_address_unless_tha
     assert await redis.hkeys(NAMES.media_urls) == ["ab" * 32]
 
 
-async def test_of_too_many_dead_letters_the_oldest_are_forgotten(redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "FAILED_AT_MOST", 2)
-    ledger = Ledger(redis, NAMES)
+async def test_of_too_many_dead_letters_the_oldest_are_forgotten(redis: Any) -> None:
+    ledger = Ledger(redis, NAMES, failed_at_most=2)
     records = await put(redis, ledger, "a", "b", "c")
     await carry_out(redis, *[ledger.ended(failed(r, 1.0 + n)) for n, r in enumerate(records)])
     await carry_out(redis, *await ledger.forgettable(5.0))
