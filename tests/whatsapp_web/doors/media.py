@@ -20,6 +20,10 @@ class MediaDoors(Doors):
         """The bytes under a media path, such as the page uploaded."""
         return self._control.request("GET", f"/control/media-bytes?{urlencode({'path': path})}")
 
+    def fail_uploads(self, status: int | None = 500, times: int | None = None) -> None:
+        """Answer the page's uploads with a status, the next `times` or all; None heals them."""
+        self._control.call("fail_uploads", status=status, times=times)
+
     def fail_media(self, path: str, status: int | None = 404, times: int | None = None) -> None:
         """Answer downloads of a path with a status, the next `times` or all; None heals it."""
         self._control.call("fail_media", path=path, status=status, times=times)

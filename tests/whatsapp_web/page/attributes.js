@@ -34,7 +34,9 @@
         isNewMsg,
         local: false,
         standInOrder: frame.order,
+        standInReceipts: frame.receipts,
       };
+      if (attributes.mentionedJidList) attributes.mentionedJidList = attributes.mentionedJidList.map(createWid);
       if (attributes.quotedParticipant) attributes.quotedParticipant = createWid(attributes.quotedParticipant);
       if (frame.media) addMedia(attributes, frame);
       return attributes;

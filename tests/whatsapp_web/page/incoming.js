@@ -13,7 +13,7 @@
     /** Messages of before this device was linked: in the store, but no news. */
     exports.receiveHistory = (frames) => frames.forEach((frame) => take(frame, false));
 
-    /** Puts what earlier lives of the page kept back into the store: all of it, or the latest of each chat. */
+    /** Puts what earlier lives of the page kept back into the store: all, or the latest of each chat and the unsent. */
     exports.restore = async () => {
       const rows = await keeping.load();
       (options.loaded_per_chat ? latest(rows, options.loaded_per_chat) : rows).forEach((row) => {
@@ -24,9 +24,9 @@
 
     function latest(rows, count) {
       const seen = new Map();
-      return rows.reverse().filter(({ chat }) => {
+      return rows.reverse().filter(({ chat, msgRowOpaqueData: { fromMe, ack } }) => {
         seen.set(chat, (seen.get(chat) || 0) + 1);
-        return seen.get(chat) <= count;
+        return seen.get(chat) <= count || (fromMe && ack === 0);
       }).reverse();
     }
 

@@ -7,10 +7,6 @@
   const { define } = self.StandIn;
   const KEEP_AFTER_MS = 100;
 
-  function merged(frame, changes) {
-    return { ...frame, ...changes, attributes: { ...frame.attributes, ...changes.attributes } };
-  }
-
   define('StandInKeeping', (exports, require) => {
     const link = require('StandInLink');
     const storage = require('StandInStorage');
@@ -47,11 +43,11 @@
       soon();
     };
 
-    /** Changes what is kept of a message: some of its frame, some of the attributes in that. */
+    /** Changes what is kept of a message, if it is: `change` makes a new frame of the old one. */
     exports.change = (key, change) => {
       const waiting = rows.get(key);
-      if (waiting) waiting.msgRowOpaqueData = merged(waiting.msgRowOpaqueData, change);
-      else changes.set(key, changes.has(key) ? merged(changes.get(key), change) : change);
+      if (waiting) waiting.msgRowOpaqueData = change(waiting.msgRowOpaqueData);
+      else if (known.has(key)) changes.set(key, [...(changes.get(key) || []), change]);
       soon();
     };
 
@@ -85,9 +81,9 @@
       timer = null;
       const [newRows, newChanges, keys] = [[...rows.values()], [...changes], [...owed]];
       for (const taken of [rows, changes, owed]) taken.clear();
-      const applied = newChanges.map(([key, change]) => [
-        key, (kept) => ({ ...kept, msgRowOpaqueData: merged(kept.msgRowOpaqueData, change) }),
-      ]);
+      const applied = newChanges.map(([key, steps]) => [key, (kept) => ({
+        ...kept, msgRowOpaqueData: steps.reduce((frame, change) => change(frame), kept.msgRowOpaqueData),
+      })]);
       writing = writing.then(async () => {
         if (newRows.length || applied.length) await storage.messages.write(newRows, applied);
         if (keys.length) link.send({ type: 'received', keys });

@@ -62,7 +62,9 @@
     request(frame) {
       const id = frame.id || `q${this.#nextId++}`;
       return new Promise((resolve) => {
-        this.#unanswered.set(id, { frame: { ...frame, id }, resolve });
+        // What is asked again before it was answered gets the same answer.
+        const before = this.#unanswered.get(id);
+        this.#unanswered.set(id, { frame: { ...frame, id }, resolves: [...(before ? before.resolves : []), resolve] });
         if (this.#established) this.send({ ...frame, id });
       });
     }
@@ -74,7 +76,7 @@
     answered(frame) {
       const request = this.#unanswered.get(frame.id);
       this.#unanswered.delete(frame.id);
-      if (request) request.resolve(frame);
+      if (request) request.resolves.forEach((resolve) => resolve(frame));
     }
 
     #lost() {

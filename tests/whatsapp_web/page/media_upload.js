@@ -68,18 +68,30 @@
         // The very object that wa-js made, if it did: it waits for the message with this id.
         const id = given.id || (await this.#newKey(chat));
         const { type, mimetype, filename, size, filehash } = media;
-        const { mediaEntry } = await require('WAWebMediaMmsV4Upload').uploadMedia({
-          blob: media.mediaBlob.forceToBlob(), mimetype, filename,
-        });
-        const { directPath, mediaKey } = mediaEntry;
-        media.set({ directPath, mediaStage: 'RESOLVED' });
-        const [added, result] = require('WAWebSendMsgChatAction').addAndSendMsgToChat(chat, {
+        const attributes = {
           isViewOnce: options.isViewOnce, mimetype, filename, size, filehash, mediaData: media,
           ...given,
-          id, type, caption: options.caption, directPath, mediaKey,
-        });
-        await added;
+          id, type, caption: options.caption,
+        };
+        const [, result] = require('StandInOutgoing').addAndSend(chat, attributes, () => this.#upload(media));
         return result;
+      }
+
+      /** In the chat already, the message waits for this; the answer is what it says of the upload. */
+      async #upload(media) {
+        const { mimetype, filename } = media;
+        media.set({ mediaStage: 'UPLOADING' });
+        try {
+          const { mediaEntry } = await require('WAWebMediaMmsV4Upload').uploadMedia({
+            blob: media.mediaBlob.forceToBlob(), mimetype, filename,
+          });
+          const { directPath, mediaKey } = mediaEntry;
+          media.set({ directPath, mediaStage: 'RESOLVED' });
+          return { directPath, mediaKey };
+        } catch (error) {
+          media.set({ mediaStage: 'ERROR_UNKNOWN' });
+          throw error;
+        }
       }
 
       async #newKey(chat) {

@@ -16,8 +16,9 @@
       get isEphemeral() {
         return Boolean(this.ephemeralDuration);
       }
+      /** It rises; a message that nobody has can fail. */
       updateAck(ack) {
-        this.ack = ack;
+        if (ack > this.ack || (ack < 0 && this.ack <= 0)) this.ack = ack;
       }
       msgContextInfo() {
         return { quotedMsg: this, quotedStanzaID: this.id.id, quotedParticipant: this.author || this.from };

@@ -99,7 +99,7 @@
         link.answered(frame);
       },
       receipt(frame) {
-        outgoing.receipt(frame);
+        require('StandInReceipts').receive(frame);
       },
       pong() {},
 

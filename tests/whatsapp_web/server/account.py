@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tests.whatsapp_web.people import ANNA, BRUNO, FAMILY, ME, Group, Person
-from tests.whatsapp_web.server.messages import Frame, Message
+from tests.whatsapp_web.server.messages import Frame, Message, Notice
+from tests.whatsapp_web.server.sends import Sends
 
 # A newly linked device is told this many of the latest messages.
 HISTORY_LIMIT = 500
@@ -28,8 +29,8 @@ class Device:
 
     number: int
     key: str = field(default_factory=random_key)
-    # The messages this device has not acknowledged, oldest first.
-    undelivered: dict[str, Message] = field(default_factory=dict)
+    # What this device has not acknowledged, oldest first.
+    undelivered: dict[str, Message | Notice] = field(default_factory=dict)
     # Those of them that are older than the device itself: it learns of them as history, not as news.
     history: set[str] = field(default_factory=set)
 
@@ -54,7 +55,7 @@ class Account:
         self.groups = {FAMILY.id: FAMILY}
         self.devices: dict[int, Device] = {}
         self.messages: dict[str, Message] = {}
-        self.outbox: dict[str, Frame] = {}
+        self.sends = Sends()
         self._next_device = 1
 
     # --- people and groups
@@ -121,6 +122,11 @@ class Account:
             self.messages[message.key] = message
             for device in self.devices.values() if message.to_device else ():
                 device.undelivered[message.key] = message
+
+    def owe(self, notice: Notice) -> None:
+        """Have every linked device learn of something, however long it is away."""
+        for device in self.devices.values():
+            device.undelivered[notice.key] = notice
 
     def earlier(self, chat: str, before: Frame | None, count: int, device: Device) -> tuple[list[Message], bool]:
         """The latest `count` messages of a chat from before a place in it ({t, order}), and whether there are more.

@@ -82,6 +82,8 @@ class Routes:
     async def upload(self, request: Request) -> Response:
         if self._site.network.down:
             return Response(status_code=UNAVAILABLE)
+        if (status := self._site.media.uploads.next_status()) != OK:
+            return Response(status_code=status)
         query = request.query_params
         media = self._site.media.put(await request.body(), query["mimetype"], query.get("filename", ""))
         return JSONResponse(media)
@@ -90,7 +92,7 @@ class Routes:
         if self._site.network.down:
             return Response(status_code=UNAVAILABLE)
         media = self._site.media.objects.get(request.url.path)
-        status = NOT_FOUND if media is None else media.next_status()
+        status = NOT_FOUND if media is None else media.downloads.next_status()
         if media is None or status != OK:
             return Response(status_code=status)
         return Response(media.data, media_type=media.mimetype)

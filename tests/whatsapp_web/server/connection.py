@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from tests.whatsapp_web.server.messages import Frame, Message
+from tests.whatsapp_web.server.messages import Frame, Message, Notice
 
 # The real framing lets one WebSocket frame carry several stanzas, too; a burst makes use of it.
 STANZAS_IN_A_FRAME = 25
@@ -27,7 +27,7 @@ class Connection:
     def __init__(self, websocket: WebSocket) -> None:
         self.silent = False
         self._websocket = websocket
-        self._outgoing: asyncio.Queue[Frame | Message | None] = asyncio.Queue()
+        self._outgoing: asyncio.Queue[Frame | Message | Notice | None] = asyncio.Queue()
         self._cut = asyncio.Event()
 
     async def run(self, receive: Receive) -> None:
@@ -41,7 +41,7 @@ class Connection:
             for way in ways:
                 way.cancel()
 
-    def send(self, frame: Frame | Message) -> None:
+    def send(self, frame: Frame | Message | Notice) -> None:
         """Put something on its way; on a silent link it is lost, as on a real one."""
         if not self.silent:
             self._outgoing.put_nowait(frame)
@@ -68,7 +68,7 @@ class Connection:
             if finished:
                 return
 
-    async def _next_stanzas(self) -> tuple[list[Frame | Message], bool]:
+    async def _next_stanzas(self) -> tuple[list[Frame | Message | Notice], bool]:
         """What is to be sent next, awaited; and whether that is the end."""
         stanzas = []
         waiting = await self._outgoing.get()
@@ -89,8 +89,8 @@ class Connection:
                 await receive(json.loads(text))
 
 
-def _on_the_wire(stanza: Frame | Message) -> Frame:
-    if not isinstance(stanza, Message):
+def _on_the_wire(stanza: Frame | Message | Notice) -> Frame:
+    if not isinstance(stanza, Message | Notice):
         return stanza
     stanza.sent_at.append(time.time())
-    return {"type": "message", "message": stanza.as_frame()}
+    return stanza.as_frame() if isinstance(stanza, Notice) else {"type": "message", "message": stanza.as_frame()}

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.whatsapp_web.people import Group, Person
+from tests.whatsapp_web.server.control_sends import SendCalls
 from tests.whatsapp_web.server.messages import Frame
 from tests.whatsapp_web.server.page_hooks import NoPageAnswered
 from tests.whatsapp_web.server.phone import Phone, PhoneRefuses
@@ -55,11 +56,11 @@ def control_routes(site: Site) -> list[Route]:
     ]
 
 
-class Control:
+class Control(SendCalls):
     """Each public method is one call of the API; its keyword arguments are the call's JSON."""
 
     def __init__(self, site: Site) -> None:
-        self._site = site
+        super().__init__(site)
         self._phone = Phone(site)
 
     # --- the phone
@@ -96,14 +97,11 @@ class Control:
         self._site.deliver(composed)
         return [message.key for message in composed]
 
-    def receipt(self, message_id: str, ack: int) -> None:
-        sent = self._site.account.outbox[message_id]
-        frame = {"type": "receipt", "id": message_id, "to": sent["to"], "ack": ack}
-        for session in self._site.network.logged_in():
-            session.connection.send(frame)
+    def fail_uploads(self, status: int | None, times: int | None) -> None:
+        self._site.media.uploads.fail(status, times)
 
     def fail_media(self, path: str, status: int | None, times: int | None) -> None:
-        self._site.media.fail(path, status, times)
+        self._site.media.objects[path].downloads.fail(status, times)
 
     # --- the network
 
@@ -150,6 +148,7 @@ class Control:
             "code_on_show": self._phone.glance(),
             "open_pages": self._site.hooks.open_pages,
             "options": self._site.options.as_json(),
+            "sends": self._site.account.sends.as_state(),
             "groups": [asdict(group) for group in self._site.account.groups.values()],
         }
 
@@ -158,9 +157,6 @@ class Control:
 
     def model(self) -> list[Frame]:
         return [message.as_model() for message in self._site.account.messages.values()]
-
-    def outbox(self) -> list[Frame]:
-        return list(self._site.account.outbox.values())
 
     def reset(self) -> None:
         self._site.reset()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tests.whatsapp_web.server.account import random_key
 from tests.whatsapp_web.server.messages import Frame
@@ -15,23 +15,33 @@ NOT_FOUND = 404
 
 
 @dataclass
+class Failures:
+    """The next `times` requests (all of them when None) are answered with `status`."""
+
+    status: int | None = None
+    times: int | None = 0
+
+    def fail(self, status: int | None, times: int | None) -> None:
+        """Let requests fail; `status` None heals them."""
+        self.status, self.times = status, times
+
+    def next_status(self) -> int:
+        """The status of the next request; counts a failure that was asked for."""
+        if self.status is None or self.times == 0:
+            return OK
+        if self.times is not None:
+            self.times -= 1
+        return self.status
+
+
+@dataclass
 class MediaObject:
     """Some bytes under a path."""
 
     data: bytes
     mimetype: str
     filename: str = ""
-    # The next `failures` downloads (all of them when None) are answered with `failure_status`.
-    failure_status: int | None = None
-    failures: int | None = 0
-
-    def next_status(self) -> int:
-        """The status of the next download; counts a failure that was asked for."""
-        if self.failure_status is None or self.failures == 0:
-            return OK
-        if self.failures is not None:
-            self.failures -= 1
-        return self.failure_status
+    downloads: Failures = field(default_factory=Failures)
 
 
 class MediaStore:
@@ -39,6 +49,7 @@ class MediaStore:
 
     def __init__(self) -> None:
         self.objects: dict[str, MediaObject] = {}
+        self.uploads = Failures()
 
     def put(self, data: bytes, mimetype: str, filename: str = "") -> Frame:
         """Keep bytes; the answer is what a message tells of them."""
@@ -52,8 +63,3 @@ class MediaStore:
             "filename": filename or None,
             "mediaKey": random_key(),
         }
-
-    def fail(self, path: str, status: int | None, times: int | None) -> None:
-        """Let downloads of a path fail; `status` None heals it."""
-        media = self.objects[path]
-        media.failure_status, media.failures = status, times

@@ -23,6 +23,19 @@ _orders = _rising_microseconds()
 
 
 @dataclass
+class Notice:
+    """Something else that a page has to learn of, and acknowledges by its key: a receipt, a change of a message."""
+
+    frame: Frame
+    key: str = field(default_factory=lambda: "N" + secrets.token_hex(10).upper())
+    sent_at: list[float] = field(default_factory=list)
+    acked_at: float | None = None
+
+    def as_frame(self) -> Frame:
+        return {**self.frame, "key": self.key}
+
+
+@dataclass
 class Message:
     """A message the server accepted for delivery.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -131,12 +130,12 @@ class Session:
 
     def _deliver_offline(self, device: Device) -> None:
         owed = list(device.undelivered.values())
-        history = [message for message in owed if message.key in device.history]
-        news = [message for message in owed if message.key not in device.history]
+        history = [one.as_frame() for one in owed if one.key in device.history]
+        news = [one for one in owed if one.key not in device.history]
         if history:
-            self.connection.send({"type": "history", "messages": [m.as_frame() for m in history]})
-        for message in news:
-            self.connection.send(message)
+            self.connection.send({"type": "history", "messages": history})
+        for one in news:
+            self.connection.send(one)
         self.connection.send({"type": "offline_end", "count": len(news)})
 
     def _received(self, frame: Frame) -> None:
@@ -144,9 +143,9 @@ class Session:
             self.device.acknowledge(frame["keys"])
 
     def _message(self, frame: Frame) -> None:
-        # The page repeats what it has no answer to after a reconnect; the id makes that one message.
-        sent = self._site.account.outbox.setdefault(frame["id"], {**frame["message"], "at": time.time()})
-        self.connection.send({"type": "ack", "id": frame["id"], "t": int(sent["at"])})
+        answer = self._site.account.sends.receive(frame)
+        if answer is not None:
+            self.connection.send(answer)
 
     def _query(self, frame: Frame) -> None:
         result = self._site.answer(self, frame["name"], frame["args"])

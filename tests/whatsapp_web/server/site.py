@@ -11,7 +11,7 @@ from tests.whatsapp_web.options import Options
 from tests.whatsapp_web.people import ANNA, FAMILY
 from tests.whatsapp_web.server.account import Account
 from tests.whatsapp_web.server.media import MediaStore
-from tests.whatsapp_web.server.messages import Frame, Message
+from tests.whatsapp_web.server.messages import Frame, Message, Notice
 from tests.whatsapp_web.server.network import Network
 from tests.whatsapp_web.server.page_hooks import PageHooks
 from tests.whatsapp_web.server.session import Session
@@ -76,6 +76,23 @@ class Site:
             for message in messages:
                 if message.to_device:
                     session.connection.send(message)
+
+    def own_message(self, message_id: str) -> tuple[str, str]:
+        """The key and the chat of a message of this account's own, by its id or its key."""
+        send = self.account.sends.find(message_id)
+        if send is not None:
+            return str(send.message["id"]), send.chat
+        for message in self.account.messages.values():
+            if message.from_me and message_id in (message.id, message.key):
+                return message.key, message.chat
+        raise KeyError(message_id)
+
+    def tell(self, frame: Frame) -> None:
+        """Have every linked device learn of something else than a message: now, or when it comes back."""
+        notice = Notice(frame)
+        self.account.owe(notice)
+        for session in self.network.logged_in():
+            session.connection.send(notice)
 
     def tell_roster(self) -> None:
         """Let the pages know people and groups that are new to them."""
