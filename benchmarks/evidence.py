@@ -4,7 +4,6 @@ import asyncio
 import os
 from pathlib import Path
 
-from browser_agent.browser_keeper import BRIDGE
 from browser_agent.whatsapp import cdp
 from browser_agent.whatsapp.chromium import open_chromium
 from browser_agent.whatsapp.executable import find_executable
@@ -26,7 +25,7 @@ def run(folder: Path) -> list[Figure]:
 async def _measure(profile: Path, whatsapp: WhatsAppWeb) -> Figure:
     async with open_chromium(find_executable(None), profile, sandbox=False) as chromium:
         browser = await cdp.connect(chromium.endpoint, within_s=5)
-        page = await WhatsAppPage.open(browser, chromium, whatsapp.url, bare.WA_JS, BRIDGE)
+        page = await WhatsAppPage.open(browser, chromium, whatsapp.url, bare.WA_JS)
         ready, seen = asyncio.Event(), asyncio.Semaphore(0)
 
         def on_event(event: PageEvent) -> None:

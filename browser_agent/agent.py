@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import redis.asyncio
 from pydantic import BaseModel
 
-from whatsapp_contract.commands import CauseArgs, CommandSpec
+from whatsapp_contract.arguments import CauseArgs
+from whatsapp_contract.commands import CommandSpec
 from whatsapp_contract.errors import BrowserGone, Busy, ContractError, PageTimeout
 from whatsapp_contract.events import (
     AlertData,
@@ -32,6 +33,8 @@ from .command_bus import CommandBus
 from .event_log import EventLog
 from .evidence import Evidence
 from .fence import Fence, Fenced
+from .follow import Follow
+from .gap_audit import GapAudit
 from .inbox import Inbox
 from .qr_show import QrShow
 from .session_flow import SessionFlow
@@ -40,6 +43,7 @@ from .start_budget import StartBudget
 from .status_board import StatusBoard
 from .status_report import status_of
 from .stuck import remedy
+from .watermarks import Watermarks
 
 if TYPE_CHECKING:
     from .whatsapp.page import WhatsAppPage
@@ -67,6 +71,9 @@ class BrowserAgent(Observer):
         self._fence: Fence
         self.evidence: Evidence
         self.event_log: EventLog
+        self.follow: Follow
+        self.audit: GapAudit
+        self._watermarks: Watermarks
         self._board: StatusBoard
         self._qr: QrShow
         self._bus: CommandBus
@@ -91,6 +98,8 @@ class BrowserAgent(Observer):
             if not await self._unless_stopped(fence.take()):
                 return
             self._assemble(redis_client, fence)
+            if not await self._unless_stopped(self.follow.load()):
+                return
             await self._tell_restart(redis_client)
             try:
                 await self._serve_until_stopped()
@@ -126,17 +135,34 @@ class BrowserAgent(Observer):
         self.keeper = BrowserKeeper(browser, budget, self)
         self.keeper.is_busy = lambda: self.operation is not None
         self.evidence = Evidence(self.keeper, settings.link_silence_s)
-        self.event_log = EventLog(client, settings.names, fence, settings.events_maxlen)
+        self.event_log = EventLog(client, settings.names, fence)
         marker = AccountMarker(settings.session_dir / "account")
         self.session = SessionKeeper(
             settings, fence, self.event_log, self.keeper, self._aside, self.on_starting, marker.set
         )
+        self.follow = Follow(client, settings.names, settings.follow_chats)
+        self._watermarks = Watermarks(client, settings.names, settings.session_dir / "watermarks.json")
+        self.session.watermarks = self._watermarks
+        inbox = Inbox(self.event_log, self.follow, self._watermarks, ledger=lambda _message: ())
+        self.audit = GapAudit(
+            client,
+            settings.names,
+            self.event_log,
+            inbox,
+            self.follow,
+            self._watermarks,
+            settings.backfill_on_first_login_days,
+            page=self.page,
+            is_ready=lambda: self.flow.is_ready(),  # noqa: PLW0108  # there is none yet
+        )
+        self.event_log.on_dropped = self.audit.missed
         self._board = StatusBoard(client, settings.names, fence, lambda: status_of(self))
         self._qr = QrShow(self.event_log, self._board, self._aside, on_console=settings.qr_console == "on")
         self.flow = SessionFlow(
             self.event_log,
             self.evidence,
-            Inbox(self.event_log),
+            inbox,
+            self.audit,
             self._qr,
             self.session,
             marker,
@@ -156,6 +182,7 @@ class BrowserAgent(Observer):
             saving = tasks.create_task(self.session.run())
             telling = [
                 tasks.create_task(self.event_log.run()),
+                tasks.create_task(self.audit.run()),
                 tasks.create_task(self._board.run()),
                 tasks.create_task(self._look_at_the_page()),
                 tasks.create_task(self._close_when_outrun(keeping)),
@@ -308,6 +335,7 @@ class BrowserAgent(Observer):
 
     async def prepare(self, executable_version: str) -> None:
         await self.session.prepare(executable_version)
+        await self._watermarks.load()
         if self.state is SessionState.STARTING:
             self.flow.enter(SessionState.STARTING, None)
 

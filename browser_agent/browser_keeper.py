@@ -30,8 +30,6 @@ log = get_logger(__name__)
 CONNECT_WITHIN_S = 5.0
 LIVED_WELL_S = 60.0  # a browser or page that lived so long starts a new series of failures
 
-BRIDGE = Path(__file__).parent / "whatsapp" / "bridge.js"
-
 
 @dataclass(frozen=True)
 class BrowserSettings:
@@ -199,7 +197,7 @@ class BrowserKeeper:
             page: WhatsAppPage | None = None
             try:
                 given = self._observer.local_storage()
-                page = await WhatsAppPage.open(browser, chromium, settings.url, settings.wa_js, BRIDGE, given)
+                page = await WhatsAppPage.open(browser, chromium, settings.url, settings.wa_js, given)
                 page.on_local_storage_given = self._observer.on_local_storage_given
                 self.page, self.chromium = page, chromium
                 self._observer.on_page(page)

@@ -1,11 +1,15 @@
-"""Events out: into the stream first, then on pub/sub, numbered and fenced by one script.
+"""Events out: into the stream first, then on pub/sub, numbered, claimed and fenced by one script.
 
 Publishing never waits for Redis: events queue here, in order, and are sent in batches. A batch whose answer was lost
-is sent again; the script skips what it had taken. While Redis is away at most QUEUE_AT_MOST wait; then the oldest go.
+is sent again; the script skips what it had taken. While Redis is away at most QUEUE_AT_MOST messages wait, and some
+room is left for other events. What does not fit is not taken, and `on_dropped` is called: nothing later may be taken
+for proof that it was told, and the next audit tells it (gap_audit.py).
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +18,7 @@ from pydantic import BaseModel
 from redis.exceptions import NoScriptError
 
 from whatsapp_contract import event_script
+from whatsapp_contract.event_script import RedisCommand
 from whatsapp_contract.events import EventType
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
@@ -26,34 +31,53 @@ log = get_logger(__name__)
 
 BATCH_AT_MOST = 64
 QUEUE_AT_MOST = 20_000
+ROOM_FOR_OTHERS = 1_000
+
+
+Sent = Callable[[bool], None]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Entry:
+    args: list[str]
+    sent: Sent | None
 
 
 class EventLog:
     """One per agent's life. Events carry the fence's epoch of when they are sent."""
 
     def __init__(
-        self,
-        redis: "redis.asyncio.Redis",
-        names: SessionNames,
-        fence: Fence,
-        maxlen: int,
-        queue_at_most: int = QUEUE_AT_MOST,
+        self, redis: "redis.asyncio.Redis", names: SessionNames, fence: Fence, queue_at_most: int = QUEUE_AT_MOST
     ) -> None:
         self.dropped = 0
+        self.on_dropped: Callable[[], None] = lambda: None
         self._redis = redis
         self._names = names
         self._fence = fence
-        self._maxlen = maxlen
         self._queue_at_most = queue_at_most
         self._numbers = 0
-        self._queue: deque[list[str]] = deque()
+        self._queue: deque[_Entry] = deque()
         self._waiting = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._sha: str | None = None
 
-    def publish(self, event_type: EventType, data: BaseModel, occurred_at: datetime | None = None) -> None:
-        """Queue an event; `occurred_at` where it is not now."""
+    def publish(
+        self,
+        event_type: EventType,
+        data: BaseModel,
+        occurred_at: datetime | None = None,
+        *,
+        claim: str | None = None,
+        also: Sequence[RedisCommand] = (),
+        sent: Sent | None = None,
+    ) -> None:
+        """Queue an event; `occurred_at` where it is not now.
+
+        One whose `claim` was made before, by whichever agent, is not told again. `also` are Redis commands that are
+        carried out together with the event, or not at all. `sent` is called with whether it was told: False where the
+        claim was made before.
+        """
         now = datetime.now(UTC)
         self._numbers += 1
         args = event_script.publish_args(
@@ -64,12 +88,24 @@ class EventLog:
             number=self._numbers,
             occurred_at=occurred_at or now,
             observed_at=now,
-            maxlen=self._maxlen,
+            claim=claim,
+            also=also,
         )
-        if len(self._queue) >= self._queue_at_most:
-            self._queue.popleft()
+        self._enqueue(_Entry(args, sent))
+
+    def write(self, also: Sequence[RedisCommand], sent: Sent | None = None) -> None:
+        """Queue Redis commands: fenced, and carried out after all events before them are in the stream."""
+        self._numbers += 1
+        args = event_script.write_args(epoch=self._fence.epoch, number=self._numbers, also=also)
+        self._enqueue(_Entry(args, sent))
+
+    def _enqueue(self, entry: _Entry) -> None:
+        has_claim = bool(entry.args[event_script.CLAIM_ARG])
+        if len(self._queue) >= self._queue_at_most + (0 if has_claim else ROOM_FOR_OTHERS):
             self.dropped += 1
-        self._queue.append(args)
+            self.on_dropped()
+            return
+        self._queue.append(entry)
         self._idle.clear()
         self._waiting.set()
 
@@ -104,11 +140,11 @@ class EventLog:
         except TimeoutError:
             return False
 
-    async def _send(self, batch: list[list[str]]) -> list[list[str]]:
+    async def _send(self, batch: list[_Entry]) -> list[_Entry]:
         """Those that are in the stream now. Raises Fenced."""
         epoch = self._fence.epoch
-        for args in batch:
-            args[0] = str(epoch)
+        for entry in batch:
+            entry.args[0] = str(epoch)
         try:
             answers = await self._evaluate(batch)
         except NoScriptError:  # a Redis that was restarted
@@ -117,21 +153,25 @@ class EventLog:
         fenced = answers.count(event_script.FENCED)
         if fenced and epoch == self._fence.epoch:
             raise Fenced
-        return batch[: len(batch) - fenced]  # the rest goes out again under our own new epoch
+        sent = batch[: len(batch) - fenced]  # the rest goes out again under our own new epoch
+        for entry, answer in zip(sent, answers, strict=False):
+            if entry.sent is not None:
+                entry.sent(answer != event_script.CLAIMED)
+        return sent
 
-    async def _evaluate(self, batch: list[list[str]]) -> list[Any]:
+    async def _evaluate(self, batch: list[_Entry]) -> list[Any]:
         if self._sha is None:
             self._sha = await self._redis.script_load(event_script.PUBLISH_LUA)
         keys = event_script.publish_keys(self._names)
         async with self._redis.pipeline(transaction=False) as pipeline:
-            for args in batch:
-                pipeline.evalsha(self._sha, len(keys), *keys, *args)
+            for entry in batch:
+                pipeline.evalsha(self._sha, len(keys), *keys, *entry.args)
             return list(await pipeline.execute())
 
-    def _forget(self, batch: list[list[str]]) -> None:
+    def _forget(self, batch: list[_Entry]) -> None:
         """Take the sent ones off the queue; some may have been dropped from it meanwhile."""
-        for args in batch:
-            if self._queue and self._queue[0] is args:
+        for entry in batch:
+            if self._queue and self._queue[0] is entry:
                 self._queue.popleft()
         if not self._queue:
             self._waiting.clear()

@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from whatsapp_contract.commands import (
+from whatsapp_contract.arguments import CauseArgs, NoArgs
+from whatsapp_contract.errors import ContractError, NotReady, ResetUnproven
+from whatsapp_contract.events import EventType, ResetData
+from whatsapp_contract.results import (
     BackupResult,
-    CauseArgs,
     CheckResult,
     LogoutResult,
-    NoArgs,
     PingResult,
     ReloadResult,
     ResetResult,
     RestartBrowserResult,
     ShutdownResult,
 )
-from whatsapp_contract.errors import ContractError, NotReady, ResetUnproven
-from whatsapp_contract.events import EventType, ResetData
 from whatsapp_contract.states import SessionState
+
+from . import chat_handlers
 
 if TYPE_CHECKING:
     from .agent import BrowserAgent
@@ -126,7 +127,7 @@ Handler = Callable[["BrowserAgent", Any], Awaitable[BaseModel]]
 
 HANDLERS: dict[str, Handler] = {
     handler.__name__: handler for handler in (ping, check, reset, reload, restart_browser, logout, backup, shutdown)
-}
+} | chat_handlers.HANDLERS
 
 
 def _tell_reset(agent: "BrowserAgent", how: Any, cause: str, started: float, *, proven: bool) -> float:

@@ -1,90 +1,68 @@
-"""Messages in: what the page tells of a message, as the contract has it. Each key once in this agent's life."""
+"""Messages in: what the page tells becomes events, of followed chats alone, each key once.
 
-import base64
-import binascii
-from collections import OrderedDict
-from datetime import UTC, datetime
+A message's claim, its event, its file's entry in the photo ledger and its chat's watermark are one step in Redis. The
+watermark moves with live messages only while nothing can be missing before them: not from the moment at which the
+session left `ready` (or the page was loaded, or events could not be kept) until the gap audit has been through.
+"""
 
-from whatsapp_contract.events import EventType, MediaRef, MessageData, Person
+import time
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from whatsapp_contract.event_script import RedisCommand
+from whatsapp_contract.events import EventType, MessageData
 
 from .event_log import EventLog
-from .whatsapp.models import PageMedia, PageMessage, PageWid
+from .follow import Follow
+from .message_data import message_data
+from .watermarks import Watermarks
+from .whatsapp.models import PageMessage
 
-KEYS_REMEMBERED = 20_000
-_IGNORED_CHATS = ("status@broadcast",)
-# 2009, the year of WhatsApp, to 2100: the same numbers as milliseconds lie in 1970.
-_EARLIEST_S, _LATEST_S = 1_230_768_000, 4_102_444_800
+Ledger = Callable[[MessageData], Sequence[RedisCommand]]
 
 
 class Inbox:
-    """Turns messages into events. After a restart of the agent a message may come again: `key` tells."""
+    """One per agent. `ledger` gives the commands that enter a message's file into the photo ledger."""
 
-    def __init__(self, event_log: EventLog) -> None:
+    def __init__(self, event_log: EventLog, follow: Follow, watermarks: Watermarks, ledger: Ledger) -> None:
+        self.is_contiguous = False
+        self.told_at: float | None = None  # epoch seconds of the last event
+        self.latest: dict[str, tuple[int, str]] = {}  # of each chat: time and key of the last message told or claimed
         self._event_log = event_log
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._follow = follow
+        self._watermarks = watermarks
+        self._ledger = ledger
 
     def take(self, message: PageMessage) -> None:
-        """Publish a message unless its key was seen."""
-        if message.chat_id in _IGNORED_CHATS or message.key in self._seen:
-            return
-        sent_at = _sent_at(message.t)
-        self._event_log.publish(EventType.MESSAGE, _message_data(message, sent_at), occurred_at=sent_at)
-        self._seen[message.key] = None
-        if len(self._seen) > KEYS_REMEMBERED:
-            self._seen.popitem(last=False)
+        """What the page told just now."""
+        if self._follow.follows(message.chat_id, message.chat_name, message.is_group):
+            self.tell(message, "live")
 
+    def tell(
+        self,
+        message: PageMessage,
+        source: Literal["live", "backfill"],
+        *,
+        again: bool = False,
+        sent: Callable[[bool], None] = lambda _told: None,
+    ) -> None:
+        """Publish a message unless it was told before; with `again` also then. `sent` hears whether it was."""
+        data = message_data(message, source)
+        t = int(data.sent_at.timestamp())
+        also = list(self._ledger(data)) if data.media is not None else []
+        moves = None
+        if self.is_contiguous and data.target_key is None:
+            moves = self._watermarks.advancing(data.chat_id, data.key, t)
+            also += [moves] if moves else []
 
-def person(wid: PageWid | None) -> Person:
-    """`lid` as WhatsApp writes it (`...@lid`); `phone` as digits with the country code, without `+`."""
-    if wid is None:
-        return Person(lid=None, phone=None)
-    return Person(lid=wid.lid, phone=wid.phone.split("@")[0].split(":")[0] if wid.phone else None)
+        def on_sent(told: bool) -> None:
+            if told:
+                self.told_at = time.time()
+            if data.target_key is None:
+                self.latest[data.chat_id] = max(self.latest.get(data.chat_id, (0, "")), (t, data.key))
+            if moves and told:
+                self._watermarks.advanced(data.chat_id, data.key, t)
+            sent(told)
 
-
-def _sent_at(t: int | None) -> datetime:
-    """Epoch seconds, or milliseconds, as a time; what cannot be a message's time is now."""
-    for seconds in (t, t // 1000) if t is not None else ():
-        if _EARLIEST_S < seconds < _LATEST_S:
-            return datetime.fromtimestamp(seconds, UTC)
-    return datetime.now(UTC)
-
-
-def _message_data(message: PageMessage, sent_at: datetime) -> MessageData:
-    return MessageData(
-        key=message.key,
-        chat_id=message.chat_id,
-        chat_name=message.chat_name,
-        is_group=message.is_group,
-        author=person(message.author),
-        from_me=message.from_me,
-        type="text" if message.type == "chat" else message.type,
-        text=message.text,
-        sent_at=sent_at,
-        quoted_key=message.quoted_key,
-        forwarded=message.forwarded,
-        ephemeral=message.ephemeral,
-        source="live",
-        media=_media_ref(message.media),
-    )
-
-
-def _media_ref(media: PageMedia | None) -> MediaRef | None:
-    if media is None:
-        return None
-    return MediaRef(
-        status="pending",
-        mimetype=media.mimetype,
-        size=media.size,
-        sha256=_hex(media.filehash),
-        filename=media.filename,
-        width=media.width,
-        height=media.height,
-    )
-
-
-def _hex(filehash: str | None) -> str | None:
-    """WhatsApp gives base64; the contract has hex."""
-    try:
-        return base64.b64decode(filehash, validate=True).hex() if filehash else None
-    except binascii.Error:
-        return None
+        claim = None if again else data.key
+        self._event_log.publish(EventType.MESSAGE, data, data.sent_at, claim=claim, also=also, sent=on_sent)

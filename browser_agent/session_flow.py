@@ -22,7 +22,9 @@ from whatsapp_contract.states import SessionState, check_move
 from .account_marker import AccountMarker
 from .event_log import EventLog
 from .evidence import Evidence
-from .inbox import Inbox, person
+from .gap_audit import GapAudit
+from .inbox import Inbox
+from .message_data import person
 from .qr_show import QrShow
 from .session_keeper import SessionKeeper
 from .stream_state import next_state
@@ -61,6 +63,7 @@ class SessionFlow:
         event_log: EventLog,
         evidence: Evidence,
         inbox: Inbox,
+        audit: GapAudit,
         qr: QrShow,
         session: SessionKeeper,
         marker: AccountMarker,
@@ -76,6 +79,7 @@ class SessionFlow:
         self._event_log = event_log
         self._evidence = evidence
         self._inbox = inbox
+        self._audit = audit
         self._qr = qr
         self._session = session
         self._marker = marker
@@ -107,6 +111,8 @@ class SessionFlow:
         )
         if previous is SessionState.AWAITING_SCAN:
             self._qr.take_down()
+        if previous is SessionState.READY:
+            self._audit.interrupted()
         if previous is SessionState.READY or state in _LOST_THE_ACCOUNT:
             self._event_log.publish(
                 EventType.DISCONNECTED, DisconnectedData(reason=reason or state.value, state=state)
@@ -141,6 +147,7 @@ class SessionFlow:
         self._was_ready = True
         self._marker.set()
         self._session.on_ready()
+        self._audit.want()
         self._aside(self._tell_ready())
 
     async def _tell_ready(self) -> None:
@@ -184,6 +191,7 @@ class SessionFlow:
                 self._on_document()
 
     def _on_document(self) -> None:
+        self._audit.interrupted()
         self._qr.on_document()
         self._qr_too_early = None
         if self.state is SessionState.STARTING:

@@ -36,6 +36,7 @@ from .session import errors
 from .session.errors import SessionError
 from .session.local_profile import LocalProfile
 from .session.local_storage import KeptLocalStorage, write_private
+from .session.manifest import LOCAL_STORAGE, WATERMARKS
 from .session.pointer import Generation
 from .session.process import run_work
 from .session.snapshot import BrowserMoved, Staged, stage
@@ -51,6 +52,7 @@ FIRST_SAVE_AFTER_S = 60.0
 BURY_AGAIN_AFTER_S = 30.0
 
 if TYPE_CHECKING:
+    from .watermarks import Watermarks
     from .whatsapp.chromium import Chromium
 
 _Result = TypeVar("_Result", bound=BaseModel)
@@ -71,6 +73,7 @@ class SessionKeeper:
         on_restored: Callable[[], None],
     ) -> None:
         self.problem: str | None = None
+        self.watermarks: Watermarks | None = None  # go into every snapshot, and lie beside the profile
         self.outrun = asyncio.Event()  # the store says that another agent has claimed the session
         self.store = open_store(settings).location
         self.newest: Generation | None = None
@@ -286,7 +289,10 @@ class SessionKeeper:
         self._must_be_at_rest(chromium)
         await self._must_still_be_paired()
         if dump is not None:
-            await _to_the_end(write_private, folder / "local-storage.json", dump)
+            await _to_the_end(write_private, folder / LOCAL_STORAGE, dump)
+        if self.watermarks is not None and (marks := self.watermarks.dump()) is not None:
+            await _to_the_end(write_private, folder / WATERMARKS, marks)
+            await _to_the_end(write_private, self._local.watermarks, marks)
         return staged
 
     def _must_be_at_rest(self, chromium: "Chromium | None") -> None:

@@ -1,28 +1,30 @@
 """AgentClient and AsyncAgentClient: call a command, follow events. Workers, web, cli and the backend use them."""
 
-import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Collection, Generator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from pydantic import BaseModel
 
-from .commands import COMMANDS, CheckResult, Command, PingResult, Reply
+from . import following
+from .commands import COMMANDS, Command, Reply
 from .errors import AgentUnreachable, NoReply, UnknownCommand, error_from_wire
 from .events import Event
+from .following import SLICE_S, event_from_entry
 from .names import SessionNames
+from .results import CheckResult, PingResult
 from .status import Status
+from .steps import Beside, Steps, for_asyncio, for_threads
 
 if TYPE_CHECKING:
     import redis
     import redis.asyncio
 
-_Result = TypeVar("_Result", bound=BaseModel)
+__all__ = ["AgentClient", "AsyncAgentClient", "event_from_entry"]
 
-# Blocking reads are made in slices, each well inside the connection's own deadline.
-_SLICE_S = 2.0
+_Result = TypeVar("_Result", bound=BaseModel)
 
 
 class AgentClient:
@@ -45,7 +47,7 @@ class AgentClient:
             raise _unreachable(self.names)
         key = self.names.replies(str(command.id))
         while (left_s := within_s - (time.monotonic() - started)) > 0:
-            popped: Any = self.redis.blpop([key], timeout=min(left_s, _SLICE_S))
+            popped: Any = self.redis.blpop([key], timeout=min(left_s, SLICE_S))
             if popped:
                 return _result(name, popped[1])
         raise NoReply(f"{name} was not answered within {within_s:g} s")
@@ -63,19 +65,31 @@ class AgentClient:
         fields: Any = self.redis.hgetall(self.names.status)
         return Status.from_hash(fields)
 
-    def follow(self, after: str = "$", *, types: frozenset[str] | None = None) -> Iterator[Event]:
-        """Events as they come, for ever, after the one with the id `after` (`$`: from now on, `0`: all kept).
+    def follow(
+        self,
+        after: str | None = None,
+        *,
+        group: str | None = None,
+        consumer: str | None = None,
+        types: Collection[str] | None = None,
+        claim_idle_s: float = 60.0,
+        batch: int = 10,
+    ) -> Generator[Event, None, None]:
+        """Events as they come, for ever; only those of `types` where given.
 
-        Raises redis' own errors while Redis is away: call again with the last event's id.
+        Without a group: those after the one with the id `after` (by default `$`: from now on; `0`: all kept). Raises
+        redis' own errors while Redis is away: call again with the last event's id.
+
+        With a `group`, as its `consumer`: none is lost. An event is acknowledged when the next one is asked for; one
+        whose loop body raised, broke off or died is not, and comes again: first of all to the consumer of the same
+        name, or to another one of the group after `claim_idle_s` without a sign of life of its holder. A body may take
+        as long as it wants, up to an hour. Events come in order, except those that come again; drop repeats by
+        `data["key"]`. Outages of Redis are waited for, within. A group that is not there is made, at `after` (by
+        default `0`). `batch` is how many are taken from the others at once. A consumer's name belongs to one loop at
+        a time; keep it over restarts.
         """
-        last = _end_of(self.redis.xrevrange(self.names.events, count=1)) if after == "$" else after
-        while True:
-            found: Any = self.redis.xread({self.names.events: last}, count=500, block=int(_SLICE_S * 1000))
-            for entry_id, fields in _entries(found):
-                last = entry_id
-                event = event_from_entry(entry_id, fields)
-                if types is None or event.type in types:
-                    yield event
+        steps, beside = _following(self.names, after, group, consumer, types, claim_idle_s, batch)
+        return for_threads(self.redis, steps, beside)
 
 
 class AsyncAgentClient:
@@ -95,7 +109,7 @@ class AsyncAgentClient:
             raise _unreachable(self.names)
         key = self.names.replies(str(command.id))
         while (left_s := within_s - (time.monotonic() - started)) > 0:
-            popped: Any = await self.redis.blpop([key], timeout=min(left_s, _SLICE_S))
+            popped: Any = await self.redis.blpop([key], timeout=min(left_s, SLICE_S))
             if popped:
                 return _result(name, popped[1])
         raise NoReply(f"{name} was not answered within {within_s:g} s")
@@ -105,21 +119,38 @@ class AsyncAgentClient:
         fields: Any = await self.redis.hgetall(self.names.status)
         return Status.from_hash(fields)
 
-    async def follow(self, after: str = "$", *, types: frozenset[str] | None = None) -> AsyncIterator[Event]:
-        """As AgentClient.follow."""
-        last = _end_of(await self.redis.xrevrange(self.names.events, count=1)) if after == "$" else after
-        while True:
-            found: Any = await self.redis.xread({self.names.events: last}, count=500, block=int(_SLICE_S * 1000))
-            for entry_id, fields in _entries(found):
-                last = entry_id
-                event = event_from_entry(entry_id, fields)
-                if types is None or event.type in types:
-                    yield event
+    def follow(
+        self,
+        after: str | None = None,
+        *,
+        group: str | None = None,
+        consumer: str | None = None,
+        types: Collection[str] | None = None,
+        claim_idle_s: float = 60.0,
+        batch: int = 10,
+    ) -> AsyncGenerator[Event, None]:
+        """As AgentClient.follow: `async for event in client.follow(group="photos", consumer="backend-1")`."""
+        steps, beside = _following(self.names, after, group, consumer, types, claim_idle_s, batch)
+        return for_asyncio(self.redis, steps, beside)
 
 
-def event_from_entry(entry_id: str, fields: dict[str, str]) -> Event:
-    """The event in a stream entry, with its id."""
-    return Event.model_validate({**json.loads(fields["event"]), "id": entry_id})
+def _following(
+    names: SessionNames,
+    after: str | None,
+    group: str | None,
+    consumer: str | None,
+    types: Collection[str] | None,
+    claim_idle_s: float,
+    batch: int,
+) -> tuple[Steps[None], Beside | None]:
+    if group is None and consumer is None:
+        return following.alone(names.events, after or "$", types), None
+    if not group or not consumer:
+        raise ValueError("a group needs a consumer's name, and a consumer its group's")
+    reader = following.Consumer(
+        names.events, group, consumer, after=after or "0", types=types, claim_idle_s=claim_idle_s, batch=batch
+    )
+    return reader.steps(), reader.beside
 
 
 def _command(name: str, args: dict[str, Any] | None, reply_within_s: float | None) -> tuple[Command, float]:
@@ -146,13 +177,3 @@ def _as(kind: type[_Result], result: BaseModel) -> _Result:
 
 def _unreachable(names: SessionNames) -> AgentUnreachable:
     return AgentUnreachable(f"nobody listens on {names.commands}")
-
-
-def _end_of(last_entries: Any) -> str:
-    """The id to read after: XREAD's own `$` would lose what comes between two reads."""
-    return str(last_entries[0][0]) if last_entries else "0"
-
-
-def _entries(found: Any) -> list[tuple[str, dict[str, str]]]:
-    """The entries of the one stream that was read."""
-    return [entry for _stream, entries in found or [] for entry in entries]

@@ -1,16 +1,52 @@
-"""Commands: the envelope, the reply, and one argument and one result model for each."""
+"""Commands: the envelope, the reply, and the list of them. What each takes and answers is in arguments.py and
+results.py."""
 
 import json
 import re
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from .arguments import (
+    BackfillArgs,
+    CarrySendArgs,
+    CauseArgs,
+    FollowChatsArgs,
+    ListChatsArgs,
+    ListGroupsArgs,
+    MediaRetryArgs,
+    MediaUrlArgs,
+    NoArgs,
+    SendKeyArgs,
+    SendMediaArgs,
+    SendReactionArgs,
+    SendReplyArgs,
+    SendTextArgs,
+    SuppressArgs,
+)
 from .errors import BadArguments, BadCommand, BadJson, ContractError, TooLarge, UnknownCommand
-from .health import Facts, Verdict
-from .states import SessionState
+from .results import (
+    BackfillResult,
+    BackupResult,
+    CarrySendResult,
+    CheckResult,
+    FollowChatsResult,
+    ListChatsResult,
+    ListGroupsResult,
+    LogoutResult,
+    MediaRetryResult,
+    MediaUrlResult,
+    PingResult,
+    ReloadResult,
+    ResetResult,
+    RestartBrowserResult,
+    ScreenshotResult,
+    SendResult,
+    SendsStateResult,
+    ShutdownResult,
+    SuppressResult,
+)
 
 MAX_COMMAND_BYTES = 1024 * 1024
 REPLY_TTL_S = 60
@@ -51,91 +87,6 @@ class Reply(_Strict):
     took_ms: float
 
 
-# -- arguments ---------------------------------------------------------------------------------------------------
-
-Cause = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-
-
-class NoArgs(_Strict):
-    """The command takes no arguments."""
-
-
-class CauseArgs(_Strict):
-    """Why it is done; goes into the event that tells of it."""
-
-    cause: Cause = "command"
-
-
-# -- results -----------------------------------------------------------------------------------------------------
-
-
-class _Result(BaseModel):
-    """Results may gain fields, so a reader ignores what it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class PingResult(_Result):
-    """The process answers. `held_until` is set while the start budget keeps the browser away."""
-
-    instance: str
-    pid: int
-    epoch: int
-    state: SessionState
-    operation: str | None
-    held_until: datetime | None
-
-
-class CheckResult(_Result):
-    """The page answers. While an operation runs it is named, and the facts may be old."""
-
-    facts: Facts
-    verdict: Verdict
-    reason: str
-    operation: str | None
-
-
-class ResetResult(_Result):
-    """A new connection was seen: the state left CONNECTED and came back, and the server was heard since."""
-
-    proven: Literal[True] = True
-    took_ms: float
-    frame_seen_at: datetime | None
-
-
-class ReloadResult(_Result):
-    """The page was loaded anew and answers. `steps` says what it took."""
-
-    steps: list[Literal["terminate", "reload", "crash", "kill_renderer"]]
-    took_ms: float
-
-
-class RestartBrowserResult(_Result):
-    """A new browser runs and its page answers."""
-
-    browser_pid: int
-    took_ms: float
-
-
-class LogoutResult(_Result):
-    """This device is unlinked; a new QR code will follow."""
-
-    took_ms: float
-
-
-class BackupResult(_Result):
-    """The session is in its store, verified. `is_new` is false where nothing had changed since the last time."""
-
-    generation: str
-    is_new: bool
-    stored_bytes: int
-    took_ms: float
-
-
-class ShutdownResult(_Result):
-    """The container was told to stop."""
-
-
 # -- the list of them --------------------------------------------------------------------------------------------
 
 
@@ -161,6 +112,22 @@ COMMANDS: dict[str, CommandSpec] = {
         CommandSpec("logout", CauseArgs, LogoutResult, mutating=True, reply_within_s=30),
         CommandSpec("backup", CauseArgs, BackupResult, mutating=True, reply_within_s=125),
         CommandSpec("shutdown", CauseArgs, ShutdownResult, mutating=True, reply_within_s=5),
+        CommandSpec("follow_chats", FollowChatsArgs, FollowChatsResult, mutating=False, reply_within_s=10),
+        CommandSpec("list_chats", ListChatsArgs, ListChatsResult, mutating=False, reply_within_s=15),
+        CommandSpec("list_groups", ListGroupsArgs, ListGroupsResult, mutating=False, reply_within_s=30),
+        CommandSpec("backfill", BackfillArgs, BackfillResult, mutating=False, reply_within_s=300),
+        CommandSpec("screenshot", NoArgs, ScreenshotResult, mutating=False, reply_within_s=10),
+        CommandSpec("media_retry", MediaRetryArgs, MediaRetryResult, mutating=False, reply_within_s=10),
+        CommandSpec("media_url", MediaUrlArgs, MediaUrlResult, mutating=False, reply_within_s=10),
+        CommandSpec("send_text", SendTextArgs, SendResult, mutating=False, reply_within_s=5),
+        CommandSpec("send_media", SendMediaArgs, SendResult, mutating=False, reply_within_s=5),
+        CommandSpec("send_reply", SendReplyArgs, SendResult, mutating=False, reply_within_s=5),
+        CommandSpec("send_reaction", SendReactionArgs, SendResult, mutating=False, reply_within_s=5),
+        CommandSpec("send_status", SendKeyArgs, SendResult, mutating=False, reply_within_s=5),
+        CommandSpec("carry_send", CarrySendArgs, CarrySendResult, mutating=False, reply_within_s=25),
+        CommandSpec("suppress", SuppressArgs, SuppressResult, mutating=False, reply_within_s=5),
+        CommandSpec("pause_sends", CauseArgs, SendsStateResult, mutating=False, reply_within_s=5),
+        CommandSpec("resume_sends", CauseArgs, SendsStateResult, mutating=False, reply_within_s=5),
     )
 }
 

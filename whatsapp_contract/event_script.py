@@ -1,11 +1,14 @@
 """How an event gets its number and reaches the stream and the channel: one Lua script, for every publisher.
 
 The script fences and never repeats: an agent of an older epoch is refused, and an event whose number was
-published already (a retry after a lost answer) is skipped. `seq` and `id` are only known inside, so an event
-comes in two halves between which they are put.
+published already (a retry after a lost answer) is skipped, as is one whose claim somebody holds (a message that was
+told before, by whichever life of the agent). What must become true together with the event, a watermark or an entry in
+a ledger, is written in the same step. `seq` and `id` are only known inside, so an event comes in two halves between
+which they are put.
 """
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,10 +16,12 @@ from pydantic import BaseModel
 
 from .names import SessionNames
 
-# KEYS: fence, sequence, events. ARGV: epoch ("" = whoever holds it), number of this publisher in this epoch
-# ("" = not counted), maximum length, head, tail.
-# Answers the entry's id, "fenced" or "repeated". A fence that is missing or behind is moved up: a Redis that lost
-# its memory must not silence the agent that runs.
+# KEYS: fence, sequence, events, claims. ARGV: epoch ("" = whoever holds it), number of this publisher in this epoch
+# ("" = not counted), claim ("" = none), time of the claim (epoch seconds), head, tail, further commands as JSON: they
+# are carried out with the event, or not at all.
+# Answers the entry's id, "fenced", "repeated" or "claimed". A fence that is missing or behind is moved up: a Redis
+# that lost its memory must not silence the agent that runs. With an empty head nothing is told: the commands alone are
+# carried out, fenced and in their place among the events.
 PUBLISH_LUA = """
 local held = redis.call('HMGET', KEYS[1], 'epoch', 'published')
 local holder, epoch = tonumber(held[1] or '0') or 0, tonumber(ARGV[1])
@@ -30,12 +35,20 @@ if epoch then
     if tonumber(ARGV[2]) <= (tonumber(held[2] or '0') or 0) then return 'repeated' end
   end
 end
-local seq = redis.call('INCR', KEYS[2])
-local body = ARGV[4] .. '"epoch":' .. (epoch and ARGV[1] or tostring(holder)) .. ',"seq":' .. seq .. ARGV[5]
-local id = redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], '*', 'event', body)
+local claimed = ARGV[3] ~= '' and redis.call('ZSCORE', KEYS[4], ARGV[3])
+local id, body = 'claimed', nil
+if not claimed and ARGV[5] ~= '' then
+  local seq = redis.call('INCR', KEYS[2])
+  body = ARGV[5] .. '"epoch":' .. (epoch and ARGV[1] or tostring(holder)) .. ',"seq":' .. seq .. ARGV[6]
+  id = redis.call('XADD', KEYS[3], '*', 'event', body)
+  if ARGV[3] ~= '' then redis.call('ZADD', KEYS[4], ARGV[4], ARGV[3]) end
+end
+if ARGV[7] ~= '' and not claimed then
+  for _, command in ipairs(cjson.decode(ARGV[7])) do redis.call(unpack(command)) end
+end
 -- Only now: an XADD that fails ends the script, and the event must come again.
 if epoch and ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'published', ARGV[2]) end
-redis.call('PUBLISH', KEYS[3], string.sub(body, 1, -2) .. ',"id":"' .. id .. '"}')
+if body then redis.call('PUBLISH', KEYS[3], string.sub(body, 1, -2) .. ',"id":"' .. id .. '"}') end
 return id
 """
 
@@ -53,11 +66,14 @@ redis.call('HSET', KEYS[2], unpack(ARGV, 2))
 return 1
 """
 
-FENCED, REPEATED = "fenced", "repeated"
+CLAIM_ARG = 2  # where the claim is among the arguments
+FENCED, REPEATED, CLAIMED = "fenced", "repeated", "claimed"
+
+RedisCommand = Sequence[str | int | float]
 
 
 def publish_keys(names: SessionNames) -> list[str]:
-    return [names.fence, names.sequence, names.events]
+    return [names.fence, names.sequence, names.events, names.claims]
 
 
 def publish_args(
@@ -69,19 +85,42 @@ def publish_args(
     number: int | None,
     occurred_at: datetime,
     observed_at: datetime,
-    maxlen: int,
+    claim: str | None = None,
+    also: Sequence[RedisCommand] = (),
 ) -> list[str]:
-    """Arguments of PUBLISH_LUA. `epoch` None speaks in the name of whoever holds the session."""
+    """Arguments of PUBLISH_LUA. `epoch` None speaks in the name of whoever holds the session.
+
+    `claim` is told once, whoever comes with it; `also` are Redis commands carried out in the same step.
+    """
     opening: dict[str, Any] = {"v": 1, "type": event_type, "session_id": session_id}
     times = {"occurred_at": rfc3339(occurred_at), "observed_at": rfc3339(observed_at)}
     head = json.dumps(opening, separators=(",", ":"))[:-1] + ","
     tail = "," + json.dumps(times, separators=(",", ":"))[1:-1] + ',"data":' + data.model_dump_json() + "}"
+    return _args(epoch, number, claim, observed_at, head, tail, also)
+
+
+def write_args(*, epoch: int | None, number: int | None, also: Sequence[RedisCommand]) -> list[str]:
+    """Arguments of PUBLISH_LUA that tell nothing and carry out commands, in their place among the events."""
+    return _args(epoch, number, None, datetime.now(UTC), "", "", also)
+
+
+def _args(
+    epoch: int | None,
+    number: int | None,
+    claim: str | None,
+    at: datetime,
+    head: str,
+    tail: str,
+    also: Sequence[RedisCommand],
+) -> list[str]:
     return [
         "" if epoch is None else str(epoch),
         "" if number is None else str(number),
-        str(maxlen),
+        claim or "",
+        str(at.timestamp()),
         head,
         tail,
+        json.dumps([[str(part) for part in command] for command in also]) if also else "",
     ]
 
 

@@ -13,7 +13,7 @@ from .states import SessionState
 
 
 class EventType(StrEnum):
-    """The contract's types. `media` and `message_ack` are not sent yet."""
+    """The contract's types."""
 
     QR = "qr"
     AUTHENTICATED = "authenticated"
@@ -104,19 +104,56 @@ class StateChangedData(_Data):
 
 
 class MediaRef(_Data):
-    """A message's file. `pending` until a `media` event says `stored` or `failed`."""
+    """A message's file. `pending` until a `media` event says `stored` or `failed`; `skipped` where it is never fetched
+    (view-once)."""
 
-    status: Literal["pending", "stored", "failed"]
+    status: Literal["pending", "stored", "failed", "skipped"]
     mimetype: str | None
-    size: int | None
-    sha256: str | None
+    size: int | None  # bytes
+    sha256: str | None  # of the file, hex, as WhatsApp tells it
     filename: str | None
     width: int | None
     height: int | None
 
 
+class Location(_Data):
+    """Degrees. `name` is what the sender called the place."""
+
+    latitude: float
+    longitude: float
+    name: str | None
+
+
+class ContactCard(_Data):
+    """A contact that was sent: its name, and the numbers in its vCard as they are written there."""
+
+    name: str | None
+    phones: list[str]
+
+
+class Poll(_Data):
+    """A question with its options; `selectable` says how many one may choose, 0 for any number."""
+
+    question: str
+    options: list[str]
+    selectable: int
+
+
+class MembersChange(_Data):
+    """Who came or went. `change` is WhatsApp's own word (`add`, `invite`, `leave`, `remove`, `promote`, ...)."""
+
+    change: str
+    people: list[Person]
+
+
 class MessageData(_Data):
-    """One message. `key` is the idempotency key: drop what you have seen."""
+    """One message. `key` is the idempotency key: drop what you have seen.
+
+    `type`: `text`, `image`, `video`, `audio`, `voice`, `document`, `sticker`, `location`, `contact`, `poll`,
+    `reaction`, `edit`, `revoke`, `join`, `leave`, else WhatsApp's own word, which is always in `raw_type`.
+    `target_key` is the message that a reaction, an edit or a revocation is about; a reaction's emoji (empty when it is
+    taken back) and an edit's new text are in `text`. `album_key` ties an album's photos together.
+    """
 
     key: str
     chat_id: str
@@ -125,13 +162,53 @@ class MessageData(_Data):
     author: Person
     from_me: bool
     type: str
+    raw_type: str
     text: str | None
     sent_at: AwareDatetime
     quoted_key: str | None
+    target_key: str | None
+    album_key: str | None
+    mentions: list[Person]
     forwarded: bool
     ephemeral: bool
+    view_once: bool
     source: Literal["live", "backfill"]
     media: MediaRef | None
+    location: Location | None
+    contacts: list[ContactCard]
+    poll: Poll | None
+    members: MembersChange | None
+
+
+class MediaData(_Data):
+    """What became of a message's file: `stored` with its `url` (`s3://` or `file://`), its size and SHA-256 verified,
+    or `failed` with the `error`: `too_large`, `gone` (WhatsApp has it no more, nor does the sender's phone),
+    `corrupt` (it is not what its hash says), `unfetchable` (no try worked). `media_retry` tries again."""
+
+    key: str
+    chat_id: str
+    status: Literal["stored", "failed"]
+    url: str | None
+    sha256: str | None
+    size: int | None  # bytes
+    mimetype: str | None
+    filename: str | None
+    error: str | None
+    attempts: int
+    took_ms: float | None  # from the message to here
+
+
+class MessageAckData(_Data):
+    """How far a message of ours has come: `sent` (the server has it), `delivered`, `read`, `played`, or `failed` (the
+    send was given up, with the `error`'s code). A later stage implies the earlier ones; none is told twice.
+    `by` is who received or read it, in groups. `key` is null where nothing went out."""
+
+    idempotency_key: str
+    key: str | None
+    chat_id: str
+    ack: Literal["sent", "delivered", "read", "played", "failed"]
+    by: Person | None
+    error: str | None
 
 
 class SessionSavedData(_Data):

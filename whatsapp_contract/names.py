@@ -56,6 +56,112 @@ class SessionNames:
         """Counter behind every event's `seq`."""
         return f"{self._prefix}:seq"
 
+    # -- messages in
+
+    @cached_property
+    def claims(self) -> str:
+        """Sorted set: the keys of what was told once (messages, acknowledgements), by epoch seconds of telling."""
+        return f"{self._prefix}:claims"
+
+    @cached_property
+    def watermarks(self) -> str:
+        """Hash: for a chat the message up to which everything was told, as JSON; see browser_agent/watermarks.py."""
+        return f"{self._prefix}:watermarks"
+
+    @cached_property
+    def follow(self) -> str:
+        """String: which chats are followed, and since when, as JSON."""
+        return f"{self._prefix}:follow"
+
+    @cached_property
+    def media(self) -> str:
+        """Hash: the photo ledger, for a message's key what is known of its file, as JSON."""
+        return f"{self._prefix}:media"
+
+    @cached_property
+    def media_due(self) -> str:
+        """Sorted set: keys of files still to be stored, by the epoch second from which on they may be tried."""
+        return f"{self._prefix}:media:due"
+
+    @cached_property
+    def media_failed(self) -> str:
+        """Sorted set: keys of files that were given up, by epoch second."""
+        return f"{self._prefix}:media:failed"
+
+    @cached_property
+    def media_stored(self) -> str:
+        """Sorted set: keys of files that are stored, by epoch second."""
+        return f"{self._prefix}:media:stored"
+
+    @cached_property
+    def media_urls(self) -> str:
+        """Hash: for a file's SHA-256 where it is stored."""
+        return f"{self._prefix}:media:urls"
+
+    # -- messages out
+
+    def send(self, idempotency_key: str) -> str:
+        """String: one send, as JSON; expires some days after its end."""
+        return f"{self._prefix}:send:{idempotency_key}"
+
+    @cached_property
+    def sends_open(self) -> str:
+        """Sorted set: idempotency keys of sends that have no end yet, by epoch second of acceptance."""
+        return f"{self._prefix}:sends:open"
+
+    def sends_of(self, chat_id: str) -> str:
+        """List: idempotency keys of a chat's open sends, in their order."""
+        return f"{self._prefix}:sends:chat:{chat_id}"
+
+    def send_of(self, message_id: str) -> str:
+        """String: the idempotency key of the send that a message of ours came from; expires with it. By the message's
+        id, the third part of its key: the others vary with who speaks of it."""
+        return f"{self._prefix}:sends:message:{message_id}"
+
+    @cached_property
+    def sends_recent(self) -> str:
+        """Sorted set: idempotency keys of sends that went out in the last days, by epoch second of going out."""
+        return f"{self._prefix}:sends:recent"
+
+    @cached_property
+    def pace(self) -> str:
+        """Hash: the earliest time (epoch seconds) of the next send, of all (`all`) and for each chat."""
+        return f"{self._prefix}:sends:pace"
+
+    @cached_property
+    def sending(self) -> str:
+        """Hash: `stopped` = why nothing is sent at present, `since`; absent where all is well."""
+        return f"{self._prefix}:sends:stopped"
+
+    @cached_property
+    def suppressed(self) -> str:
+        """Set: addresses that are never written to."""
+        return f"{self._prefix}:suppressed"
+
+    @cached_property
+    def send_queue(self) -> str:
+        """List: Huey's queue of sends, of the session, whichever container carries them. Taken from the right."""
+        return f"{self._prefix}:sends:queue"
+
+    @cached_property
+    def send_queue_due(self) -> str:
+        """Sorted set: messages of that queue that wait, by the epoch second at which they are due."""
+        return f"{self._prefix}:sends:queue:due"
+
+    @cached_property
+    def send_queue_takers(self) -> str:
+        """Sorted set: whoever takes from that queue, by the epoch second of the last sign of life."""
+        return f"{self._prefix}:sends:queue:takers"
+
+    def send_queue_taken(self, taker: str) -> str:
+        """List: the message that a taker works on."""
+        return f"{self._prefix}:sends:queue:taken:{taker}"
+
+    @cached_property
+    def send_queue_redelivered(self) -> str:
+        """Hash: for a message how often it was taken by a worker that died over it."""
+        return f"{self._prefix}:sends:queue:redelivered"
+
 
 @dataclass(frozen=True)
 class InstanceNames:

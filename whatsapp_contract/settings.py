@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+)
 
 from .names import INSTANCE_ID_PATTERN, SESSION_ID_PATTERN, InstanceNames, SessionNames
 
@@ -21,6 +30,11 @@ def _usable(url: SecretStr) -> SecretStr:
 
     check_url(url.get_secret_value())
     return url
+
+
+def _listed(value: Any) -> Any:
+    """Words with commas between them."""
+    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
 
 class SettingsError(Exception):
@@ -72,6 +86,19 @@ class Settings(BaseModel):
     backup_interval_ms: int = Field(300_000, alias="WHATSAPP_BACKUP_SYNC_INTERVAL_MS", ge=60_000)
     session_generations: int = Field(5, alias="SESSION_GENERATIONS", ge=1, le=100)
     session_encryption_key: SecretStr | None = Field(None, alias="SESSION_ENCRYPTION_KEY")
+
+    # Messages in
+    follow_chats: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(("groups",), alias="FOLLOW_CHATS")
+    backfill_on_first_login_days: float = Field(0, alias="BACKFILL_ON_FIRST_LOGIN_DAYS", ge=0, le=3650)
+    media_store: Literal["auto", "s3", "directory"] = Field("auto", alias="MEDIA_STORE")
+    media_bucket: str | None = Field(None, alias="MEDIA_BUCKET")
+    media_max_bytes: int = Field(100 * 1024 * 1024, alias="MEDIA_MAX_BYTES", ge=1, le=4 * 1024**3)
+
+    # Messages out
+    send_rate: float = Field(20, alias="SEND_RATE", gt=0, le=100_000)  # per minute, all chats together
+    send_rate_per_chat: float = Field(10, alias="SEND_RATE_PER_CHAT", gt=0, le=100_000)
+    send_rate_strangers: float = Field(3, alias="SEND_RATE_STRANGERS", gt=0, le=100_000)
+    send_private_hosts: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field((), alias="SEND_PRIVATE_HOSTS")
 
     # The browser
     browser_executable: Path | None = Field(None, alias="PUPPETEER_EXECUTABLE_PATH")
@@ -134,6 +161,13 @@ class Settings(BaseModel):
         if self.session_store != "auto":
             return self.session_store == "s3"
         return any((self.bucket_name, self.bucket_access_key, self.bucket_secret_key))
+
+    @property
+    def wants_media_in_s3(self) -> bool:
+        """Whether the variables ask for photos and files in S3: as sessions, unless they say otherwise."""
+        if self.media_store != "auto":
+            return self.media_store == "s3"
+        return self.media_bucket is not None or self.wants_s3
 
     @cached_property
     def names(self) -> SessionNames:

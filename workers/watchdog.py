@@ -9,7 +9,6 @@ from typing import Any
 import redis
 
 from whatsapp_contract.client import AgentClient
-from whatsapp_contract.commands import CheckResult
 from whatsapp_contract.errors import (
     AgentUnreachable,
     BrowserGone,
@@ -26,6 +25,7 @@ from whatsapp_contract.health import Verdict
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import InstanceNames
 from whatsapp_contract.redis_connection import connect, is_outage
+from whatsapp_contract.results import CheckResult
 from whatsapp_contract.settings import Settings
 from whatsapp_contract.states import SessionState
 
@@ -65,7 +65,6 @@ class Watchdog:
         names: InstanceNames,
         control: ProcessControl,
         limits: Limits,
-        events_maxlen: int,
         *,
         start_grace_s: float = START_GRACE_S,
         redis_settled_s: float = REDIS_SETTLED_S,
@@ -76,7 +75,6 @@ class Watchdog:
         self._names = names
         self._control = control
         self._limits = limits
-        self._events_maxlen = events_maxlen
         self._start_grace_s = start_grace_s
         self._redis_settled_s = redis_settled_s
         self._clock = clock
@@ -85,7 +83,7 @@ class Watchdog:
     def from_settings(cls, settings: Settings) -> "Watchdog":
         client = AgentClient(connect(settings.redis_url.get_secret_value()), settings.session_id)
         control = ProcessControl(settings.run_dir / "supervisor.sock")
-        return cls(client, settings.instance_names, control, Limits(), settings.events_maxlen)
+        return cls(client, settings.instance_names, control, Limits())
 
     def check(self) -> None:
         """One observation, and the rung it leads to. An outage of Redis is not the agent's fault: nothing is done."""
@@ -235,7 +233,6 @@ class Watchdog:
             number=None,
             occurred_at=now,
             observed_at=now,
-            maxlen=self._events_maxlen,
         )
         keys = publish_keys(names)
         self._redis.eval(PUBLISH_LUA, len(keys), *keys, *args)

@@ -1,6 +1,7 @@
 """The profile on this machine's disk: whose it is, whether it is whole, and how another takes its place.
 
 Beside the profile lie a record (which epoch used it last), the localStorage that still has to be given to the page,
+how far messages were told,
 and, until the session was ready once, the profile from before a restore.
 """
 
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .durable import sync
-from .manifest import CURRENT_BYTES, PROFILE, problems_of_stores
+from .manifest import CURRENT_BYTES, LOCAL_STORAGE, PROFILE, WATERMARKS, problems_of_stores
 from .snapshot import kept_files
 
 
@@ -33,7 +34,8 @@ class LocalProfile:
         self.path = session_dir / "profile"
         self.before = session_dir / "profile.before"
         self.ended = session_dir / "profile.ended"
-        self.local_storage = session_dir / "local-storage.json"
+        self.local_storage = session_dir / LOCAL_STORAGE
+        self.watermarks = session_dir / WATERMARKS
         self._record = session_dir / "profile.json"
 
     # -- what is there -----------------------------------------------------------------------------------------------
@@ -83,7 +85,9 @@ class LocalProfile:
         new as the generation, is written last.
         """
         self._forget_record()
-        self.local_storage.unlink(missing_ok=True)
+        beside = (self.local_storage, self.watermarks)
+        for kept in beside:
+            kept.unlink(missing_ok=True)
         if self.path.exists():
             # A second restore in a row: what was there before the first is what is worth keeping.
             if self.before.exists():
@@ -91,9 +95,9 @@ class LocalProfile:
             else:
                 self.path.rename(self.before)
         (extracted / "profile").rename(self.path)
-        dumped = extracted / "local-storage.json"
-        if dumped.exists():
-            dumped.rename(self.local_storage)
+        for kept in beside:
+            if (brought := extracted / kept.name).exists():
+                brought.rename(kept)
         sync(self.session_dir)
         self.note(record)
         shutil.rmtree(extracted, ignore_errors=True)
@@ -105,6 +109,7 @@ class LocalProfile:
         """
         self._drop(self.before)  # which `mend` would bring back
         self.local_storage.unlink(missing_ok=True)
+        self.watermarks.unlink(missing_ok=True)
         if self.path.exists():
             self._drop(self.ended)
             self.path.rename(self.ended)

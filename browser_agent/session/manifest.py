@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from io import BufferedReader
 
 LOCAL_STORAGE = "local-storage.json"
+WATERMARKS = "watermarks.json"
 PROFILE = "profile/"
 INDEXEDDB = PROFILE + "Default/IndexedDB/"
 
@@ -74,8 +75,8 @@ class Manifest(_Ours):
         folders: set[str] = set()
         before = ""
         for path in (entry.path for entry in files):
-            if path != LOCAL_STORAGE and not path.startswith(PROFILE):
-                raise ValueError(f"neither {LOCAL_STORAGE} nor below {PROFILE}: {path!a:.200}")
+            if path not in (LOCAL_STORAGE, WATERMARKS) and not path.startswith(PROFILE):
+                raise ValueError(f"neither {LOCAL_STORAGE}, {WATERMARKS} nor below {PROFILE}: {path!a:.200}")
             if path <= before:
                 raise ValueError(f"{'twice' if path == before else 'not in order'}: {path!a:.200}")
             before = path

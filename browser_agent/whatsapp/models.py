@@ -15,8 +15,16 @@ def _or_none(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
         return None
 
 
+def _or_empty(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return check(value)
+    except ValidationError:
+        return []
+
+
 # Better a message without this than no message.
 _OrNone = Annotated[T | None, WrapValidator(_or_none)]
+_OrEmpty = Annotated[list[T], WrapValidator(_or_empty)]
 
 
 class _FromPage(BaseModel):
@@ -55,22 +63,72 @@ class PageMedia(_FromPage):
     height: _OrNone[int] = None
 
 
-class PageMessage(_FromPage):
-    """A message as bridge.js sends it."""
+class PageLocation(_FromPage):
+    latitude: float
+    longitude: float
+    name: _OrNone[str] = None
 
-    key: Annotated[str, Field(min_length=1, max_length=512)]
+
+class PageCard(_FromPage):
+    name: _OrNone[str] = None
+    vcard: _OrNone[str] = None
+
+
+class PagePoll(_FromPage):
+    question: str
+    options: list[str]
+    selectable: _OrNone[int] = None
+
+
+class PageMessage(_FromPage):
+    """A message, or what was done to one, as the bridge sends it."""
+
+    key: Annotated[str, Field(min_length=1, max_length=1024)]
     chat_id: str
     chat_name: _OrNone[str] = None
     is_group: bool
     author: _OrNone[PageWid] = None
     from_me: bool
     type: str
+    subtype: _OrNone[str] = None
     text: _OrNone[str] = None
     t: _OrNone[int] = None  # epoch seconds, mostly
     quoted_key: _OrNone[str] = None
+    target_key: _OrNone[str] = None
+    album_key: _OrNone[str] = None
+    mentions: _OrEmpty[PageWid] = []
     forwarded: bool = False
     ephemeral: bool = False
+    view_once: bool = False
     media: _OrNone[PageMedia] = None
+    location: _OrNone[PageLocation] = None
+    contacts: _OrEmpty[PageCard] = []
+    poll: _OrNone[PagePoll] = None
+    members: _OrEmpty[PageWid] = []
+
+
+class PageChat(_FromPage):
+    """A chat of the page's list. `t` is its last message's time, epoch seconds."""
+
+    id: Annotated[str, Field(min_length=1)]
+    name: _OrNone[str] = None
+    is_group: bool
+    t: _OrNone[int] = None
+    unread: _OrNone[int] = None
+    archived: bool = False
+
+
+class PageMember(_FromPage):
+    who: PageWid
+    name: _OrNone[str] = None
+    is_admin: bool = False
+
+
+class PageGroup(_FromPage):
+    id: str
+    name: _OrNone[str] = None
+    created: _OrNone[int] = None  # epoch seconds
+    members: _OrEmpty[PageMember] = []
 
 
 class DocumentStarted(_FromPage):
@@ -112,7 +170,7 @@ class LocalStorageGiven(_FromPage):
 
 
 class Trouble(_FromPage):
-    """Something of bridge.js failed. Not for the agent."""
+    """Something of the bridge failed. Not for the agent."""
 
     kind: Literal["trouble"]
     where: str

@@ -22,6 +22,7 @@ from pyppeteer.browser import Browser
 from whatsapp_contract.errors import BrowserGone, ContractError, Internal, PageCrashed, PageTimeout, ResetUnproven
 from whatsapp_contract.logs import get_logger
 
+from .bridge import document_script
 from .cdp import CdpSession, connection_of, first_tab
 from .chromium import Chromium
 from .link import Link
@@ -60,6 +61,14 @@ class PageMalformed(PageTimeout):
     """The page answered with something that is no answer: as good as none."""
 
 
+class PageScriptFailed(Internal):
+    """The page's function threw. `code` is wa-js' own, or the error's name."""
+
+    def __init__(self, function: str, code: str) -> None:
+        super().__init__(f"{function} failed in the page: {code}")
+        self.page_code = code
+
+
 class WhatsAppPage:
     """The one tab. Events of the page go to `on_event`, in order, on the event loop."""
 
@@ -92,7 +101,6 @@ class WhatsAppPage:
         chromium: Chromium,
         url: str,
         wa_js: Path,
-        bridge: Path,
         local_storage: str | None = None,
     ) -> "WhatsAppPage":
         """The browser's first tab, with wa-js and the bridge in every document it will load. Not navigated yet.
@@ -103,7 +111,7 @@ class WhatsAppPage:
         session = await first_tab(browser, within_s=ANSWER_WITHIN_S * 2)
         page = cls(browser, session, chromium, url)
         try:
-            script = await asyncio.to_thread(_document_script, wa_js, bridge)
+            script = await asyncio.to_thread(document_script, wa_js)
         except OSError as error:
             raise BrowserGone(f"what the page needs cannot be read: {error}") from error
         if local_storage is not None:
@@ -231,6 +239,25 @@ class WhatsAppPage:
         connection_of(self.browser).send("Browser.close")
         return await self._chromium.wait_gone(EXIT_WITHIN_S) and closed
 
+    async def call(self, function: str, *args: Any, within_s: float = ANSWER_WITHIN_S) -> Any:
+        """What `waAgent`'s function (bridge/*.js) answers, for JSON arguments.
+
+        Raises PageScriptFailed with the code of what it threw, PageTimeout, PageCrashed, BrowserGone; NotReady between
+        documents.
+        """
+        given = ", ".join(json.dumps(arg) for arg in (function, *args))
+        answer = await self._evaluate(f"globalThis.waAgent ? waAgent.call({given}) : null", within_s)
+        if answer is None:
+            raise PageTimeout(_ELSEWHERE)
+        if "error" in answer:
+            raise PageScriptFailed(function, answer["error"] or "unknown")
+        return answer["value"]
+
+    @property
+    def session(self) -> CdpSession:
+        """The tab's DevTools session."""
+        return self._session
+
     # -- details -----------------------------------------------------------------------------------------------------
 
     async def _evaluate(self, expression: str, within_s: float = ANSWER_WITHIN_S) -> Any:
@@ -336,18 +363,6 @@ def _checked(model: type[_Model], answer: Any) -> _Model:
 def _problems(error: ValidationError) -> list[str]:
     """Only where it is wrong: the values may be a message's text."""
     return [".".join(map(str, item["loc"])) for item in error.errors(include_input=False)]
-
-
-def _document_script(wa_js: Path, bridge: Path) -> str:
-    """One script for every document: wa-js first, with its beacon to Google Analytics off, then the bridge.
-
-    Only in the tab's own document, and only where it is a site's: not in frames, not in Chromium's error page.
-    """
-    return (
-        "if (window === window.top && location.protocol.startsWith('http')) {\n"
-        f"window.WPPConfig = {json.dumps({'disableGoogleAnalytics': True})};\n"
-        f"{wa_js.read_text()}\n;{bridge.read_text()}\n}}"
-    )
 
 
 def _giving_script(local_storage: str) -> str:

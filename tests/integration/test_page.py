@@ -12,7 +12,6 @@ import pytest
 from structlog.testing import capture_logs
 from websockets.server import WebSocketServerProtocol, serve
 
-from browser_agent.browser_keeper import BRIDGE
 from browser_agent.whatsapp import cdp
 from browser_agent.whatsapp.chromium import Chromium, open_chromium
 from browser_agent.whatsapp.executable import find_executable
@@ -111,7 +110,7 @@ async def opened(chromium: Chromium, site: Site, folder: Path, local_storage: st
     wa_js = folder / "wa.js"
     wa_js.write_text(WA_JS)
     browser = await cdp.connect(chromium.endpoint, within_s=5)
-    tab = Tab(await WhatsAppPage.open(browser, chromium, site.url, wa_js, BRIDGE, local_storage))
+    tab = Tab(await WhatsAppPage.open(browser, chromium, site.url, wa_js, local_storage))
     await tab.page.navigate()
     return tab
 
@@ -287,7 +286,7 @@ async def test_where_no_connection_was_ever_seen_the_state_has_to_do(tab: Tab) -
 async def test_the_real_wa_js_on_the_stand_in(chromium: Chromium) -> None:
     with WhatsAppWeb() as whatsapp:
         browser = await cdp.connect(chromium.endpoint, within_s=5)
-        page = await WhatsAppPage.open(browser, chromium, whatsapp.url, BUNDLE, BRIDGE)
+        page = await WhatsAppPage.open(browser, chromium, whatsapp.url, BUNDLE)
         tab = Tab(page)
         await page.navigate()
         await asyncio.to_thread(whatsapp.scan)
@@ -347,7 +346,7 @@ async def test_wa_js_finds_it_already_there_and_what_was_there_is_gone(
     wa_js = tmp_path / "later.js"
     wa_js.write_text(WA_JS + "window.atStart = Object.keys(localStorage);")
     browser = await cdp.connect(chromium.endpoint, within_s=5)
-    tab = Tab(await WhatsAppPage.open(browser, chromium, site.url, wa_js, BRIDGE, json.dumps(dump)))
+    tab = Tab(await WhatsAppPage.open(browser, chromium, site.url, wa_js, json.dumps(dump)))
     await tab.page.navigate()
     assert await tab.run("return atStart") == ["new"]
 
@@ -361,4 +360,4 @@ async def test_another_origin_gets_nothing_of_it(chromium: Chromium, site: Site,
 async def test_without_wa_js_to_be_read_there_is_no_page(chromium: Chromium, tmp_path: Path) -> None:
     browser = await cdp.connect(chromium.endpoint, within_s=5)
     with pytest.raises(BrowserGone, match=r"none\.js"):
-        await WhatsAppPage.open(browser, chromium, "http://127.0.0.1:9/", tmp_path / "none.js", BRIDGE)
+        await WhatsAppPage.open(browser, chromium, "http://127.0.0.1:9/", tmp_path / "none.js")

@@ -18,11 +18,12 @@ from browser_agent.event_log import EventLog
 from browser_agent.fence import Fence
 from tests.harness.redis_server import RedisServer
 from whatsapp_contract.client import AsyncAgentClient
-from whatsapp_contract.commands import CommandSpec, LogoutResult
+from whatsapp_contract.commands import CommandSpec
 from whatsapp_contract.errors import ContractError
 from whatsapp_contract.events import AlertData, EventType
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import connect_async, is_outage
+from whatsapp_contract.results import LogoutResult
 
 NAMES = SessionNames("s1")
 
@@ -47,7 +48,7 @@ async def serving_bus(server: RedisServer) -> AsyncIterator[CommandBus]:
 async def event_log(redis: Any, epoch: int = 1) -> EventLog:
     fence = Fence(redis, NAMES)
     await fence.take(at_least=epoch)
-    return EventLog(redis, NAMES, fence, 100_000)
+    return EventLog(redis, NAMES, fence)
 
 
 async def answered_within(server: RedisServer, within_s: float) -> float:

@@ -19,20 +19,14 @@ from tests.harness.redis_server import RedisServer
 from tests.harness.supervisor import SLEEPER, Supervisor
 from tests.harness.waiting import wait_until
 from whatsapp_contract.client import AgentClient
-from whatsapp_contract.commands import (
-    CheckResult,
-    CommandSpec,
-    PingResult,
-    ReloadResult,
-    ResetResult,
-    RestartBrowserResult,
-)
+from whatsapp_contract.commands import CommandSpec
 from whatsapp_contract.errors import BrowserGone, Internal, NotReady, PageTimeout, ResetUnproven
 from whatsapp_contract.event_script import TAKE_EPOCH_LUA
 from whatsapp_contract.health import Assessment, Facts, Verdict, verdict
 from whatsapp_contract.health import Limits as HealthLimits
 from whatsapp_contract.names import InstanceNames, SessionNames
 from whatsapp_contract.redis_connection import connect_async
+from whatsapp_contract.results import CheckResult, PingResult, ReloadResult, ResetResult, RestartBrowserResult
 from whatsapp_contract.states import SessionState
 from workers.process_control import ProcessControl, SupervisorUnavailable
 from workers.recovery import Limits, Memory, Rung
@@ -129,7 +123,7 @@ def agent(redis_server: RedisServer) -> Iterator[Agent]:
 def watchdog(server: RedisServer, supervisor: Supervisor, limits: Limits | None = None, **settings: Any) -> Watchdog:
     client = AgentClient(server.client(), "s1")
     patience = {"start_grace_s": 0.0, "redis_settled_s": 0.0, **settings}
-    return Watchdog(client, NAMES, supervisor.control, limits or Limits(), 1000, **patience)
+    return Watchdog(client, NAMES, supervisor.control, limits or Limits(), **patience)
 
 
 def alerts(server: RedisServer) -> list[tuple[str, str]]:
@@ -221,7 +215,7 @@ def test_a_failed_restart_of_the_agent_is_an_alert_and_leaves_no_cause(
 ) -> None:
     agent.verdict = Verdict.AGENT_HUNG
     nobody = ProcessControl(tmp_path / "nobody.sock")
-    dog = Watchdog(AgentClient(redis_server.client(), "s1"), NAMES, nobody, Limits(), 1000)
+    dog = Watchdog(AgentClient(redis_server.client(), "s1"), NAMES, nobody, Limits())
     dog.check()
     dog.check()
     [(code, message)] = alerts(redis_server)

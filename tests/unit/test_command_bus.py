@@ -13,9 +13,10 @@ from pydantic import BaseModel
 
 from browser_agent.command_bus import CommandBus
 from whatsapp_contract.client import AsyncAgentClient
-from whatsapp_contract.commands import CommandSpec, LogoutResult, ShutdownResult
+from whatsapp_contract.commands import CommandSpec
 from whatsapp_contract.errors import AgentUnreachable, BadArguments, NoReply, NotReady
 from whatsapp_contract.names import SessionNames
+from whatsapp_contract.results import LogoutResult, ShutdownResult
 
 NAMES = SessionNames("s1")
 

@@ -20,6 +20,7 @@ from whatsapp_contract.errors import (
     UnknownCommand,
     error_from_wire,
 )
+from whatsapp_contract.results import ShutdownResult
 
 ID = "0d3f6c3e-4a57-4c58-9a53-0f6a9f0b3c11"
 
@@ -135,7 +136,7 @@ def test_an_error_message_never_repeats_the_value() -> None:
 
 def test_a_reply_has_a_result_or_an_error() -> None:
     command_id = str(uuid4())
-    ok = json.loads(commands.reply_ok(command_id, commands.ShutdownResult(), 1.23456))
+    ok = json.loads(commands.reply_ok(command_id, ShutdownResult(), 1.23456))
     assert ok == {"id": command_id, "ok": True, "result": {}, "took_ms": 1.235}
     failed = json.loads(commands.reply_error(command_id, Busy("reset is under way"), 0.5))
     assert failed == {

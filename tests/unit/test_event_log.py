@@ -26,8 +26,8 @@ async def redis() -> AsyncIterator[Any]:
 
 
 @contextlib.asynccontextmanager
-async def event_log(redis: Any, epoch: int, maxlen: int = 1000) -> AsyncIterator[EventLog]:
-    log = EventLog(redis, NAMES, fence_at(redis, epoch), maxlen)
+async def event_log(redis: Any, epoch: int) -> AsyncIterator[EventLog]:
+    log = EventLog(redis, NAMES, fence_at(redis, epoch))
     running = asyncio.create_task(log.run())
     try:
         yield log
@@ -96,7 +96,7 @@ async def test_epochs_only_grow(redis: Any) -> None:
 
 async def test_an_old_agent_cannot_speak(redis: Any) -> None:
     old, new = await take_epoch(redis), await take_epoch(redis)
-    log = EventLog(redis, NAMES, fence_at(redis, old), 1000)
+    log = EventLog(redis, NAMES, fence_at(redis, old))
     log.publish(EventType.ALERT, alert("from the past"))
     with pytest.raises(Fenced):
         await log.run()
@@ -122,7 +122,7 @@ async def test_an_event_sent_again_after_a_lost_answer_is_not_doubled(redis: Any
 
     async def send(number: int) -> str:
         args = event_script.publish_args(
-            "s1", "alert", alert(str(number)), epoch=epoch, number=number, occurred_at=now, observed_at=now, maxlen=9
+            "s1", "alert", alert(str(number)), epoch=epoch, number=number, occurred_at=now, observed_at=now
         )
         keys = event_script.publish_keys(NAMES)
         return str(await redis.eval(event_script.PUBLISH_LUA, len(keys), *keys, *args))
@@ -137,7 +137,7 @@ async def test_another_process_speaks_in_the_name_of_the_holder(redis: Any) -> N
     epoch = await take_epoch(redis, least=5)
     now = datetime.now(UTC)
     args = event_script.publish_args(
-        "s1", "alert", alert("a"), epoch=None, number=None, occurred_at=now, observed_at=now, maxlen=9
+        "s1", "alert", alert("a"), epoch=None, number=None, occurred_at=now, observed_at=now
     )
     keys = event_script.publish_keys(NAMES)
     await redis.eval(event_script.PUBLISH_LUA, len(keys), *keys, *args)
@@ -147,23 +147,58 @@ async def test_another_process_speaks_in_the_name_of_the_holder(redis: Any) -> N
     assert [(event.epoch, event.seq) for event in await stream(redis)] == [(5, 1), (5, 2)]
 
 
-async def test_what_cannot_be_sent_for_long_is_dropped_oldest_first_and_counted(redis: Any) -> None:
-    log = EventLog(redis, NAMES, fence_at(redis, await take_epoch(redis)), 100_000, queue_at_most=100)
+async def test_messages_that_do_not_fit_are_not_taken_and_the_audit_is_told(redis: Any) -> None:
+    log = EventLog(redis, NAMES, fence_at(redis, await take_epoch(redis)), queue_at_most=100)
+    refused = []
+    log.on_dropped = lambda: refused.append(True)
     for n in range(105):
-        log.publish(EventType.ALERT, alert(str(n)))
-    assert log.dropped == 5
+        log.publish(EventType.ALERT, alert(str(n)), claim=f"key {n}")
+    log.publish(EventType.ALERT, alert("no message"))
+    assert (log.dropped, len(refused)) == (5, 5)
     running = asyncio.create_task(log.run())
     assert await log.flushed(5)
     running.cancel()
-    events = await redis.xrange(NAMES.events, count=1)
-    assert json.loads(events[0][1]["event"])["data"]["code"] == "5"
+    codes = [event.data["code"] for event in await stream(redis)]
+    assert codes == [*(str(n) for n in range(100)), "no message"]
+
+
+async def test_a_claim_is_told_once_whoever_comes_with_it_and_what_goes_with_it_is_done_once(redis: Any) -> None:
+    told: list[bool] = []
+    for epoch in (1, 2):
+        await take_epoch(redis, least=epoch)
+        async with event_log(redis, epoch) as log:
+            also = [("HINCRBY", "counted", "k", "1"), ("SADD", "set", "a b", 'c"d')]
+            log.publish(EventType.ALERT, alert(str(epoch)), claim="k", also=also, sent=told.append)
+            assert await log.flushed(5)
+    assert told == [True, False]
+    assert [event.data["code"] for event in await stream(redis)] == ["1"]
+    assert await redis.hgetall("counted") == {"k": "1"}
+    assert await redis.smembers("set") == {"a b", 'c"d'}
+    assert float(await redis.zscore(NAMES.claims, "k")) > 1_700_000_000
+
+
+async def test_commands_without_an_event_keep_their_place_and_are_fenced(redis: Any) -> None:
+    await take_epoch(redis)
+    async with event_log(redis, 1) as log:
+        log.publish(EventType.ALERT, alert("a"))
+        log.write([("SET", "x", "1")])
+        log.publish(EventType.ALERT, alert("b"))
+        assert await log.flushed(5)
+    assert await redis.get("x") == "1"
+    assert [event.seq for event in await stream(redis)] == [1, 2]
+    await take_epoch(redis)
+    log = EventLog(redis, NAMES, fence_at(redis, 1))
+    log.write([("SET", "x", "2")])
+    with pytest.raises(Fenced):
+        await log.run()
+    assert await redis.get("x") == "1"
 
 
 async def test_an_epoch_that_rises_while_events_wait_silences_none_and_doubles_none(redis: Any) -> None:
     """The store has seen more starts than this Redis: the fence rises between two events of one batch."""
     fence = Fence(redis, NAMES)
     await fence.take()
-    log = EventLog(redis, NAMES, fence, 1000)
+    log = EventLog(redis, NAMES, fence)
     for text in "abc":
         log.publish(EventType.ALERT, alert(text))
     running = asyncio.create_task(log.run())
@@ -183,7 +218,7 @@ async def test_an_event_that_could_not_be_added_is_not_taken_for_a_repeated_one(
     fence = Fence(redis, NAMES)
     await fence.take()
     await redis.set(NAMES.events, "in the way")
-    log = EventLog(redis, NAMES, fence, 1000)
+    log = EventLog(redis, NAMES, fence)
     log.publish(EventType.ALERT, alert("a"))
     running = asyncio.create_task(log.run())
     assert not await log.flushed(0.3)

@@ -1,0 +1,124 @@
+"""Which chats are followed now, and since when each has been: kept in Redis, changed by command.
+
+Rules come from FOLLOW_CHATS until a command changes them; a FOLLOW_CHATS that is another than before wins again. Each
+change begins an era. A chat is told from the beginning of the last run of eras in which it was followed without a
+break, so that taking a chat in does not replay its past, and a change that does not concern it loses nothing of it.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+import redis.asyncio
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from whatsapp_contract.errors import StoreUnavailable
+from whatsapp_contract.logs import get_logger
+from whatsapp_contract.names import SessionNames
+from whatsapp_contract.redis_connection import is_outage
+
+from .backoff import Backoff
+from .follow_rules import FollowRules
+
+log = get_logger(__name__)
+
+ERAS_AT_MOST = 20
+
+
+class _Era(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    since: float  # epoch seconds; 0 for the first
+    rules: tuple[str, ...]
+
+
+class _Kept(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    configured: tuple[str, ...]  # FOLLOW_CHATS at the time
+    eras: tuple[_Era, ...]
+
+
+class Follow:
+    """One per agent. Until `load` the configured rules hold."""
+
+    def __init__(self, redis_client: "redis.asyncio.Redis", names: SessionNames, configured: tuple[str, ...]) -> None:
+        self._redis = redis_client
+        self._names = names
+        self._configured = configured
+        self._eras: list[tuple[float, FollowRules]] = [(0, FollowRules(configured))]
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Those of now."""
+        return self._eras[-1][1].rules
+
+    @property
+    def since_s(self) -> float | None:
+        """When the rules were last changed, epoch seconds; None where they never were."""
+        return self._eras[-1][0] or None
+
+    def follows(self, chat_id: str, name: str | None, is_group: bool) -> bool:
+        """Whether a chat is followed now."""
+        return self._eras[-1][1].follows(chat_id, name, is_group)
+
+    def followed_since_s(self, chat_id: str, name: str | None, is_group: bool) -> float:
+        """Epoch seconds since when a chat has been followed without a break; 0 for always."""
+        since = float("inf")
+        for began, rules in reversed(self._eras):
+            if not rules.follows(chat_id, name, is_group):
+                break
+            since = began
+        return since
+
+    async def load(self) -> None:
+        """Take the kept rules, or begin with the configured ones. Waits for Redis as long as it takes."""
+        backoff = Backoff(0.1, 5.0)
+        while True:
+            try:
+                text: Any = await self._redis.get(self._names.follow)
+                kept = _parse(text)
+                if kept is None:
+                    await self._keep(self._eras)
+                else:
+                    self._eras = [(era.since, FollowRules(era.rules)) for era in kept.eras]
+                    if kept.configured != self._configured:
+                        await self._begin(self._configured)
+                return
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                await asyncio.sleep(backoff.next_s())
+
+    async def change(self, rules: tuple[str, ...]) -> None:
+        """From now on these. Raises StoreUnavailable while Redis is away: nothing has changed then."""
+        try:
+            await self._begin(rules)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            raise StoreUnavailable("Redis cannot keep the new rules at present") from error
+        log.info("other chats are followed", rules=len(rules))
+
+    async def _begin(self, rules: tuple[str, ...]) -> None:
+        if rules == self.rules:
+            await self._keep(self._eras)
+            return
+        eras = [*self._eras, (time.time(), FollowRules(rules))][-ERAS_AT_MOST:]
+        await self._keep(eras)
+        self._eras = eras
+
+    async def _keep(self, eras: list[tuple[float, FollowRules]]) -> None:
+        kept = _Kept(
+            configured=self._configured, eras=tuple(_Era(since=since, rules=rules.rules) for since, rules in eras)
+        )
+        await self._redis.set(self._names.follow, kept.model_dump_json())
+
+
+def _parse(text: str | None) -> _Kept | None:
+    try:
+        kept = _Kept.model_validate_json(text) if text else None
+    except ValidationError:
+        log.error("the kept rules of what is followed cannot be read; the configured ones hold")
+        return None
+    return kept if kept and kept.eras else None

@@ -1,0 +1,118 @@
+/* What the page is in, its QR code, and what the agent asks of its connection. */
+
+const QR_POLL_MS = 250;
+
+// -- what the page is in ----------------------------------------------------------------------------------------
+
+// Before the loader has found its modules, asking wa-js would run WhatsApp's modules too early.
+const isInjected = () => window.WPP?.isInjected === true;
+
+const mode = () => (isInjected() ? text(() => WPP.whatsapp.Stream.mode) : null);
+
+const snapshot = () => {
+  if (!isInjected()) return { injected: false };
+  return {
+    injected: true,
+    mode: mode(),
+    info: text(() => WPP.whatsapp.Stream.info),
+    socket: text(() => WPP.whatsapp.Socket.state),
+    authenticated: flag(() => WPP.conn.isAuthenticated()),
+    registered: flag(() => WPP.conn.isRegistered()),
+    version: text(() => window.Debug.VERSION),
+    wa_js: text(() => WPP.version),
+  };
+};
+
+let lastTold = '';
+const tellStream = () => {
+  const now = snapshot();
+  const text = JSON.stringify(now);
+  if (text === lastTold) return;
+  lastTold = text;
+  tell('stream', { stream: now });
+};
+
+// -- the QR -----------------------------------------------------------------------------------------------------
+
+// The element holds the complete code, five parts, before wa-js is ready; wa-js' own lacks the last, the platform.
+let lastQr = null;
+const tellQr = (payload) => {
+  if (!payload || payload === lastQr) return;
+  lastQr = payload;
+  tell('qr', { payload });
+};
+const qrFromDom = () => {
+  const ref = document.querySelector('[data-ref]')?.getAttribute('data-ref');
+  return ref && ref.split(',').length >= 4 ? ref : null;
+};
+const qrFromWaJs = async () => {
+  const code = await attempt(() => WPP.conn.getAuthCode());
+  const full = code?.fullCode;
+  if (!full || full.split(',').length > 4) return full;
+  const platform = attempt(() => window.require('WAWebCompanionRegClientUtils').DEVICE_PLATFORM);
+  return platform ? `${full},${platform}` : full;
+};
+const lookForQr = async () => {
+  const onShow = qrFromDom();
+  if (onShow) return tellQr(onShow);
+  if (mode() === 'QR') tellQr(await qrFromWaJs());
+};
+const watchQr = () => {
+  const timer = setInterval(() => {
+    if (mode() === 'MAIN') return clearInterval(timer);
+    lookForQr();
+  }, QR_POLL_MS);
+  const observer = new MutationObserver(() => tellQr(qrFromDom()));
+  observer.observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ['data-ref'] });
+  // A busy page mutates all the time; a paired one has no code to look for.
+  WPP.on('conn.stream_mode_changed', (mode) => mode === 'MAIN' && observer.disconnect());
+};
+
+// -- the agent's calls ------------------------------------------------------------------------------------------
+
+const isStarted = (query) =>
+  attempt(() => {
+    Promise.resolve(query()).catch(() => {});
+    return true;
+  }, false);
+
+Object.assign(waAgent, {
+  snapshot,
+  localStorage: () => ({
+    origin: location.origin,
+    items: Object.fromEntries(Object.keys(localStorage).map((key) => [key, localStorage.getItem(key)])),
+  }),
+  account: () => lidAndPhone(me()),
+  reconnect: () => WPP.whatsapp.Socket.reconnect(),
+  refreshQr: () => WPP.whatsapp.BackendEventBus.triggerRefreshQR(),
+  logout: () => WPP.whatsapp.Socket.logout(),
+  // Asks the server something cheap, for the sake of an answer: what it says does not matter, nor is it awaited.
+  // Whether there was something to ask with.
+  askServer: () =>
+    (me() !== null && isStarted(() => WPP.whatsapp.functions.queryWidExists(me()))) ||
+    isStarted(() => WPP.whatsapp.functions.queryAllGroups()),
+});
+
+// -- from the document's start ----------------------------------------------------------------------------------
+
+tell('document', { path: location.pathname + location.search });
+for (const name of [
+  'loader.injected',
+  'loader.ready',
+  'conn.stream_mode_changed',
+  'conn.stream_info_changed',
+  'conn.authenticated',
+  'conn.main_ready',
+  'conn.require_auth',
+  'conn.online',
+]) {
+  WPP.on(name, tellStream);
+}
+WPP.on('conn.backend_event', (name) => {
+  if (name === 'logout') tell('logout', {});
+  tellStream();
+});
+WPP.on('conn.logout', () => tell('logout', {}));
+WPP.on('conn.qrcode_idle', () => tell('qr_idle', {}));
+WPP.on('conn.auth_code_change', lookForQr);
+watchQr();
