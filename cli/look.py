@@ -104,12 +104,12 @@ def events(follow: bool, types: tuple[str, ...], last: int, as_json: bool) -> No
 
 def _past(cli: Cli, wanted: frozenset[str] | None, last: int) -> tuple[str, list[Event]]:
     """The newest entry's id, and the last events of the wanted types, oldest first."""
-    from whatsapp_contract.client import event_from_entry
+    from whatsapp_contract.following import readable_event
 
     entries: Any = cli.client.redis.xrevrange(cli.client.names.events, count=None if wanted else max(last, 1))
-    found = [event_from_entry(entry_id, fields) for entry_id, fields in entries]
-    newest = str(found[0].id) if found else "0"
-    fitting = [event for event in found if wanted is None or event.type in wanted][:last]
+    newest = str(entries[0][0]) if entries else "0"
+    found = (readable_event(entry_id, fields) for entry_id, fields in entries)
+    fitting = [event for event in found if event is not None and (wanted is None or event.type in wanted)][:last]
     return newest, fitting[::-1]
 
 

@@ -1,0 +1,24 @@
+"""Events in a stream, as the agent writes them, and what is pending of them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from whatsapp_contract import event_script
+from whatsapp_contract.events import AlertData
+from whatsapp_contract.names import SessionNames
+
+
+def add_event(redis: Any, names: SessionNames, code: str, event_type: str = "alert") -> Any:
+    """The entry's id. With a client for asyncio it is to be awaited."""
+    now = datetime.now(UTC)
+    args = event_script.publish_args(
+        names.session_id,
+        event_type,
+        AlertData(code=code, message="m"),
+        epoch=None,
+        number=None,
+        occurred_at=now,
+        observed_at=now,
+    )
+    keys = event_script.publish_keys(names)
+    return redis.eval(event_script.PUBLISH_LUA, len(keys), *keys, *args)
