@@ -8,14 +8,16 @@ from typing import Any, Self
 from tests.whatsapp_web.control_client import ControlClient, NoPageAnswered, PhoneRefused, WhatsAppWebError
 from tests.whatsapp_web.devtools import crash_pages
 from tests.whatsapp_web.doors.base import Json
-from tests.whatsapp_web.doors.messages import MessageDoors
+from tests.whatsapp_web.doors.changes import ChangeDoors
+from tests.whatsapp_web.doors.groups import GroupDoors
+from tests.whatsapp_web.doors.kinds import KindDoors
 from tests.whatsapp_web.doors.sends import SendDoors
 from tests.whatsapp_web.server_process import ServerProcess
 
 __all__ = ["NoPageAnswered", "PhoneRefused", "WhatsAppWeb", "WhatsAppWebError"]
 
 
-class WhatsAppWeb(MessageDoors, SendDoors):
+class WhatsAppWeb(KindDoors, ChangeDoors, GroupDoors, SendDoors):
     """WhatsApp Web's server side, the phone that owns the account, and the network in between.
 
     A context manager: the server is a process of its own on a free port of the loopback, and ends with the

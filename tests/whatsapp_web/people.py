@@ -17,12 +17,14 @@ class Person:
 
 @dataclass(frozen=True)
 class Group:
-    """A group chat; `members` are phone addresses, the account itself included."""
+    """A group chat; `members` and `admins` are phone addresses, the account itself included."""
 
     id: str
     subject: str
     members: tuple[str, ...]
     created: int = 1_700_000_000
+    # the account alone, unless others are named
+    admins: tuple[str, ...] = ("393330000001@c.us",)
 
 
 ME = Person("393330000001@c.us", "100000000000001@lid", "Bot")

@@ -13,14 +13,6 @@ from tests.whatsapp_web.people import FAMILY
 class MessageDoors(MediaDoors):
     """People write; everybody else is told by the server."""
 
-    def add_person(self, phone: str, lid: str, name: str, *, has_chat: bool = False) -> None:
-        """Add a contact; an unknown author of a message becomes one by itself."""
-        self._control.call("add_person", phone=phone, lid=lid, name=name, has_chat=has_chat)
-
-    def add_group(self, group_id: str, subject: str, members: Sequence[str]) -> None:
-        """Add a group, or change it; members are phone addresses."""
-        self._control.call("add_group", id=group_id, subject=subject, members=list(members))
-
     def deliver_text(
         self,
         text: str,

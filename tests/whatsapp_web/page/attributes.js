@@ -9,17 +9,33 @@
     const MsgKey = require('WAWebMsgKey');
     const credentials = require('StandInCredentials');
 
+    // What travels as text and is an address or a key in the model.
+    const wid = (text) => createWid(text);
+    const wids = (texts) => texts.map(wid);
+    const key = (text) => MsgKey.fromString(text);
+    const TYPES = {
+      quotedParticipant: wid, revokeSender: wid, mentionedJidList: wids, recipients: wids,
+      parentMsgKey: key, protocolMessageKey: key, latestEditMsgKey: key,
+    };
+
+    function typed(attributes) {
+      const result = { ...attributes };
+      for (const name in result) if (TYPES[name]) result[name] = TYPES[name](result[name]);
+      return result;
+    }
+
     exports.toAttributes = (frame, isNewMsg) => {
       const chat = createWid(frame.chat);
       const author = createWid(frame.author);
       const me = createWid(credentials.me.phone);
+      const hasAuthor = chat.isGroup() || chat.isStatus();
       const attributes = {
-        ...frame.attributes,
+        ...typed(frame.attributes),
         id: new MsgKey({
           fromMe: frame.fromMe,
           remote: chat,
           id: frame.id,
-          participant: chat.isGroup() ? author : undefined,
+          participant: hasAuthor ? author : undefined,
         }),
         type: frame.type,
         body: frame.body,
@@ -27,7 +43,7 @@
         t: frame.t,
         from: frame.fromMe ? me : chat,
         to: frame.fromMe ? chat : me,
-        author: chat.isGroup() ? author : undefined,
+        author: hasAuthor ? author : undefined,
         notifyName: frame.notifyName,
         self: frame.fromMe ? 'out' : 'in',
         ack: frame.ack === undefined ? 1 : frame.ack,
@@ -35,9 +51,9 @@
         local: false,
         standInOrder: frame.order,
         standInReceipts: frame.receipts,
+        standInReactions: frame.reactions,
+        hasReaction: Boolean(frame.reactions && Object.keys(frame.reactions).length),
       };
-      if (attributes.mentionedJidList) attributes.mentionedJidList = attributes.mentionedJidList.map(createWid);
-      if (attributes.quotedParticipant) attributes.quotedParticipant = createWid(attributes.quotedParticipant);
       if (frame.media) addMedia(attributes, frame);
       return attributes;
     };

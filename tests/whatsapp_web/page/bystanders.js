@@ -28,7 +28,6 @@
   collection('WAWebPresenceCollection', 'PresenceCollection');
   collection('WAWebLabelCollection', 'LabelCollection');
   collection('WAWebStatusCollection', 'StatusCollection', { getMyStatus: () => ({ msgs: { get() {} } }) });
-  collection('WAWebNewsletterCollection', 'default');
   collection('WAWebCallCollection', 'default', { processIncomingCall() {}, setActiveCall() {} });
   self.require('WAWebCallCollection').calls = new Map(); // whatsapp-web.js wraps the first own Map it finds
 
@@ -44,7 +43,6 @@
   functions('WAWebCreateChat', ['createChatRecord'], async () => {});
   functions('WAWebGroupActionDb', ['updateDBForGroupAction'], async () => {});
   functions('WAWebPollsVotesDb', ['upsertVotesDb'], async () => {});
-  functions('WAWebReactionsMsgAction', ['addOrUpdateReactionsModelCollection']);
   functions('WAWebLabelActions', ['addToLabelCollection', 'removeLabelFromCollection']);
   functions('WAWebMsgUnreadType', ['getIsUnreadType'], () => true);
   functions('WAWebMediaVideoUtils', ['generateVideoThumbsAndDuration'], async () => ({ duration: 1, thumbs: [] }));

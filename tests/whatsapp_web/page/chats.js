@@ -43,15 +43,25 @@
     Object.assign(exports, { ChatCollectionImpl, ChatCollection: new ChatCollectionImpl() });
   });
 
+  define('WAWebNewsletterCollection', (exports, require) => {
+    const { BaseCollection } = require('WAWebBaseCollection');
+    class NewsletterCollectionImpl extends BaseCollection {}
+    NewsletterCollectionImpl.model = require('WAWebChatModel').Chat;
+    exports.default = new NewsletterCollectionImpl();
+  });
+
   define('StandInChats', (exports, require) => {
     const { createWid } = require('WAWebWidFactory');
     const { ChatCollection } = require('WAWebChatCollection');
     const { ChatMsgsCollection } = require('WAWebChatMsgsCollection');
+    const statuses = new (require('WAWebNewsletterCollection').constructor)();
 
     /** The chat of an address; a new one is empty. */
     exports.ensureChat = (address) => {
       const id = createWid(address);
-      return ChatCollection.get(id) || ChatCollection.add({
+      // Channels and the statuses are in collections of their own.
+      const chats = id.isNewsletter() ? require('WAWebNewsletterCollection') : id.isStatus() ? statuses : ChatCollection;
+      return chats.get(id) || chats.add({
         id,
         name: undefined,
         t: 0,
@@ -59,7 +69,7 @@
         archive: false,
         pin: undefined,
         active: false,
-        isNewsletter: false,
+        isNewsletter: id.isNewsletter(),
         muteExpiration: 0,
         mute: { expiration: 0, isMuted: false },
         labels: [],

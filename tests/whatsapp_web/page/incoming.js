@@ -37,6 +37,7 @@
       keeping.acknowledge(key);
       if (keeping.has(key)) return;
       MsgCollection.processMultipleMessages(attributes.id.remote, [attributes]);
+      if (isNews && frame.type === 'gp2') require('StandInGroups').changed(attributes);
       keeping.keep(key, frame);
     }
   });

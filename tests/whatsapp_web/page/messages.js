@@ -5,7 +5,11 @@
 
   define('WAWebMsgModel', (exports, require) => {
     const { BaseModel } = require('WAWebBaseModel');
+    const NOTIFICATIONS = new Set(['gp2', 'notification', 'notification_template', 'e2e_notification']);
     class Msg extends BaseModel {
+      get isNotification() {
+        return NOTIFICATIONS.has(this.type);
+      }
       get mediaObject() {
         const { mediaData } = this;
         return mediaData ? { type: mediaData.type, filehash: mediaData.filehash, contentInfo: {} } : undefined;
@@ -38,11 +42,12 @@
       async processMultipleMessages(chatId, messages) {
         const chat = require('StandInChats').ensureChat(chatId);
         return messages.map((attributes) => {
+          if (attributes.type === 'protocol') return require('StandInChanges').revoke(attributes);
           const known = this.get(attributes.id);
           if (known) return known;
           const [message] = this.add(attributes);
           chat.msgs.add(message);
-          const unread = attributes.isNewMsg && !message.id.fromMe ? 1 : 0;
+          const unread = attributes.isNewMsg && !message.id.fromMe && !message.isNotification ? 1 : 0;
           const latest = message.t < chat.t ? {} : { t: message.t, lastReceivedKey: message.id };
           chat.set({ ...latest, unreadCount: chat.unreadCount + unread });
           return message;

@@ -5,7 +5,8 @@
 (function () {
   'use strict';
   const { define } = self.StandIn;
-  const LOCAL = new Set(['mediaData', 'mediaBlob', 'isNewMsg', 'local', 'standInOrder', 'standInReceipts', 'quotedMsg']);
+  const LOCAL = new Set(['mediaData', 'mediaBlob', 'isNewMsg', 'local', 'standInOrder', 'standInReceipts', 'standInReactions',
+    'quotedMsg']);
 
   // What travels is plain: addresses as text, no functions, no bytes.
   function plain(value) {

@@ -1,4 +1,4 @@
-/* Contacts, participants and groups, and which phone number is behind which lid. */
+/* Contacts, and which phone number is behind which lid. */
 (function () {
   'use strict';
   const { define } = self.StandIn;
@@ -25,36 +25,6 @@
     Object.assign(exports, { ContactCollectionImpl, ContactCollection: new ContactCollectionImpl() });
   });
 
-  define('WAWebParticipantCollection', (exports, require) => {
-    const { BaseModel } = require('WAWebBaseModel');
-    const { BaseCollection } = require('WAWebBaseCollection');
-    class ParticipantModel extends BaseModel {}
-    ParticipantModel.prototype.proxyName = 'participant';
-    class ParticipantCollection extends BaseCollection {
-      iAmMember() {
-        return true;
-      }
-      iAmAdmin() {
-        const { isMeAccount } = require('WAWebUserPrefsMeUser');
-        return this.some((participant) => participant.isAdmin && isMeAccount(participant.id));
-      }
-    }
-    ParticipantCollection.model = ParticipantModel;
-    exports.default = ParticipantCollection;
-  });
-
-  define('WAWebGroupMetadataCollection', (exports, require) => {
-    const { BaseModel } = require('WAWebBaseModel');
-    const { BaseCollection } = require('WAWebBaseCollection');
-    class GroupMetadataModel extends BaseModel {}
-    GroupMetadataModel.prototype.proxyName = 'group-metadata';
-    class GroupMetadataCollectionImpl extends BaseCollection {
-      _handleParentGroupChange() {}
-    }
-    GroupMetadataCollectionImpl.model = GroupMetadataModel;
-    exports.default = new GroupMetadataCollectionImpl();
-  });
-
   // What is not in the mapping is not known to the page either: a lid may stay without a number.
   define('WAWebApiContact', (exports, require) => {
     const { createWid } = require('WAWebWidFactory');
@@ -78,7 +48,6 @@
   define('StandInPeople', (exports, require) => {
     const { createWid } = require('WAWebWidFactory');
     const { ContactCollection } = require('WAWebContactCollection');
-    const groups = require('WAWebGroupMetadataCollection');
     const { ensureChat } = require('StandInChats');
 
     /** Takes over what the server says of people and groups. */
@@ -88,27 +57,8 @@
         if (lid) require('WAWebApiContact').createLidPnMapping(lid, phone);
         if (chat) ensureChat(phone).set({ name });
       }
-      roster.groups.forEach(exports.learnGroup);
-    };
-
-    exports.learnGroup = ({ id, subject, owner, creation, participants }) => {
-      const members = new (require('WAWebParticipantCollection'))();
-      members.add(
-        participants.map((one) => ({ id: createWid(one.id), isAdmin: one.isAdmin, isSuperAdmin: one.isAdmin })),
-      );
-      const metadata = {
-        id: createWid(id),
-        subject,
-        owner: createWid(owner),
-        creation,
-        participants: members,
-        size: members.length,
-        announce: false,
-        groupType: 'DEFAULT',
-        isLidAddressingMode: false,
-      };
-      groups.add(metadata, { merge: true });
-      ensureChat(id).set({ name: subject });
+      roster.groups.forEach(require('StandInGroups').learn);
+      for (const [address, settings] of Object.entries(roster.chats)) ensureChat(address).set(settings);
     };
   });
 })();

@@ -22,7 +22,7 @@
     exports.queryAllGroups = async () => {
       const { createWid } = require('WAWebWidFactory');
       const groups = await require('StandInLink').query('all_groups');
-      groups.forEach(require('StandInPeople').learnGroup);
+      groups.forEach(require('StandInGroups').learn);
       return groups.map((group) => ({
         id: createWid(group.id),
         subject: group.subject,

@@ -101,6 +101,15 @@
       receipt(frame) {
         require('StandInReceipts').receive(frame);
       },
+      reaction(frame) {
+        require('StandInReactions').receive(frame);
+      },
+      edit(frame) {
+        require('StandInChanges').edited(frame);
+      },
+      revoke(frame) {
+        require('StandInChanges').revoked(frame);
+      },
       pong() {},
 
       stream_error({ reason, state }) {

@@ -53,6 +53,8 @@ class Account:
         self.me = ME
         self.people = {person.phone: person for person in (ME, ANNA, BRUNO)}
         self.groups = {FAMILY.id: FAMILY}
+        # what the owner set for a chat, by the site's names
+        self.chats: dict[str, Frame] = {}
         self.devices: dict[int, Device] = {}
         self.messages: dict[str, Message] = {}
         self.sends = Sends()
@@ -85,6 +87,7 @@ class Account:
                 for p in self.people.values()
             ],
             "groups": self.groups_as_json(),
+            "chats": self.chats,
         }
 
     def groups_as_json(self) -> list[Frame]:
@@ -94,7 +97,7 @@ class Account:
                 "subject": group.subject,
                 "owner": self.me.phone,
                 "creation": group.created,
-                "participants": [{"id": m, "isAdmin": m == self.me.phone} for m in group.members],
+                "participants": [{"id": m, "isAdmin": m in group.admins} for m in group.members],
             }
             for group in self.groups.values()
         ]

@@ -10,8 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.whatsapp_web.people import Group, Person
-from tests.whatsapp_web.server.control_sends import SendCalls
+from tests.whatsapp_web.server.control_groups import GroupCalls
 from tests.whatsapp_web.server.messages import Frame
 from tests.whatsapp_web.server.page_hooks import NoPageAnswered
 from tests.whatsapp_web.server.phone import Phone, PhoneRefuses
@@ -56,7 +55,7 @@ def control_routes(site: Site) -> list[Route]:
     ]
 
 
-class Control(SendCalls):
+class Control(GroupCalls):
     """Each public method is one call of the API; its keyword arguments are the call's JSON."""
 
     def __init__(self, site: Site) -> None:
@@ -77,17 +76,7 @@ class Control(SendCalls):
     def log_out_from_phone(self) -> int:
         return self._phone.log_out_devices()
 
-    # --- people and messages
-
-    def add_person(self, **person: Any) -> None:
-        added = Person(**person)
-        self._site.account.people[added.phone] = added
-        self._site.tell_roster()
-
-    def add_group(self, **group: Any) -> None:
-        added = Group(**{**group, "members": tuple(group["members"])})
-        self._site.account.groups[added.id] = added
-        self._site.tell_roster()
+    # --- messages
 
     def deliver(self, messages: list[Frame]) -> list[str]:
         known = (len(self._site.account.people), len(self._site.account.groups))

@@ -58,15 +58,23 @@ class Message:
     order: int = field(default_factory=lambda: next(_orders))
     # False: the phone has it, and a linked device only if it asks for earlier messages
     to_device: bool = True
+    # What was done to it since: in its frame, and who reacted how. A device that is owed it learns of that by itself.
+    changes: Frame = field(default_factory=dict)
+    reactions: dict[str, Frame] = field(default_factory=dict)
     accepted_at: float = field(default_factory=time.time)
     sent_at: list[float] = field(default_factory=list)
     acked_at: float | None = None
 
     @property
+    def shows_author(self) -> bool:
+        """Whether its chat has several writers."""
+        return self.chat.endswith("@g.us") or self.chat == "status@broadcast"
+
+    @property
     def key(self) -> str:
         """The message's key as WhatsApp Web serializes it."""
         parts = ["true" if self.from_me else "false", self.chat, self.id]
-        return "_".join(parts + ([self.author] if self.chat.endswith("@g.us") else []))
+        return "_".join(parts + ([self.author] if self.shows_author else []))
 
     def as_frame(self) -> Frame:
         """What the page is told."""
@@ -85,6 +93,15 @@ class Message:
             "attributes": self.attributes,
         }
 
+    def change(self, frame: Frame, attributes: Frame) -> None:
+        """Somebody edited it or took it back."""
+        known = self.changes.get("attributes", self.attributes)
+        self.changes = {**self.changes, **frame, "attributes": {**known, **attributes}}
+
+    def as_history(self) -> Frame:
+        """What a page is told that learns of it only now."""
+        return {**self.as_frame(), **self.changes, "reactions": self.reactions}
+
     def as_model(self) -> Frame:
         """What a test is told; times are epoch seconds."""
         return {
@@ -98,6 +115,8 @@ class Message:
             "attributes": self.attributes,
             "from_me": self.from_me,
             "to_device": self.to_device,
+            "changes": self.changes,
+            "reactions": self.reactions,
             "accepted_at": self.accepted_at,
             "sent_at": self.sent_at,
             "acked": self.acked_at is not None,

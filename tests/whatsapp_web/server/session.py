@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tests.whatsapp_web.server.account import Device
 from tests.whatsapp_web.server.connection import Connection
-from tests.whatsapp_web.server.messages import Frame
+from tests.whatsapp_web.server.messages import Frame, Message
 
 if TYPE_CHECKING:
     from tests.whatsapp_web.server.site import Site
@@ -130,7 +130,7 @@ class Session:
 
     def _deliver_offline(self, device: Device) -> None:
         owed = list(device.undelivered.values())
-        history = [one.as_frame() for one in owed if one.key in device.history]
+        history = [one.as_history() for one in owed if isinstance(one, Message) and one.key in device.history]
         news = [one for one in owed if one.key not in device.history]
         if history:
             self.connection.send({"type": "history", "messages": history})

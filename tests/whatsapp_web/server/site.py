@@ -57,17 +57,23 @@ class Site:
     def compose(self, text: str | None = None, **given: Any) -> Message:
         """A message from somebody of the account's world, as the options have them addressed."""
         chat = given.pop("chat", FAMILY.id)
-        is_group = chat.endswith("@g.us")
-        from_me = given.get("from_me", False)
         author = given.pop("author", None)
         if author is None:
-            author = self.account.me.phone if from_me else ANNA.phone if is_group else chat
+            author = self.account.me.phone if given.get("from_me", False) else self.usual_author(chat)
         person = self.account.person(author)
-        if is_group:
+        if chat.endswith("@g.us"):
             self.account.group(chat)
-        if self.options.author_lid and is_group:
-            author = person.lid
+        author = chat if chat.endswith("@newsletter") else self.address_in(chat, author)
         return Message(chat, author, person.name, text, **given)
+
+    def usual_author(self, chat: str) -> str:
+        """Who writes in a chat when nobody is named."""
+        return chat if chat.endswith(("@c.us", "@lid")) else ANNA.phone
+
+    def address_in(self, chat: str, author: str) -> str:
+        """How a chat shows somebody, as the options have them addressed."""
+        person = self.account.person(author)
+        return person.lid if self.options.author_lid and chat.endswith("@g.us") else author
 
     def deliver(self, messages: Sequence[Message]) -> None:
         """Accept messages and send them to every linked device that can be reached, all at once."""
@@ -126,7 +132,7 @@ class Site:
     def _earlier_messages(self, session: Session, args: Frame) -> Frame:
         assert session.device is not None, "only a linked page asks for messages"
         messages, more = self.account.earlier(args["chat"], args["before"], args["count"], session.device)
-        return {"messages": [message.as_frame() for message in messages], "more": more}
+        return {"messages": [message.as_history() for message in messages], "more": more}
 
     def _link_code(self, session: Session, _: Frame) -> str:
         assert session.registration is not None, "only an unpaired page asks for a link code"
