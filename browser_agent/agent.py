@@ -36,6 +36,10 @@ from .fence import Fence, Fenced
 from .follow import Follow
 from .gap_audit import GapAudit
 from .inbox import Inbox
+from .media.files import Files
+from .media.keeper import MediaKeeper
+from .media.ledger import Ledger
+from .media.process import MediaProcess
 from .qr_show import QrShow
 from .session_flow import SessionFlow
 from .session_keeper import SessionKeeper
@@ -73,6 +77,7 @@ class BrowserAgent(Observer):
         self.event_log: EventLog
         self.follow: Follow
         self.audit: GapAudit
+        self.media: MediaKeeper
         self._watermarks: Watermarks
         self._board: StatusBoard
         self._qr: QrShow
@@ -143,7 +148,17 @@ class BrowserAgent(Observer):
         self.follow = Follow(client, settings.names, settings.follow_chats)
         self._watermarks = Watermarks(client, settings.names, settings.session_dir / "watermarks.json")
         self.session.watermarks = self._watermarks
-        inbox = Inbox(self.event_log, self.follow, self._watermarks, ledger=lambda _message: ())
+        self.media = MediaKeeper(
+            Ledger(client, settings.names),
+            self.event_log,
+            Files(settings.session_dir / "media"),
+            MediaProcess(),
+            settings.session_id,
+            settings.media_max_bytes,
+            page=self.page,
+            is_ready=lambda: self.flow.is_ready(),  # noqa: PLW0108  # there is none yet
+        )
+        inbox = Inbox(self.event_log, self.follow, self._watermarks, ledger=self.media.entering)
         self.audit = GapAudit(
             client,
             settings.names,
@@ -183,6 +198,7 @@ class BrowserAgent(Observer):
             telling = [
                 tasks.create_task(self.event_log.run()),
                 tasks.create_task(self.audit.run()),
+                tasks.create_task(self.media.run()),
                 tasks.create_task(self._board.run()),
                 tasks.create_task(self._look_at_the_page()),
                 tasks.create_task(self._close_when_outrun(keeping)),

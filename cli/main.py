@@ -14,6 +14,7 @@ _COMMANDS = {
     "restart": "cli.act",
     "logout": "cli.act",
     "session": "cli.session",
+    "media": "cli.media",
 }
 
 

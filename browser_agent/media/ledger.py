@@ -6,7 +6,7 @@ that has ended there is told once more, since its message was.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
 import redis.asyncio
@@ -112,9 +112,10 @@ class Ledger:
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    async def due(self, until: float, at_most: int) -> list[MediaRecord]:
-        """Those that may be tried now, oldest first."""
-        keys: Any = await self._redis.zrangebyscore(self._names.media_due, "-inf", until, start=0, num=at_most)
+    async def due(self, until: float, at_most: int, besides: Container[str] = ()) -> list[MediaRecord]:
+        """Those of the first so many that may be tried now, oldest first, that are not in somebody's hand."""
+        found: Any = await self._redis.zrangebyscore(self._names.media_due, "-inf", until, start=0, num=at_most)
+        keys = [key for key in found if key not in besides]
         records = await self.records(keys)
         lost = [key for key in keys if key not in records]
         if lost:
@@ -123,9 +124,17 @@ class Ledger:
             await self._redis.zrem(self._names.media_due, *lost)
         return [records[key] for key in keys if key in records]
 
-    async def next_due_at(self) -> float | None:
-        first: Any = await self._redis.zrange(self._names.media_due, 0, 0, withscores=True)
+    async def next_due_after(self, moment: float) -> float | None:
+        """When the next one falls due that was not yet."""
+        first: Any = await self._redis.zrangebyscore(
+            self._names.media_due, f"({moment}", "+inf", start=0, num=1, withscores=True
+        )
         return float(first[0][1]) if first else None
+
+    async def due_keys(self) -> list[str]:
+        """Of all that are not done."""
+        keys: Any = await self._redis.zrange(self._names.media_due, 0, -1)
+        return list(keys)
 
     async def records(self, keys: Sequence[str]) -> dict[str, MediaRecord]:
         """Those of them that are known."""

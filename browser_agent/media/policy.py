@@ -7,6 +7,7 @@ from .record import MediaRecord
 
 FIRST_RETRY_S = 2.0
 LONGEST_RETRY_S = 900.0
+NO_DISK_RETRY_S = 30.0
 GROWTH = 3.0
 ATTEMPTS = 12  # with the waits between them an hour and a half
 GONE_ATTEMPTS = 24  # four hours and a half: the sender's phone must come online to upload it again
@@ -21,6 +22,7 @@ class Problem(StrEnum):
     CORRUPT = "corrupt"
     UNFETCHABLE = "unfetchable"  # anything else that is the file's own
     INTERRUPTED = "interrupted"  # the page or the link went away: not the file's fault
+    NO_DISK = "no_disk"  # it cannot be written to our own disk: not the file's fault, either
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ def after(record: MediaRecord, problem: Problem, jitter: float) -> Again | Given
     """What follows a try that failed. `jitter` is a factor about 1."""
     if problem is Problem.TOO_LARGE:
         return GivenUp(record.changed(error=problem.value, problem=problem.value))
+    if problem is Problem.NO_DISK:
+        return Again(record, NO_DISK_RETRY_S * jitter)
     if problem is Problem.INTERRUPTED:
         record = record.changed(interrupted=record.interrupted + 1)
         if record.interrupted % INTERRUPTIONS_PER_ATTEMPT:

@@ -49,7 +49,8 @@ class DirectoryStore:
         with self._locked():
             return self._write_if(path, data, replacing)
 
-    def upload(self, key: str, source: Path) -> None:
+    def upload(self, key: str, source: Path, content_type: str | None = None) -> None:
+        """A file has no type: `content_type` goes nowhere."""
         path = self._path(key)
         with source.open("rb") as file, self._translated():
             _make_folders(path.parent)
@@ -66,6 +67,9 @@ class DirectoryStore:
                 raise NotInStore(key) from error
         with io.BufferedReader(file, PIECE) as stream:
             yield stream
+
+    def address(self, key: str) -> str:
+        return self._path(key).as_uri()
 
     def delete(self, key: str) -> None:
         path = self._path(key)

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from whatsapp_contract.logs import get_logger
@@ -29,6 +30,7 @@ PROBE_DATA = b"whatsapp-container may put, get and delete here\n"
 PROBE_ATTEMPTS = 3
 WRONG_ETAG = f'"{"0" * 32}"'
 BUFFER = 1 << 18
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 _CREDENTIALS = "check BUCKET_STATE_ACCESS_KEY and BUCKET_STATE_SECRET_KEY, or what boto3 finds without them"
 _RIGHTS = "grant s3:GetObject, s3:PutObject and s3:DeleteObject on the bucket's objects"
@@ -87,6 +89,7 @@ class S3Store:
         connect_timeout_s: float = 3.0,
         read_timeout_s: float = 15.0,
         attempts: int = 3,
+        connections: int = 10,
     ) -> None:
         self._bucket = bucket
         self._region = region
@@ -97,6 +100,7 @@ class S3Store:
         self._connect_timeout_s = connect_timeout_s
         self._read_timeout_s = read_timeout_s
         self._attempts = attempts
+        self._connections = connections
         self._encrypts = True
         self._told_unconditional = False
         self._proven = False
@@ -126,9 +130,20 @@ class S3Store:
             self._told_unconditional = True
         return self._put_always(key, data)
 
-    def upload(self, key: str, source: Path) -> None:
+    def upload(self, key: str, source: Path, content_type: str | None = None) -> None:
         with source.open("rb") as file:
-            self._put_always(key, file)
+            self._put_always(key, file, {"ContentType": content_type} if content_type else {})
+
+    def address(self, key: str) -> str:
+        return f"s3://{self._bucket}/{self._name(key)}"
+
+    def signed_url(self, name: str, expires_in_s: int) -> str:
+        """A link to the object of this whole name, for whoever has it. Nothing is asked of S3: it may not be there."""
+        return self._ask(
+            lambda s3: s3.generate_presigned_url(
+                "get_object", Params={"Bucket": self._bucket, "Key": name}, ExpiresIn=expires_in_s
+            )
+        )
 
     @contextlib.contextmanager
     def download(self, key: str) -> Iterator[BinaryIO]:
@@ -197,15 +212,15 @@ class S3Store:
             raise StoreUnavailable(f"{self.location} answers without length or ETag")
         return answer["ETag"], stream
 
-    def _put_always(self, key: str, body: bytes | BinaryIO) -> str:
+    def _put_always(self, key: str, body: bytes | BinaryIO, headers: Mapping[str, str] = _NONE) -> str:
         try:
-            return self._put(key, body, {})
+            return self._put(key, body, headers)
         except _Answer as answer:
             raise self._refusal(answer) from answer
 
-    def _put(self, key: str, body: bytes | BinaryIO, condition: Mapping[str, str]) -> str:
+    def _put(self, key: str, body: bytes | BinaryIO, headers: Mapping[str, str]) -> str:
         """One PutObject; again without encryption where the server has none. Raises _Answer."""
-        parameters: dict[str, Any] = {"Bucket": self._bucket, "Key": self._name(key), "Body": body, **condition}
+        parameters: dict[str, Any] = {"Bucket": self._bucket, "Key": self._name(key), "Body": body, **headers}
         parameters["ContentLength"] = len(body) if isinstance(body, bytes) else body.seek(0, io.SEEK_END)
         for encryption in ({"ServerSideEncryption": "AES256"}, {}) if self._encrypts else ({},):
             if not isinstance(body, bytes):
@@ -251,6 +266,8 @@ class S3Store:
             connect_timeout=self._connect_timeout_s,
             read_timeout=self._read_timeout_s,
             retries={"mode": "standard", "total_max_attempts": self._attempts},
+            max_pool_connections=self._connections,
+            signature_version="s3v4",  # links, too
             s3={"addressing_style": "path" if self._endpoint_url else "auto"},
             # Servers that are not Amazon's do not all know the newer checksums. The body is signed all the same.
             request_checksum_calculation="when_required",

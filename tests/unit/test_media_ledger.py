@@ -139,7 +139,8 @@ async def test_the_oldest_that_are_due_come_first_and_not_before_their_time(redi
     await carry_out(redis, *[ledger.due_again(r, at) for r, at in zip(records, (30.0, 10.0, 20.0), strict=True)])
     assert [record.key for record in await ledger.due(25.0, 10)] == ["b", "c"]
     assert [record.key for record in await ledger.due(99.0, 2)] == ["b", "c"]
-    assert await ledger.next_due_at() == 10.0
+    assert await ledger.next_due_after(10.0) == 20.0
+    assert await ledger.due_keys() == ["b", "c", "a"]
 
 
 async def test_a_stored_file_is_known_by_its_content(redis: Any) -> None:
@@ -193,7 +194,8 @@ async def test_a_due_key_of_which_nothing_is_known_is_dropped(redis: Any) -> Non
     await redis.hset(NAMES.media, "broken", "{")
     await redis.zadd(NAMES.media_due, {"broken": 1.0})
     assert await ledger.due(5.0, 10) == []
-    assert await ledger.next_due_at() is None
+    assert await ledger.next_due_after(0) is None
+    assert await ledger.due_keys() == []
 
 
 # -- when it is tried again ----------------------------------------------------------------------------------------

@@ -1,0 +1,53 @@
+/* Files of messages: fetched by the page, handed out as a Blob, let go afterwards. */
+
+const EARLIER_LOADS_AT_MOST = 3;
+
+// After a reload the page has loaded some of its messages: wa-js looks for others on the page's disk. What is not
+// there either may be among the earlier ones, which the phone is asked for.
+const messageOfMedia = async (key) => {
+  for (let loads = 0; ; loads += 1) {
+    try {
+      return await WPP.chat.getMessageById(key);
+    } catch (error) {
+      if (error?.code !== 'msg_not_found' || loads === EARLIER_LOADS_AT_MOST) throw error;
+      const chat = WPP.whatsapp.ChatStore.get(key.split('_')[1]);
+      const { loadEarlierMsgs } = window.require('WAWebChatLoadMessages');
+      if (!(await loadEarlierMsgs({ chat }))?.length) throw error;
+    }
+  }
+};
+
+const stageOf = (message) => text(() => message.mediaData.mediaStage);
+
+/**
+ * The file as a Blob, whose handle the agent reads; else why there is none, as JSON. The page downloads and decrypts
+ * it. Where the media server has it no more, the page asks the sender's phone to upload it again (`rmrReason`, which
+ * wa-js gives), and a later call may find it.
+ */
+waAgent.openMedia = async (key, mostBytes) => {
+  let message = null;
+  try {
+    message = await messageOfMedia(key);
+    if (whole(() => message.size) > mostBytes) return JSON.stringify({ code: 'too_large' });
+    const blob = await WPP.chat.downloadMedia(key);
+    if (!(blob instanceof Blob)) return JSON.stringify({ code: 'media_not_found', stage: stageOf(message) });
+    if (blob.size > mostBytes) return JSON.stringify({ code: 'too_large' });
+    // Chromium hands out text as text, and cuts it within characters; this way all is base64.
+    return blob.slice(0, blob.size, 'application/octet-stream');
+  } catch (error) {
+    const code = text(() => error.code || error.name || 'unknown');
+    return JSON.stringify({ code, stage: stageOf(message), status: whole(() => error.status) });
+  }
+};
+
+/** Lets go of what the page keeps of a file, so that its memory does not grow, nor bad bytes stay. */
+waAgent.releaseMedia = async (key) => {
+  const message = attempt(() => WPP.whatsapp.MsgStore.get(key));
+  const data = attempt(() => message.mediaData);
+  if (!data) return false;
+  const filehash = text(() => data.filehash);
+  if (filehash) await Promise.resolve(attempt(() => WPP.whatsapp.LruMediaStore.del(filehash))).catch(() => {});
+  // Were it left as resolved, the page would not download it again.
+  if (data.mediaStage === 'RESOLVED') attempt(() => data.set({ mediaBlob: null, mediaStage: 'NEED_POKE' }));
+  return true;
+};
