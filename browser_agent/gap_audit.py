@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import redis.asyncio
 
 from whatsapp_contract.errors import ContractError, NotFound, NotReady
-from whatsapp_contract.events import AlertData, EventType
+from whatsapp_contract.events import AlertData, EventType, Person
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import is_outage
@@ -101,6 +101,11 @@ class GapAudit:
         """Audit as soon as messages flow."""
         self._wanted.set()
 
+    def on_ready(self) -> None:
+        """Messages flow (again). From the first time on nothing may be missed, whatever happens to this agent next."""
+        self._begin(Person(lid=None, phone=None))
+        self.want()
+
     async def run(self) -> None:
         """Audit whenever it is wanted, and every EVERY_S, until cancelled."""
         backoff = Backoff(1.0, 60.0)
@@ -166,13 +171,17 @@ class GapAudit:
 
     async def _know_the_account(self) -> None:
         """The base of an account that was never ready here; marks that Redis has lost."""
-        account = person(await self._page().account())
-        begins = int(time.time() - self._first_login_days * 86_400)
+        self._begin(person(await self._page().account()))
+        await self._event_log.flushed(TOLD_WITHIN_S)
+        if not await self._redis.exists(self._names.watermarks):
+            self._event_log.write(self._watermarks.all_commands())
+
+    def _begin(self, account: Person) -> None:
+        # Messages have whole seconds: one of this very second is new.
+        begins = int(time.time() - self._first_login_days * 86_400) - 1
         commands = self._watermarks.begin(account, begins)
         if commands:
             self._event_log.write(commands)
-        elif not await self._redis.exists(self._names.watermarks):
-            self._event_log.write(self._watermarks.all_commands())
 
     async def _followed(self) -> list[PageChat]:
         chats = await self._history().chats()

@@ -147,7 +147,7 @@ class SessionFlow:
         self._was_ready = True
         self._marker.set()
         self._session.on_ready()
-        self._audit.want()
+        self._audit.on_ready()
         self._aside(self._tell_ready())
 
     async def _tell_ready(self) -> None:

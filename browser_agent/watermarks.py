@@ -86,12 +86,15 @@ class Watermarks:
         """
         known = {"lid": account.lid, "phone": account.phone}
         digests = {name: hashlib.sha256(value.encode()).hexdigest()[:16] for name, value in known.items() if value}
-        if self._base is not None and not _is_another(self._base.account, digests):
+        commands: list[RedisCommand] = []
+        if self._base is None or _is_another(self._base.account, digests):
+            self._marks.clear()
+            self._base = _Kept(t=t, account=digests)
+            commands.append(("DEL", self._names.watermarks))
+        elif digests.items() <= self._base.account.items():
             return []
-        self._marks.clear()
-        self._base = _Kept(t=t, account=digests)
-        kept = ("HSET", self._names.watermarks, _BASE, self._base.model_dump_json())
-        return [("DEL", self._names.watermarks), kept]
+        self._base = self._base.model_copy(update={"account": self._base.account | digests})
+        return [*commands, ("HSET", self._names.watermarks, _BASE, self._base.model_dump_json())]
 
     def of(self, chat_id: str) -> Mark | None:
         return self._marks.get(chat_id)

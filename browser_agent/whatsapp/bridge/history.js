@@ -17,11 +17,15 @@ const seconds = (read) => whole(() => toSeconds(read()));
 const loadEarlier = async (chat) => {
   const { loadEarlierMsgs } = attempt(() => window.require('WAWebChatLoadMessages'), {});
   if (loadEarlierMsgs) return loadEarlierMsgs({ chat });
-  return chat.loadEarlierMsgs?.();
+  if (chat.loadEarlierMsgs) return chat.loadEarlierMsgs();
+  throw new Error('this build has no way to earlier messages');
 };
 
-const oldestOf = (messages) =>
-  messages.reduce((oldest, one) => (oldest === null || one.t < oldest.t ? one : oldest), null);
+// Times are whole seconds, so that among equals the place counts: builds list forwards or backwards.
+const oldestOf = (messages) => {
+  const [first, last] = [messages[0], messages.at(-1)];
+  return first && last.t < first.t ? last : (first ?? null);
+};
 
 const noteFound = (message) => {
   if (found.size >= FOUND_AT_MOST) found.delete(found.keys().next().value);
@@ -30,33 +34,42 @@ const noteFound = (message) => {
 
 /** Has the chat's messages back to a time at hand; whether there is nothing earlier that cannot be had at present. */
 const reachBack = async (chat, since, deadline) => {
-  let oldest = oldestOf(chat.msgs.getModelsArray());
-  const known = new Set(chat.msgs.getModelsArray().map((message) => message.id.toString()));
-  let asked = false;
+  const inStore = () => chat.msgs.getModelsArray();
+  const known = new Set(inStore().map((message) => message.id.toString()));
+  const isNew = (message) => !known.has(message.id.toString());
+  let oldest = oldestOf(inStore());
   while (oldest === null || oldest.t >= since) {
     if (Date.now() > deadline) return false;
-    // First the page's own database, which needs no link.
-    const anchor = oldest ? { id: oldest.id.toString() } : {};
-    const earlier = await WPP.chat
-      .getMessages(chat.id, { count: EARLIER_AT_ONCE, direction: 'before', ...anchor })
-      .catch(() => []);
-    let fresh = earlier.filter((message) => !known.has(message.id.toString()));
+    // First the page's own database, which needs no link; then the server, or the phone.
+    let fresh = (await fromDatabase(chat, oldest)).filter(isNew);
     if (!fresh.length) {
-      if (flag(() => chat.msgs.msgLoadState.noEarlierMsgs) || asked === oldest) return true;
-      asked = oldest;
-      const loaded = await loadEarlier(chat).catch(() => undefined);
-      if (loaded === undefined) return flag(() => chat.msgs.msgLoadState.noEarlierMsgs);
-      fresh = chat.msgs.getModelsArray().filter((message) => !known.has(message.id.toString()));
-      if (!fresh.length) return true;
+      if (flag(() => chat.msgs.msgLoadState.noEarlierMsgs)) return true;
+      const asked = await within(Promise.resolve(loadEarlier(chat)), deadline);
+      fresh = inStore().filter(isNew);
+      if (!fresh.length) return asked || flag(() => chat.msgs.msgLoadState.noEarlierMsgs);
     }
     for (const message of fresh) {
       known.add(message.id.toString());
       if (!WPP.whatsapp.MsgStore.get(message.id)) noteFound(message);
     }
-    oldest = oldestOf([...(oldest ? [oldest] : []), ...fresh]);
+    const edge = oldestOf(fresh);
+    if (oldest === null || edge.t <= oldest.t) oldest = edge;
   }
   return true;
 };
+
+const fromDatabase = (chat, oldest) => {
+  const anchor = oldest ? { id: oldest.id.toString() } : {};
+  const asked = { count: EARLIER_AT_ONCE, direction: 'before', ...anchor };
+  return WPP.chat.getMessages(chat.id, asked).catch(() => []);
+};
+
+/** Whether a promise was kept before the deadline. */
+const within = (promise, deadline) =>
+  Promise.race([
+    promise.then(() => true, () => false),
+    new Promise((resolve) => setTimeout(resolve, Math.max(0, deadline - Date.now()), false)),
+  ]);
 
 const reactionsOf = async (message) => {
   if (!flag(() => message.hasReaction)) return [];

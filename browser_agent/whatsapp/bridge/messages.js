@@ -139,7 +139,8 @@ const readReaction = ({ id, msgId, reactionText, sender, timestamp }) => {
   };
 };
 
-const isForPeople = (message) => !NOT_FOR_PEOPLE.has(message.type) && !NEVER_FOLLOWED.test(String(message.id.remote));
+const isForPeople = (message) =>
+  !NOT_FOR_PEOPLE.has(text(() => message.type)) && !NEVER_FOLLOWED.test(String(message.id.remote));
 
 WPP.on('chat.new_message', orTrouble('message', (message) => {
   if (isForPeople(message)) tell('message', { message: readMessage(message) });
