@@ -71,18 +71,6 @@ def test_a_text_reaches_wa_js_and_is_acknowledged(linked_page: Page, whatsapp: W
         linked_page.evaluate("new Promise((resolve) => setTimeout(resolve, 20))")
 
 
-def test_a_photo_can_be_downloaded_unless_it_is_gone(linked_page: Page, whatsapp: WhatsAppWeb) -> None:
-    key = whatsapp.deliver_photo(PNG, "image/png", "A dot", width=1, height=1)
-    arrived(linked_page, key)
-    download = f"WPP.chat.downloadMedia('{key}').then((blob) => WPP.util.blobToBase64(blob), (error) => error.code)"
-    path = whatsapp.model()[0]["media"]["directPath"]
-
-    whatsapp.fail_media(path, 404, times=1)
-    assert linked_page.evaluate(download) == "media_not_found"
-    assert linked_page.evaluate(f"WPP.whatsapp.MsgStore.get('{key}').mediaData.mediaStage") == "ERROR_MISSING"
-    assert linked_page.evaluate(download) == "data:image/png;base64," + base64.b64encode(PNG).decode()
-
-
 def test_answers_forwards_and_messages_that_vanish(linked_page: Page, whatsapp: WhatsAppWeb) -> None:
     first = whatsapp.deliver_text("Who comes?", author=BRUNO.phone)
     second = whatsapp.deliver_text("I do", quote=first, forwarded=True, ephemeral_s=86400)

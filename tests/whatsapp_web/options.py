@@ -28,6 +28,7 @@ class Options:
     sync_ms: int = 150
     resume_ms: int = 30
     loaded_per_chat: int = 0
+    check_media_hash: bool = True
     # the link
     keepalive_s: float = 20.0
     connect_timeout_s: float = 20.0

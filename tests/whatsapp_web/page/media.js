@@ -1,7 +1,7 @@
 /* Media that came: opaque data, the caches that wa-js looks into, the download. */
 (function () {
   'use strict';
-  const { define } = self.StandIn;
+  const { define, options } = self.StandIn;
 
   async function sha256(buffer) {
     return btoa(String.fromCharCode(...new Uint8Array(await crypto.subtle.digest('SHA-256', buffer))));
@@ -83,21 +83,26 @@
   define('StandInMedia', (exports, require) => {
     exports.sha256 = sha256;
 
+    const GONE = [404, 410];
+
     /**
      * Where the real one fetches from the media hosts and decrypts. What cannot be had is told by the stage, not by
-     * an exception: whatsapp-web.js looks for ERROR there.
+     * an exception: whatsapp-web.js looks for ERROR there. With a reason for it, media that is gone from the host is
+     * asked of the phone (`rmr`: request media re-upload), which takes as long as the phone takes.
      */
-    exports.download = async (message) => {
+    exports.download = async (message, { rmrReason } = {}) => {
       const { mediaData } = message;
-      mediaData.set({ mediaStage: 'FETCHING' });
-      const response = await fetch(mediaData.directPath).catch(() => null);
+      let response = await get(mediaData);
+      if (response && GONE.includes(response.status) && rmrReason) {
+        mediaData.set({ mediaStage: 'REUPLOADING' });
+        if (await uploadedAgain(message)) response = await get(mediaData);
+      }
       if (!response || !response.ok) {
-        const gone = response && [404, 410].includes(response.status);
-        mediaData.set({ mediaStage: gone ? 'ERROR_MISSING' : 'ERROR_UNKNOWN' });
+        mediaData.set({ mediaStage: response && GONE.includes(response.status) ? 'ERROR_MISSING' : 'ERROR_UNKNOWN' });
         return;
       }
-      const buffer = await response.arrayBuffer();
-      if ((await sha256(buffer)) !== mediaData.filehash) {
+      const buffer = await response.arrayBuffer().catch(() => null);
+      if (!buffer || (options.check_media_hash && (await sha256(buffer)) !== mediaData.filehash)) {
         mediaData.set({ mediaStage: 'ERROR_UNKNOWN' });
         return;
       }
@@ -106,6 +111,22 @@
       const mediaBlob = new OpaqueData(new Blob([buffer], { type: mediaData.mimetype }));
       mediaData.set({ mediaBlob, mediaStage: 'RESOLVED' });
     };
+
+    function get(mediaData) {
+      mediaData.set({ mediaStage: 'FETCHING' });
+      return fetch(mediaData.directPath).catch(() => null);
+    }
+
+    async function uploadedAgain(message) {
+      const key = String(message.id);
+      const args = { key, path: message.mediaData.directPath };
+      const { directPath } = await require('StandInLink').query('media_retry', args);
+      if (!directPath) return false;
+      message.mediaData.set({ directPath });
+      message.set({ directPath });
+      require('StandInKeeping').change(key, (kept) => ({ ...kept, media: { ...kept.media, directPath } }));
+      return true;
+    }
   });
 
   // Only whatsapp-web.js asks for these.

@@ -27,8 +27,8 @@
       msgContextInfo() {
         return { quotedMsg: this, quotedStanzaID: this.id.id, quotedParticipant: this.author || this.from };
       }
-      downloadMedia() {
-        return require('StandInMedia').download(this);
+      downloadMedia(how) {
+        return require('StandInMedia').download(this, how);
       }
     }
     Msg.prototype.proxyName = 'msg';

@@ -95,7 +95,8 @@ class Routes:
         status = NOT_FOUND if media is None else media.downloads.next_status()
         if media is None or status != OK:
             return Response(status_code=status)
-        return Response(media.data, media_type=media.mimetype)
+        length = {"Content-Length": str(len(media.data))}
+        return StreamingResponse(media.served(), media_type=media.mimetype, headers=length)
 
     async def hook_events(self, _: Request) -> Response:
         return StreamingResponse(self._site.hooks.events(), media_type="text/event-stream")

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from tests.whatsapp_web.server.control_groups import GroupCalls
+from tests.whatsapp_web.server.control_media import MediaCalls
 from tests.whatsapp_web.server.messages import Frame
 from tests.whatsapp_web.server.page_hooks import NoPageAnswered
 from tests.whatsapp_web.server.phone import Phone, PhoneRefuses
@@ -55,7 +56,7 @@ def control_routes(site: Site) -> list[Route]:
     ]
 
 
-class Control(GroupCalls):
+class Control(MediaCalls, GroupCalls):
     """Each public method is one call of the API; its keyword arguments are the call's JSON."""
 
     def __init__(self, site: Site) -> None:
@@ -85,12 +86,6 @@ class Control(GroupCalls):
             self._site.tell_roster()
         self._site.deliver(composed)
         return [message.key for message in composed]
-
-    def fail_uploads(self, status: int | None, times: int | None) -> None:
-        self._site.media.uploads.fail(status, times)
-
-    def fail_media(self, path: str, status: int | None, times: int | None) -> None:
-        self._site.media.objects[path].downloads.fail(status, times)
 
     # --- the network
 
@@ -138,6 +133,7 @@ class Control(GroupCalls):
             "open_pages": self._site.hooks.open_pages,
             "options": self._site.options.as_json(),
             "sends": self._site.account.sends.as_state(),
+            "media_retries": self._site.media.retries,
             "groups": [asdict(group) for group in self._site.account.groups.values()],
         }
 

@@ -118,6 +118,7 @@ class Site:
             "wid_exists": self._wid_exists,
             "all_groups": lambda *_: self.account.groups_as_json(),
             "earlier_messages": self._earlier_messages,
+            "media_retry": self._media_retry,
             "link_code": self._link_code,
             "unlink": self._unlink,
         }
@@ -133,6 +134,13 @@ class Site:
         assert session.device is not None, "only a linked page asks for messages"
         messages, more = self.account.earlier(args["chat"], args["before"], args["count"], session.device)
         return {"messages": [message.as_history() for message in messages], "more": more}
+
+    def _media_retry(self, _: Session, args: Frame) -> Frame:
+        path = self.media.upload_again(args["key"], args["path"])
+        message = self.account.messages.get(args["key"])
+        if path is not None and message is not None:
+            message.change({"media": {**(message.media or {}), "directPath": path}}, {})
+        return {"directPath": path}
 
     def _link_code(self, session: Session, _: Frame) -> str:
         assert session.registration is not None, "only an unpaired page asks for a link code"
