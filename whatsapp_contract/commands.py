@@ -124,7 +124,7 @@ COMMANDS: dict[str, CommandSpec] = {
         CommandSpec("send_reply", SendReplyArgs, SendResult, mutating=False, reply_within_s=5),
         CommandSpec("send_reaction", SendReactionArgs, SendResult, mutating=False, reply_within_s=5),
         CommandSpec("send_status", SendKeyArgs, SendResult, mutating=False, reply_within_s=5),
-        CommandSpec("carry_send", CarrySendArgs, CarrySendResult, mutating=False, reply_within_s=25),
+        CommandSpec("carry_send", CarrySendArgs, CarrySendResult, mutating=False, reply_within_s=10),
         CommandSpec("suppress", SuppressArgs, SuppressResult, mutating=False, reply_within_s=5),
         CommandSpec("pause_sends", CauseArgs, SendsStateResult, mutating=False, reply_within_s=5),
         CommandSpec("resume_sends", CauseArgs, SendsStateResult, mutating=False, reply_within_s=5),

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import threading
 import time
 
 from whatsapp_contract import logs
@@ -41,21 +42,29 @@ class OneLinePerOutage(logging.Filter):
 def main() -> int:
     try:
         from . import tasks  # noqa: F401  # the consumer knows the tasks that were imported
+        from .sending import create_send_consumer
         from .task_queue import settings, task_queue
     except SettingsError as error:
         sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
         return 2
     logs.configure("worker", settings.log_level, settings.log_format, settings.secrets())
     logging.getLogger("huey").setLevel(logging.WARNING)
-    logging.getLogger("huey.consumer.Worker").addFilter(OneLinePerOutage())
+    one_line = OneLinePerOutage()
+    for name in ("huey", "huey.consumer.Worker", "huey.consumer.Scheduler"):
+        logging.getLogger(name).addFilter(one_line)
     logs.get_logger(__name__).info("worker started", queue=task_queue.name)
-    task_queue.create_consumer(
+    checks = task_queue.create_consumer(
         workers=WORKERS,
         periodic=False,
         scheduler_interval=60,  # the scheduler process moves what is due
         graceful_signal="TERM",
         shutdown_timeout=SHUTDOWN_WITHIN_S,
-    ).run()
+    )
+    # Beside it, with threads of its own: no send holds up a check. A signal stops both at once.
+    sends = create_send_consumer(settings, checks.stop_flag)
+    threading.Thread(target=sends.run, daemon=True).start()
+    checks.run()
+    sends.leave(within_s=0.2)  # it has had as long as the checks
     return 0
 
 

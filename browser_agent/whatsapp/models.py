@@ -169,6 +169,30 @@ class LocalStorageGiven(_FromPage):
     kind: Literal["local_storage_given"]
 
 
+class PageAck(_FromPage):
+    """How far a message of ours has come: 1 the server has it, 2 received, 3 read, 4 played; `id` is the third part of
+    its key. `by` is who received it, in groups."""
+
+    id: Annotated[str, Field(min_length=1, max_length=128)]
+    ack: int
+    by: _OrNone[PageWid] = None
+
+
+class AcksSeen(_FromPage):
+    kind: Literal["acks"]
+    acks: list[PageAck]
+
+
+class SendAnswer(_FromPage):
+    """How far a message is that was to be sent. `ack` 0 is on its way, -1 not gone out; `result` is wa-js' own word of
+    it, null where the page knows nothing yet; `code` is the server's, where it refused and the page tells."""
+
+    key: str
+    ack: int
+    result: _OrNone[str] = None
+    code: _OrNone[str] = None
+
+
 class Trouble(_FromPage):
     """Something of the bridge failed. Not for the agent."""
 
@@ -177,7 +201,17 @@ class Trouble(_FromPage):
     error: str  # the error's name: its text may be a message's
 
 
-PageEvent = DocumentStarted | StreamChanged | QrShown | QrIdle | LoggedOut | MessageSeen | LocalStorageGiven | Trouble
+PageEvent = (
+    DocumentStarted
+    | StreamChanged
+    | QrShown
+    | QrIdle
+    | LoggedOut
+    | MessageSeen
+    | AcksSeen
+    | LocalStorageGiven
+    | Trouble
+)
 
 # The annotation is no class, which TypeAdapter takes and its stub does not say.
 _DISCRIMINATED: Any = Annotated[PageEvent, Field(discriminator="kind")]

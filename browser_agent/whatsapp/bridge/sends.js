@@ -115,7 +115,10 @@ const carryOut = async (run, what) => {
   const before = await lookFor(chat, run.key);
   if (before) run.key = before.id;
   if (before && ackOf(before) > 0) return answerOf(before.id, ackOf(before));
-  if (before && ackOf(before) === 0) return null; // on its way: the page itself sends what it could not get through
+  if (before && ackOf(before) === 0) {
+    run.isOnItsWay = true; // the page itself sends what it could not get through
+    return null;
+  }
   if (what.lookOnly) return answerOf(run.key, -1, 'NOT_FOUND');
   checkMayWrite(chat);
   if (before) {
@@ -163,6 +166,10 @@ Object.assign(waAgent, {
     for (;;) {
       const message = attempt(() => loadedMessage(run.chat, run.key));
       if (message && ackOf(message) > 0) run.end({ value: answerOf(message.id, ackOf(message)) });
+      if (message && ackOf(message) < 0 && run.isOnItsWay) {
+        const isLost = what.kind === 'file' && !attempt(() => message.directPath);
+        run.end({ value: isLost ? answerOf(message.id, -1, 'ERROR_UPLOAD') : failed(run, null) });
+      }
       if (run.done) {
         underWay.delete(what.id);
         if (run.done.error) throw run.done.error;

@@ -1,0 +1,1 @@
+"""Messages out: accepted and kept, carried one by one, their acknowledgements told."""

@@ -1,0 +1,147 @@
+"""Files on their way out: fetched by a process that lives for one of them, and kept on the disk until the message is
+gone, since the page reads them there."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from browser_agent.whatsapp.outgoing import FileOut, FileType
+from whatsapp_contract.errors import StoreUnavailable
+from whatsapp_contract.logs import get_logger
+
+from .record import SendRecord
+from .source import Fetched, Rules
+
+log = get_logger(__name__)
+
+FETCH_WITHIN_S = 60.0
+AT_ONCE = 2
+_STARTING_S = 5.0
+
+
+class SourceFailed(Exception):
+    """The file cannot be had. `is_final`: no further try would change that."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.is_final = code != StoreUnavailable.code
+
+
+class _Failure(BaseModel):
+    error: str
+    message: str
+
+
+@dataclass(frozen=True)
+class _Kept:
+    path: Path
+    fetched: Fetched
+
+
+class Files:
+    """One per agent; `folder` is its own, and is emptied."""
+
+    def __init__(self, folder: Path, rules: Rules) -> None:
+        self.rules = rules
+        self._folder = folder
+        self._kept: dict[str, _Kept] = {}
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self.clear()
+
+    async def get(self, record: SendRecord) -> FileOut:
+        """The file of a send, fetched where it is not here yet. Raises SourceFailed."""
+        key = record.idempotency_key
+        if key not in self._kept:
+            async with self._room:
+                self._kept[key] = await self._fetch(record)
+        kept, args = self._kept[key], record.args
+        mimetype = args["mimetype"] or kept.fetched.mimetype
+        file_type, voice = file_type_of(args["kind"], mimetype)
+        return FileOut(
+            kept.path, file_type, mimetype, args["filename"] or kept.fetched.filename, args["caption"], voice
+        )
+
+    def drop(self, key: str) -> None:
+        """The send has its end."""
+        kept = self._kept.pop(key, None)
+        if kept is not None:
+            kept.path.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """What a former life has left."""
+        self._kept.clear()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _fetch(self, record: SendRecord) -> _Kept:
+        path = self._folder / record.message_id
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return _Kept(path, await _in_a_process(record.args["source"], path, self.rules))
+        except BaseException as error:
+            path.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                raise SourceFailed(StoreUnavailable.code, f"the disk: {error.strerror}") from error
+            raise
+
+
+def file_type_of(kind: str, mimetype: str) -> tuple[FileType, bool]:
+    """As what a file is sent, and whether as a voice message. What WhatsApp cannot show is a document."""
+    if kind == "voice":
+        return "audio", True
+    if kind in ("image", "video", "audio", "document", "sticker"):
+        return kind, False  # type: ignore[return-value]  # one of its words
+    if mimetype in ("image/jpeg", "image/png", "image/webp"):
+        return "image", False
+    if mimetype in ("video/mp4", "video/3gpp", "video/quicktime"):
+        return "video", False
+    return ("audio", False) if mimetype.startswith("audio/") else ("document", False)
+
+
+_Answer: Any = Fetched | _Failure
+_fetched: TypeAdapter[Fetched | _Failure] = TypeAdapter(_Answer)
+
+
+async def _in_a_process(source: str, target: Path, rules: Rules) -> Fetched:
+    request = {
+        "source": source,
+        "target": str(target),
+        "within_s": FETCH_WITHIN_S,
+        "rules": rules.model_dump(mode="json"),
+    }
+    # Its own session: a signal to the agent's group is not for it. With the agent it is gone, too.
+    process = await asyncio.create_subprocess_exec(
+        *("setpriv", "--pdeathsig", "KILL", "--", sys.executable, "-m", "browser_agent.sending"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        process_group=0,
+        env=dict(os.environ),
+    )
+    try:
+        async with asyncio.timeout(FETCH_WITHIN_S + _STARTING_S):
+            answer, _ = await process.communicate(_any.dump_json(request))
+    except TimeoutError:
+        raise SourceFailed(StoreUnavailable.code, "the source took too long") from None
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    try:
+        found = _fetched.validate_json(answer)
+    except ValidationError:
+        raise SourceFailed(StoreUnavailable.code, "the fetching process ended without an answer") from None
+    if isinstance(found, _Failure):
+        log.warning("a file to be sent cannot be had", code=found.error, error=found.message)
+        raise SourceFailed(found.error, found.message)
+    return found
+
+
+_any: TypeAdapter[object] = TypeAdapter(object)

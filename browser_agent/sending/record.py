@@ -1,0 +1,106 @@
+"""One send, as it is kept in Redis from its acceptance until a week after its end."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from whatsapp_contract.arguments import SendMediaArgs, SendReactionArgs, SendReplyArgs, SendTextArgs
+from whatsapp_contract.results import SendResult, SendStatus
+
+from .addresses import canonical, chat_of
+
+KEPT_AFTER_END_S = 7 * 24 * 3600
+
+SendArgs = SendTextArgs | SendMediaArgs | SendReplyArgs | SendReactionArgs
+
+
+class Kind(StrEnum):
+    """What is sent."""
+
+    TEXT = "text"
+    MEDIA = "media"
+    REPLY = "reply"
+    REACTION = "reaction"
+
+
+_KINDS: dict[type[SendArgs], Kind] = {
+    SendTextArgs: Kind.TEXT,
+    SendMediaArgs: Kind.MEDIA,
+    SendReplyArgs: Kind.REPLY,
+    SendReactionArgs: Kind.REACTION,
+}
+
+
+class SendRecord(BaseModel):
+    """Times are epoch seconds. `tried_at` is when the first try began: from then on it may have gone out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    idempotency_key: str
+    kind: Kind
+    chat_id: str
+    args: dict[str, Any]
+    digest: str
+    message_id: str
+    accepted_at: float
+    status: SendStatus = "queued"
+    attempts: int = 0
+    slot_at: float | None = None
+    tried_at: float | None = None
+    failures: int = 0  # tries that ended in a failure of their own, in a row
+    refusals: int = 0  # by WhatsApp's server
+    message_key: str | None = None
+    sent_at: float | None = None
+    error: str | None = None
+
+    def result(self) -> SendResult:
+        """What the backend is told."""
+        return SendResult(
+            idempotency_key=self.idempotency_key,
+            status=self.status,
+            chat_id=self.chat_id,
+            message_key=self.message_key,
+            error=self.error,
+            attempts=self.attempts,
+            accepted_at=datetime.fromtimestamp(self.accepted_at, UTC),
+            sent_at=None if self.sent_at is None else datetime.fromtimestamp(self.sent_at, UTC),
+        )
+
+    def changed(self, **changes: Any) -> "SendRecord":
+        return self.model_copy(update=changes)
+
+
+def new_record(session_id: str, args: SendArgs, now: float) -> SendRecord:
+    """The record of a send that is just accepted. Raises BadArguments for an address that can be none."""
+    kind = _KINDS[type(args)]
+    chat_id = (
+        chat_of(args.message_key) if isinstance(args, SendReplyArgs | SendReactionArgs) else canonical(args.chat_id)
+    )
+    content = args.model_dump(exclude={"idempotency_key", "chat_id"})
+    if "mentions" in content:
+        content["mentions"] = [canonical(address) for address in content["mentions"]]
+    return SendRecord(
+        idempotency_key=args.idempotency_key,
+        kind=kind,
+        chat_id=chat_id,
+        args=content,
+        digest=_digest(kind, chat_id, content),
+        message_id=message_id(session_id, args.idempotency_key),
+        accepted_at=now,
+    )
+
+
+def message_id(session_id: str, idempotency_key: str) -> str:
+    """The id of the message that a send becomes, in the form of WhatsApp Web's own: however often it is sent, it is
+    one message, and it can be looked for."""
+    digest = hashlib.sha256(f"{session_id}\0{idempotency_key}".encode()).hexdigest()
+    return f"3EB0{digest[:18].upper()}"
+
+
+def _digest(kind: Kind, chat_id: str, content: dict[str, Any]) -> str:
+    canonical_json = json.dumps([kind.value, chat_id, content], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical_json.encode()).hexdigest()

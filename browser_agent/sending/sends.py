@@ -1,0 +1,174 @@
+"""Messages out, from the command to the last acknowledgement: what the agent and its handlers use."""
+
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
+
+import redis.asyncio
+
+from browser_agent.event_log import EventLog
+from browser_agent.whatsapp.models import AcksSeen, PageAck
+from browser_agent.whatsapp.outgoing import PageOutgoing
+from whatsapp_contract.arguments import SendMediaArgs
+from whatsapp_contract.errors import BadArguments, ContractError, NotFound, NotReady, Refused
+from whatsapp_contract.logs import get_logger
+from whatsapp_contract.redis_connection import is_outage
+from whatsapp_contract.results import SendResult, SendsStateResult
+from whatsapp_contract.settings import Settings
+from whatsapp_contract.states import SessionState
+
+from . import source
+from .acks import Acks
+from .addresses import canonical
+from .deliveries import Carried, Deliveries
+from .files import Files
+from .outbox import Outbox
+from .outcome import BLOCK_CODES
+from .pacing import Rates
+from .record import SendArgs, new_record
+
+if TYPE_CHECKING:
+    from browser_agent.whatsapp.page import WhatsAppPage
+
+log = get_logger(__name__)
+
+READ_BACK_AT_ONCE = 100
+
+Aside = Callable[[Coroutine[Any, Any, None]], None]
+
+
+class Sends:
+    """One per agent. `page` gives the page or raises BrowserGone; `aside` runs a short task beside."""
+
+    def __init__(
+        self,
+        client: "redis.asyncio.Redis",
+        settings: Settings,
+        event_log: EventLog,
+        *,
+        page: "Callable[[], WhatsAppPage]",
+        is_ready: Callable[[], bool],
+        aside: Aside,
+    ) -> None:
+        self._session_id = settings.session_id
+        self._page = page
+        self._is_ready = is_ready
+        self._aside = aside
+        self._files = Files(settings.session_dir / "sending", source.Rules.from_settings(settings))
+        self._outbox = Outbox(client, settings.names, event_log)
+        self._acks = Acks(self._outbox, event_log, settings.names)
+        rates = Rates(settings.send_rate, settings.send_rate_per_chat, settings.send_rate_strangers)
+        self._deliveries = Deliveries(
+            self._outbox, event_log, self._files, self._acks, rates, page=page, is_ready=is_ready
+        )
+        self._was: SessionState | None = None
+
+    # -- commands ----------------------------------------------------------------------------------------------------
+
+    async def accept(self, args: SendArgs) -> SendResult:
+        """Keep a send, so that it goes out whatever happens from now on; or say how the one with this key stands.
+
+        Raises BadArguments for an address that can be none and for a key that stands for another content, Refused for
+        what may never go out.
+        """
+        record = new_record(self._session_id, args, time.time())
+        known = await self._outbox.load(args.idempotency_key)
+        if known is None:
+            if isinstance(args, SendMediaArgs):
+                source.check(args.source, self._files.rules)
+            if await self._outbox.is_suppressed(await self._addresses_of(record.chat_id)):
+                raise Refused("this address is on the list of those that are never written to")
+            known = await self._outbox.accept(record)
+        if known.digest != record.digest:
+            raise BadArguments("idempotency_key: it was given before, with another content")
+        return known.result()
+
+    async def status(self, key: str) -> SendResult:
+        """Raises NotFound."""
+        record = await self._outbox.load(key)
+        if record is None:
+            raise NotFound("there is no send with this key, or no longer")
+        result = record.result()
+        if result.status == "queued" and result.error is None and not self._is_ready():
+            return result.model_copy(update={"error": NotReady.code})
+        return result
+
+    async def carry(self, key: str, give_up: str | None) -> Carried:
+        """One try; for the worker."""
+        return await self._deliveries.carry(key, give_up)
+
+    async def suppress(self, add: Sequence[str], remove: Sequence[str]) -> list[str]:
+        """The list of those who are never written to, after these changes."""
+        return await self._outbox.change_suppressed([*map(canonical, add)], [*map(canonical, remove)])
+
+    async def pause(self, cause: str) -> SendsStateResult:
+        """Send nothing until `resume`."""
+        await self._outbox.stop(f"paused: {cause}")
+        return await self.state()
+
+    async def resume(self) -> SendsStateResult:
+        """Go on with what waits."""
+        await self._outbox.resume()
+        await self._outbox.wake_all()
+        return await self.state()
+
+    async def state(self) -> SendsStateResult:
+        return SendsStateResult(stopped=await self._outbox.stopped(), open=await self._outbox.open_count())
+
+    # -- what the session tells --------------------------------------------------------------------------------------
+
+    def on_state(self, state: SessionState, reason: str | None) -> None:
+        """The session's state may have changed."""
+        if state is self._was:
+            return
+        self._was = state
+        if state is SessionState.READY:
+            self._aside(self._survives(self._on_ready()))
+        elif state is SessionState.BLOCKED and (reason or "").upper() in BLOCK_CODES:
+            self._aside(self._survives(self._deliveries.stop_blocked()))
+
+    def on_acks(self, event: AcksSeen) -> None:
+        """The page tells how far messages have come."""
+        self._aside(self._survives(self._take(event.acks)))
+
+    async def close(self) -> None:
+        """End what is under way."""
+        await self._deliveries.close()
+
+    # -- details -----------------------------------------------------------------------------------------------------
+
+    async def _on_ready(self) -> None:
+        """What came while nobody listened is read back, and what waited for this is carried."""
+        await self._outbox.wake_all()
+        recent = [record for record in await self._outbox.recent() if record.message_key]
+        for start in range(0, len(recent), READ_BACK_AT_ONCE):
+            keys = [str(record.message_key) for record in recent[start : start + READ_BACK_AT_ONCE]]
+            await self._take(await PageOutgoing(self._page()).acks_of(keys))
+
+    async def _take(self, acks: Sequence[PageAck]) -> None:
+        """A message that is acknowledged went out, also where the try that sent it has not come to its end."""
+        for ack in await self._acks.tell(acks):
+            key = self._deliveries.key_of(ack.id)
+            if key is not None:
+                await self._deliveries.carry(key)
+                await self._acks.tell([ack])
+
+    async def _survives(self, work: Coroutine[Any, Any, None]) -> None:
+        """A task beside the others must not end the agent for what the next ready mends."""
+        try:
+            await work
+        except ContractError as error:
+            log.info("sends were not looked after", code=error.code)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            log.warning("sends were not looked after: Redis is away")
+
+    async def _addresses_of(self, chat_id: str) -> set[str]:
+        """All that are known of whoever is behind it; without the page, the one."""
+        if not self._is_ready():
+            return {chat_id}
+        try:
+            return {chat_id, *await PageOutgoing(self._page()).aliases(chat_id)}
+        except ContractError:
+            return {chat_id}
