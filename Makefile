@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 
-.PHONY: help run demo test lint format bench lock setup setup-dev clean
+.PHONY: help run demo test soak lint format bench lock setup setup-dev clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -15,6 +15,9 @@ demo: setup-dev ## watch the service at work against a stand-in, without an acco
 
 test: setup-dev ## all tests
 	@$(PY) -m pytest -n 2 --dist loadgroup
+
+soak: setup-dev ## ten minutes of faults, 2,000 messages, 300 photos; SOAK_SEED=... repeats one
+	@SOAK=long $(PY) -m pytest -s tests/soak
 
 lint: setup-dev ## ruff and mypy
 	@$(PY) -m ruff check .
