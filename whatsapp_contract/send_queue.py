@@ -17,10 +17,11 @@ def message_of(idempotency_key: str) -> str:
 
 def key_in(message: str | bytes) -> str:
     """The idempotency key in a message. Raises ValueError for what is none."""
-    document: Any = json.loads(message)
-    if not isinstance(document, dict) or document.get("task") != TASK:
-        raise ValueError("not a message of the queue of sends")
-    arguments = document.get("args")
+    try:
+        document: Any = json.loads(message)
+    except ValueError:
+        document = None
+    arguments = document.get("args") if isinstance(document, dict) and document.get("task") == TASK else None
     if not isinstance(arguments, list) or len(arguments) != 1 or not isinstance(arguments[0], str):
-        raise ValueError("a message of the queue of sends without its key")
+        raise ValueError("not a message of the queue of sends")
     return arguments[0]

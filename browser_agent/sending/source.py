@@ -303,9 +303,10 @@ def _opened(path: Path, rules: Rules) -> Iterator[BinaryIO]:
         raise NotFound("there is no such file") from None
     except OSError as error:
         raise Refused(f"the file cannot be read: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Refused("that is no file")
     with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Refused("that is no file")
         if not _is_inside(Path(os.path.realpath(f"/proc/self/fd/{descriptor}")), rules):
             raise Refused("of files only those below DATA_DIR/outgoing and DATA_DIR/store/media may be sent")
         yield file

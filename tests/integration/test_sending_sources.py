@@ -1,0 +1,388 @@
+"""Files that are to be sent, from wherever they may come; and from wherever they may not."""
+
+import http.server
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from browser_agent.sending import source
+from browser_agent.sending.source import Fetched, Rules, fetch, is_public
+from tests.harness.s3_server import REGION, S3Server
+from whatsapp_contract.errors import ContractError, NotFound, Refused, StoreUnavailable, TooLarge
+from whatsapp_contract.settings import Settings
+
+JPEG = b"\xff\xd8\xff\xe0" + bytes(5000)
+Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "target"
+
+
+def rules(tmp_path: Path, *private_hosts: str, max_bytes: int = 1_000_000, **variables: str) -> Rules:
+    environ = {
+        "DATA_DIR": str(tmp_path / "data"),
+        "SEND_PRIVATE_HOSTS": ",".join(private_hosts),
+        "MEDIA_MAX_BYTES": str(max_bytes),
+        **variables,
+    }
+    return Rules.from_settings(Settings.from_env(environ))
+
+
+def got(given: str, target: Path, allowed: Rules, within_s: float = 10) -> Fetched:
+    """Fetched, and the same bytes on the disk as it says."""
+    fetched = fetch(given, target, allowed, within_s)
+    assert target.stat().st_size == fetched.size
+    assert target.stat().st_mode & 0o777 == 0o600
+    return fetched
+
+
+# -- a server of the test's own --------------------------------------------------------------------------------------
+
+
+@contextmanager
+def serving(answers: dict[str, Answer], context: ssl.SSLContext | None = None) -> Iterator[int]:
+    """Its port, on the loopback."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            try:
+                answers[self.path](self)
+            except OSError:
+                self.close_connection = True
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    class Server(http.server.ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            pass
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def says(body: bytes = JPEG, status: int = 200, **headers: str) -> Answer:
+    def answer(request: http.server.BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        for name, value in {"Content_Length": str(len(body)), **headers}.items():
+            request.send_header(name.replace("_", "-"), value)
+        request.end_headers()
+        request.wfile.write(body)
+
+    return answer
+
+
+def leads_to(url: str) -> Answer:
+    return says(b"", 302, Location=url)
+
+
+def trickles(request: http.server.BaseHTTPRequestHandler) -> None:
+    request.send_response(200)
+    request.end_headers()
+    while True:
+        request.wfile.write(b"x")
+        time.sleep(0.05)
+
+
+def trickles_in_its_head(request: http.server.BaseHTTPRequestHandler) -> None:
+    while True:
+        request.wfile.write(b"x")
+        time.sleep(0.05)
+
+
+def test_a_file_of_a_host_that_is_named(tmp_path: Path, target: Path) -> None:
+    answers = {
+        "/a/photo.jpg?size=large": says(Content_Type="image/jpeg"),
+        "/untyped": says(Content_Disposition='attachment; filename="../us.jpeg"'),
+        "/%C3%BC.pdf": says(b"%PDF-1.7", Content_Type="application/octet-stream"),
+    }
+    with serving(answers) as port:
+        base = f"http://localhost:{port}"
+        allowed = rules(tmp_path, "localhost")
+        assert got(f"{base}/a/photo.jpg?size=large", target, allowed) == Fetched(len(JPEG), "image/jpeg", "photo.jpg")
+        assert target.read_bytes() == JPEG
+        assert got(f"{base}/untyped", target, allowed) == Fetched(len(JPEG), "image/jpeg", "us.jpeg")
+        assert got(f"{base}/%C3%BC.pdf", target, allowed) == Fetched(8, "application/pdf", "ü.pdf")
+
+
+def test_a_host_that_is_not_named_must_be_public_and_have_tls(tmp_path: Path, target: Path) -> None:
+    with serving({"/": says()}) as port:
+        for url in (f"http://127.0.0.1:{port}/", "http://example.com/"):
+            with pytest.raises(Refused, match="without TLS"):
+                source.check(url, rules(tmp_path, "localhost"))
+        for host in ("127.0.0.1", "localhost", "127.1", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]"):
+            with pytest.raises(Refused, match="not a public one"):
+                fetch(f"https://{host}:{port}/", target, rules(tmp_path, "other"), 5)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0"),
+        *("224.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1", "240.0.0.1"),
+        *("::1", "::", "fe80::1%eth0", "fc00::1", "ff02::1", "fec0::1", "2001:db8::1"),
+        *("::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2001:0:4136:e378:8000:63bf:3fff:fdd2"),
+    ],
+)
+def test_an_address_that_only_this_machine_can_reach_is_none_of_the_internet_s(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "1.1.1.1", "2606:4700:4700::1111", "::ffff:8.8.8.8"])
+def test_an_address_of_the_internet(address: str) -> None:
+    assert is_public(address)
+
+
+def test_a_name_is_resolved_once(tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that answers with a public address first, and then with one of this machine's."""
+    asked: list[str] = []
+
+    def resolve(host: str, port: int, **_: Any) -> list[Any]:
+        asked.append(host)
+        address = "203.0.113.9" if len(asked) == 1 else "127.0.0.1"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    connected: list[Any] = []
+
+    def connect(_self: socket.socket, where: Any) -> None:
+        connected.append(where)
+        raise OSError
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(source, "is_public", lambda address: address == "203.0.113.9")
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    with pytest.raises(StoreUnavailable):
+        fetch("https://rebinding.example/", target, rules(tmp_path), 5)
+    assert connected == [("203.0.113.9", 443)]
+    assert len(asked) == 1
+
+
+def test_a_redirect_is_looked_at_as_the_source_was(tmp_path: Path, target: Path) -> None:
+    with serving({"/secret": says()}) as other:
+        answers = {
+            "/inside": leads_to(f"http://127.0.0.1:{other}/secret"),
+            "/tls": leads_to(f"https://127.0.0.1:{other}/secret"),
+            "/file": leads_to("file:///etc/passwd"),
+            "/s3": leads_to("s3://bucket/key"),
+            "/round": leads_to("/round"),
+            "/nowhere": says(b"", 302),
+            "/a": leads_to("/b"),
+            "/b": leads_to("photo"),
+            "/photo": says(),
+        }
+        with serving(answers) as port:
+            base, allowed = f"http://localhost:{port}", rules(tmp_path, "localhost")
+            for path in ("inside", "tls", "file", "s3", "round", "nowhere"):
+                with pytest.raises(Refused):
+                    fetch(f"{base}/{path}", target, allowed, 5)
+            assert got(f"{base}/a", target, allowed).size == len(JPEG)
+
+
+def test_the_size_is_limited_whatever_the_source_says(tmp_path: Path, target: Path) -> None:
+    def without_end(request: http.server.BaseHTTPRequestHandler) -> None:
+        request.send_response(200)
+        request.end_headers()
+        while True:
+            request.wfile.write(bytes(10_000))
+
+    with serving({"/told": says(), "/untold": without_end}) as port:
+        allowed = rules(tmp_path, "localhost", max_bytes=4000)
+        for path in ("told", "untold"):
+            with pytest.raises(TooLarge):
+                fetch(f"http://localhost:{port}/{path}", target, allowed, 5)
+        assert target.stat().st_size <= 4000
+
+
+@pytest.mark.parametrize("path", ["/body", "/head"])
+def test_the_deadline_holds_however_slowly_bytes_come(tmp_path: Path, target: Path, path: str) -> None:
+    with serving({"/body": trickles, "/head": trickles_in_its_head}) as port:
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            fetch(f"http://localhost:{port}{path}", target, rules(tmp_path, "localhost"), 0.6)
+        assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (says(status=404), NotFound),
+        (says(status=410), NotFound),
+        (says(status=403), Refused),
+        (says(status=503), StoreUnavailable),
+        (says(b""), NotFound),
+        (says(Content_Length="9000"), StoreUnavailable),
+        (says(Content_Encoding="gzip"), Refused),
+    ],
+)
+def test_what_a_server_says_instead(tmp_path: Path, target: Path, answer: Answer, error: type[ContractError]) -> None:
+    def breaks_off(request: http.server.BaseHTTPRequestHandler) -> None:
+        answer(request)
+        request.close_connection = True
+
+    with serving({"/": breaks_off}) as port, pytest.raises(error):
+        fetch(f"http://localhost:{port}/", target, rules(tmp_path, "localhost"), 5)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("ftp://example.com/a", "https://", "https:///a", "https://user:secret@example.com/", "https://a:99999/"),
+        *("https://[::1/", "data:image/png;base64,AA", "javascript:1"),
+    ],
+)
+def test_an_address_that_cannot_be_used(tmp_path: Path, url: str) -> None:
+    with pytest.raises(Refused) as refusal:
+        source.check(url, rules(tmp_path))
+    assert "secret" not in str(refusal.value)
+
+
+# -- TLS -------------------------------------------------------------------------------------------------------------
+
+
+def _certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
+    """A server's context with a certificate for a name, and the authority that vouches for it."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, private = folder / f"{name}.pem", folder / f"{name}.key"
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, private)
+    return context, certificate
+
+
+def test_the_certificate_must_be_the_host_s(tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed = rules(tmp_path, "localhost")
+    right, authority = _certificate(tmp_path, "localhost")
+    wrong, other_authority = _certificate(tmp_path, "elsewhere.example")
+    with serving({"/": says()}, right) as port:
+        with pytest.raises(Refused, match="certificate"):
+            fetch(f"https://localhost:{port}/", target, allowed, 5)
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+        assert got(f"https://localhost:{port}/", target, allowed).size == len(JPEG)
+    monkeypatch.setenv("SSL_CERT_FILE", str(other_authority))
+    with serving({"/": says()}, wrong) as port, pytest.raises(Refused, match="certificate"):
+        fetch(f"https://localhost:{port}/", target, allowed, 5)
+
+
+# -- the disk --------------------------------------------------------------------------------------------------------
+
+
+def test_files_below_the_two_folders(tmp_path: Path, target: Path) -> None:
+    allowed = rules(tmp_path)
+    outgoing, stored = tmp_path / "data/outgoing/a", tmp_path / "data/store/media/2026"
+    for folder in (outgoing, stored):
+        folder.mkdir(parents=True)
+        (folder / "an image.jpg").write_bytes(JPEG)
+    expected = Fetched(len(JPEG), "image/jpeg", "an image.jpg")
+    assert got("a/an image.jpg", target, allowed) == expected
+    assert got(str(outgoing / "an image.jpg"), target, allowed) == expected
+    assert got(f"file://{stored}/an%20image.jpg", target, allowed) == expected
+    with pytest.raises(NotFound):
+        fetch("a/another.jpg", target, allowed, 5)
+
+
+def test_no_other_file_can_be_had(tmp_path: Path, target: Path) -> None:
+    allowed = rules(tmp_path)
+    data, outgoing = tmp_path / "data", tmp_path / "data/outgoing"
+    outgoing.mkdir(parents=True)
+    (data / "sessions").mkdir()
+    for secret in (data / "api-token", data / "sessions/profile", data / "outgoing.txt", data / "dump.rdb"):
+        secret.write_text("secret")
+    (outgoing / "link").symlink_to(data / "api-token")
+    (outgoing / "folder").symlink_to(data / "sessions")
+    (outgoing / "inside").mkdir()
+    os.mkfifo(outgoing / "pipe")
+    for path in (
+        *("../api-token", "link", "folder/profile", "../outgoing.txt", "../dump.rdb", "pipe", "inside", "", "a\0b"),
+        *(str(data / "api-token"), f"file://{data}/api-token", f"file://{outgoing}/../api-token", "/etc/passwd"),
+        *("file://elsewhere/etc/passwd", f"file://{outgoing}/%2e%2e/api-token", "/proc/self/environ", "/dev/zero"),
+    ):
+        with pytest.raises(ContractError) as error:
+            fetch(path, target, allowed, 5)
+        assert error.value.code in ("refused", "not_found")
+        assert not target.exists() or target.stat().st_size == 0
+
+
+# -- S3 --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *(
+            "s3://sessions/sessions/s1/current",
+            "s3://sessions/media/../sessions/s1",
+            "s3://sessions/",
+            "s3://sessions",
+        ),
+        *("s3://other/media/a", "s3:///media/a", "s3://sessions/media//a", "s3://sessions/media/%2e%2e/sessions/a"),
+        *("s3://photos/", "s3://sessions/mediax/a"),
+    ],
+)
+def test_of_s3_only_media_may_be_sent(tmp_path: Path, place: str) -> None:
+    with pytest.raises(Refused):
+        source.check(place, rules(tmp_path, BUCKET_STATE_NAME="sessions", MEDIA_BUCKET="photos"))
+
+
+def test_one_bucket_for_both_keeps_the_sessions_to_itself(tmp_path: Path) -> None:
+    allowed = rules(tmp_path, BUCKET_STATE_NAME="both", MEDIA_BUCKET="both")
+    source.check("s3://both/media/s1/2026/11/25/abc.jpg", allowed)
+    with pytest.raises(Refused):
+        source.check("s3://both/sessions/s1/current", allowed)
+
+
+def test_an_object_of_the_bucket(tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with S3Server(may_list=True) as server:
+        server.admin.put_object(Bucket=server.bucket, Key="media/s1/ü 1.jpg", Body=JPEG, ContentType="image/jpeg")
+        for name, value in {**server.settings(), "AWS_REGION": REGION}.items():
+            monkeypatch.setenv(name, value)
+        allowed = rules(tmp_path, BUCKET_STATE_NAME=server.bucket)
+        place = f"s3://{server.bucket}/media/s1/%C3%BC%201.jpg"
+        assert got(place, target, allowed, 20) == Fetched(len(JPEG), "image/jpeg", "ü 1.jpg")
+        with pytest.raises(NotFound):
+            fetch(f"s3://{server.bucket}/media/none.jpg", target, allowed, 20)
+        with pytest.raises(TooLarge):
+            fetch(place, target, rules(tmp_path, BUCKET_STATE_NAME=server.bucket, max_bytes=4000), 20)
+        monkeypatch.setenv("BUCKET_STATE_SECRET_KEY", "wrong")
+        with pytest.raises(ContractError):
+            fetch(place, target, allowed, 20)
