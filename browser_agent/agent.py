@@ -41,6 +41,7 @@ from .media.keeper import MediaKeeper
 from .media.ledger import Ledger
 from .media.process import MediaProcess
 from .qr_show import QrShow
+from .sending.sends import Sends
 from .session_flow import SessionFlow
 from .session_keeper import SessionKeeper
 from .start_budget import StartBudget
@@ -48,6 +49,7 @@ from .status_board import StatusBoard
 from .status_report import status_of
 from .stuck import remedy
 from .watermarks import Watermarks
+from .whatsapp.models import AcksSeen, PageEvent
 
 if TYPE_CHECKING:
     from .whatsapp.page import WhatsAppPage
@@ -83,6 +85,7 @@ class BrowserAgent(Observer):
         self._qr: QrShow
         self._bus: CommandBus
         self.flow: SessionFlow
+        self.sends: Sends
 
     @property
     def epoch(self) -> int:
@@ -184,7 +187,10 @@ class BrowserAgent(Observer):
             page=self.page,
             operation=lambda: self.operation,
             aside=self._aside,
-            changed=self._board.poke,
+            changed=self._on_changed,
+        )
+        self.sends = Sends(
+            client, settings, self.event_log, page=self.page, is_ready=self.flow.is_ready, aside=self._aside
         )
 
     async def _serve_until_stopped(self) -> None:
@@ -211,6 +217,7 @@ class BrowserAgent(Observer):
             for task in (*serving, saving, keeping):
                 task.cancel()
             await asyncio.wait([saving, keeping], timeout=STOP_WITHIN_S - 1)
+            await self.sends.close()
             self.session.on_closed()
             await self.session.save_if_known_good("stop", deadline - FLUSH_WITHIN_S - loop.time())
             with contextlib.suppress(TimeoutError):
@@ -366,8 +373,18 @@ class BrowserAgent(Observer):
         self.flow.enter(SessionState.STARTING, reason)
 
     def on_page(self, page: "WhatsAppPage") -> None:
-        page.on_event = self.flow.on_page_event
+        page.on_event = self._on_page_event
         self.flow.on_page()
+
+    def _on_page_event(self, event: PageEvent) -> None:
+        if isinstance(event, AcksSeen):
+            self.sends.on_acks(event)
+        else:
+            self.flow.on_page_event(event)
+
+    def _on_changed(self) -> None:
+        self._board.poke()
+        self.sends.on_state(self.flow.state, self.flow.reason)
 
     def on_started(self, cause: str | None, starts: int) -> None:
         if cause is not None:

@@ -27,6 +27,7 @@ from whatsapp_contract.states import SessionState
 
 from . import chat_handlers
 from .media import handlers as media_handlers
+from .sending import handlers as send_handlers
 
 if TYPE_CHECKING:
     from .agent import BrowserAgent
@@ -128,7 +129,7 @@ Handler = Callable[["BrowserAgent", Any], Awaitable[BaseModel]]
 
 HANDLERS: dict[str, Handler] = {
     handler.__name__: handler for handler in (ping, check, reset, reload, restart_browser, logout, backup, shutdown)
-} | chat_handlers.HANDLERS | media_handlers.HANDLERS
+} | chat_handlers.HANDLERS | media_handlers.HANDLERS | send_handlers.HANDLERS
 
 
 def _tell_reset(agent: "BrowserAgent", how: Any, cause: str, started: float, *, proven: bool) -> float:
