@@ -6,17 +6,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import evidence, footprint, recovery, sessions, startup, ticks, traffic
+from . import backfill, evidence, footprint, media, recovery, sessions, startup, ticks, traffic
 from .report import Figure, machine, table
 
 BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
     "startup": startup.run,
     "traffic": traffic.run,
+    "backfill": backfill.run,
     "ticks": ticks.run,
     "evidence": evidence.run,
     "footprint": footprint.run,
     "recovery": recovery.run,
     "sessions": sessions.run,
+    "media": media.run,
 }
 
 

@@ -34,6 +34,7 @@ def run(folder: Path) -> list[Figure]:
 
 def _missed_s(service: Service, whatsapp: WhatsAppWeb) -> float:
     """The page has them all, and most of them only on the disk; none was told."""
+    wait_until(lambda: service.program("browser-agent").name == "RUNNING", 20, "it counts as started")
     agent = service.pids()["browser-agent"]
     os.kill(agent, signal.SIGSTOP)
     keys = set(whatsapp.deliver_many(MISSED, chats=GROUPS))

@@ -189,7 +189,7 @@ class GapAudit:
 
     async def _changed(self) -> list[PageChat]:
         """Followed chats whose last message is later than where an audit of them begins; that one first."""
-        changed = [chat for chat in await self._followed() if chat.t is None or chat.t > self._floor(chat)]
+        changed = [chat for chat in await self._followed() if chat.t is not None and chat.t > self._floor(chat)]
         return sorted(changed, key=lambda chat: chat.t or 0)
 
     def _floor(self, chat: PageChat) -> float:
