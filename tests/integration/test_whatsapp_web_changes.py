@@ -28,7 +28,7 @@ WPP.chat.getReactions('%s').then(({reactionByMe, reactions}) => [
 """
 AS_IT_IS = """
 (() => { const m = WPP.whatsapp.MsgStore.get('%s');
-  return [m.type, m.subtype ?? null, m.body ?? null, m.hasReaction,
+  return [m.type, m.subtype ?? null, m.body ?? null, Boolean(m.hasReaction),
           m.latestEditMsgKey ? m.latestEditMsgKey.toString() : null, typeof m.revokeTimestamp]; })()
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -53,6 +54,10 @@ def test_it_gets_messages_and_photos(client: JsClient, whatsapp: WhatsAppWeb) ->
 def test_it_sends_messages(client: JsClient, whatsapp: WhatsAppWeb) -> None:
     key = client.call("sendMessage", FAMILY.id, "Hello from the client")
 
+    # The client answers when the message is in its chat; it goes out after that.
+    deadline = time.monotonic() + 5
+    while not whatsapp.outbox() and time.monotonic() < deadline:
+        time.sleep(0.02)
     assert [(sent["id"], sent["body"]) for sent in whatsapp.outbox()] == [(key, "Hello from the client")]
 
 

@@ -50,13 +50,17 @@
         isNewMsg,
         local: false,
         standInOrder: frame.order,
-        standInReceipts: frame.receipts,
-        standInReactions: frame.reactions,
-        hasReaction: Boolean(frame.reactions && Object.keys(frame.reactions).length),
       };
+      if (frame.receipts) attributes.standInReceipts = frame.receipts;
+      if (frame.reactions) addReactions(attributes, frame.reactions);
       if (frame.media) addMedia(attributes, frame);
       return attributes;
     };
+
+    function addReactions(attributes, reactions) {
+      attributes.standInReactions = reactions;
+      attributes.hasReaction = Object.keys(reactions).length > 0;
+    }
 
     function addMedia(attributes, { type, media }) {
       const { mediaKey, ...described } = media;

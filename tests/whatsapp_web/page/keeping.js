@@ -12,7 +12,7 @@
     const storage = require('StandInStorage');
 
     const known = new Set();
-    const rows = new Map();
+    const frames = new Map();
     const changes = new Map();
     const owed = new Set();
     let lastRowId = Date.now() * 1000;
@@ -21,9 +21,9 @@
     let stopped = false;
 
     // The real rows have what is readable in them encrypted under this name.
-    const row = (key, frame) => ({
+    const row = ([key, frame]) => ({
       id: key, rowId: (lastRowId += 1), chat: frame.chat, t: frame.t, order: frame.order, type: frame.type,
-      from: frame.fromMe ? undefined : frame.chat, msgRowOpaqueData: frame,
+      msgRowOpaqueData: frame,
     });
 
     /** The rows that earlier lives of the page kept, in the order of time. */
@@ -39,14 +39,13 @@
     /** Keeps a message as the server's frame would. */
     exports.keep = (key, frame) => {
       known.add(key);
-      rows.set(key, row(key, frame));
+      frames.set(key, frame);
       soon();
     };
 
     /** Changes what is kept of a message, if it is: `change` makes a new frame of the old one. */
     exports.change = (key, change) => {
-      const waiting = rows.get(key);
-      if (waiting) waiting.msgRowOpaqueData = change(waiting.msgRowOpaqueData);
+      if (frames.has(key)) frames.set(key, change(frames.get(key)));
       else if (known.has(key)) changes.set(key, [...(changes.get(key) || []), change]);
       soon();
     };
@@ -79,8 +78,8 @@
 
     function write() {
       timer = null;
-      const [newRows, newChanges, keys] = [[...rows.values()], [...changes], [...owed]];
-      for (const taken of [rows, changes, owed]) taken.clear();
+      const [newRows, newChanges, keys] = [[...frames].map(row), [...changes], [...owed]];
+      for (const taken of [frames, changes, owed]) taken.clear();
       const applied = newChanges.map(([key, steps]) => [key, (kept) => ({
         ...kept, msgRowOpaqueData: steps.reduce((frame, change) => change(frame), kept.msgRowOpaqueData),
       })]);

@@ -48,8 +48,9 @@
           const [message] = this.add(attributes);
           chat.msgs.add(message);
           const unread = attributes.isNewMsg && !message.id.fromMe && !message.isNotification ? 1 : 0;
-          const latest = message.t < chat.t ? {} : { t: message.t, lastReceivedKey: message.id };
-          chat.set({ ...latest, unreadCount: chat.unreadCount + unread });
+          const news = { unreadCount: chat.unreadCount + unread };
+          if (message.t >= chat.t) Object.assign(news, { t: message.t, lastReceivedKey: message.id });
+          chat.set(news);
           return message;
         });
       }
