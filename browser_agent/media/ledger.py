@@ -5,8 +5,9 @@ entry are one step, and so are the `media` event and the file's end. Whoever has
 that has ended there is told once more, since its message was.
 """
 
+import asyncio
 import time
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Container, Iterable, Iterator, Sequence
 from typing import Any
 
 import redis.asyncio
@@ -45,6 +46,7 @@ class Ledger:
         self._redis = redis
         self._names = names
         self._failed_at_most = failed_at_most
+        self._asking: set[asyncio.Future[Any]] = set()
 
     # -- changing ----------------------------------------------------------------------------------------------------
 
@@ -114,33 +116,35 @@ class Ledger:
 
     async def due(self, until: float, at_most: int, besides: Container[str] = ()) -> list[MediaRecord]:
         """Those of the first so many that may be tried now, oldest first, that are not in somebody's hand."""
-        found: Any = await self._redis.zrangebyscore(self._names.media_due, "-inf", until, start=0, num=at_most)
+        found: Any = await self._asked(
+            self._redis.zrangebyscore(self._names.media_due, "-inf", until, start=0, num=at_most)
+        )
         keys = [key for key in found if key not in besides]
         records = await self.records(keys)
         lost = [key for key in keys if key not in records]
         if lost:
             # Not of our making: somebody's hand, or a half-restored Redis. Nothing is known that could be fetched.
             log.error("files are due of which nothing is known; they are dropped", files=len(lost))
-            await self._redis.zrem(self._names.media_due, *lost)
+            await self._asked(self._redis.zrem(self._names.media_due, *lost))
         return [records[key] for key in keys if key in records]
 
     async def next_due_after(self, moment: float) -> float | None:
         """When the next one falls due that was not yet."""
-        first: Any = await self._redis.zrangebyscore(
-            self._names.media_due, f"({moment}", "+inf", start=0, num=1, withscores=True
+        first: Any = await self._asked(
+            self._redis.zrangebyscore(self._names.media_due, f"({moment}", "+inf", start=0, num=1, withscores=True)
         )
         return float(first[0][1]) if first else None
 
     async def due_keys(self) -> list[str]:
         """Of all that are not done."""
-        keys: Any = await self._redis.zrange(self._names.media_due, 0, -1)
+        keys: Any = await self._asked(self._redis.zrange(self._names.media_due, 0, -1))
         return list(keys)
 
     async def records(self, keys: Sequence[str]) -> dict[str, MediaRecord]:
         """Those of them that are known."""
         found: dict[str, MediaRecord] = {}
         for some in _in_batches(keys):
-            values: Any = await self._redis.hmget(self._names.media, some)
+            values: Any = await self._asked(self._redis.hmget(self._names.media, some))
             for key, value in zip(some, values, strict=True):
                 if (record := _record(value)) is not None:
                     found[key] = record
@@ -151,7 +155,7 @@ class Ledger:
 
     async def stored_file(self, sha256: str) -> StoredFile | None:
         """Where a file of this content is stored already."""
-        value: Any = await self._redis.hget(self._names.media_urls, sha256)
+        value: Any = await self._asked(self._redis.hget(self._names.media_urls, sha256))
         try:
             return StoredFile.model_validate_json(value) if value else None
         except ValidationError:
@@ -159,7 +163,7 @@ class Ledger:
 
     async def failed(self, keys: Iterable[str] | None = None) -> list[MediaRecord]:
         """The dead letters, oldest first: those among the keys, or all."""
-        every: list[str] = await self._redis.zrange(self._names.media_failed, 0, -1)  # type: ignore[assignment]
+        every: list[str] = await self._asked(self._redis.zrange(self._names.media_failed, 0, -1))
         wanted = None if keys is None else set(keys)
         records = await self.records([key for key in every if wanted is None or key in wanted])
         return [record for record in records.values() if record.state is MediaState.FAILED]
@@ -170,16 +174,28 @@ class Ledger:
             pipeline.zcard(self._names.media_due)
             pipeline.zcard(self._names.media_stored)
             pipeline.zcard(self._names.media_failed)
-            due, stored, failed = await pipeline.execute()
+            due, stored, failed = await self._asked(pipeline.execute())
         return {"due": int(due), "stored": int(stored), "failed": int(failed)}
+
+    async def settled(self, within_s: float) -> None:
+        """Wait for the answers to what was asked by those who were cancelled meanwhile."""
+        if self._asking:
+            await asyncio.wait(self._asking, timeout=within_s)
+
+    async def _asked(self, command: Awaitable[Any]) -> Any:
+        """Shielded: redis waits with asyncio.wait_for, which may swallow a cancellation (Python 3.11)."""
+        asking = asyncio.ensure_future(command)
+        self._asking.add(asking)
+        asking.add_done_callback(self._asking.discard)
+        return await asyncio.shield(asking)
 
     # -- forgetting --------------------------------------------------------------------------------------------------
 
     async def forgettable(self, now: float) -> list[list[RedisCommand]]:
         """Commands, some at a time, that forget what was stored long ago and the oldest of too many dead letters."""
         until = now - STORED_FOR_S
-        stored: Any = await self._redis.zrangebyscore(self._names.media_stored, "-inf", until)
-        failed: Any = await self._redis.zrange(self._names.media_failed, 0, -(self._failed_at_most + 1))
+        stored: Any = await self._asked(self._redis.zrangebyscore(self._names.media_stored, "-inf", until))
+        failed: Any = await self._asked(self._redis.zrange(self._names.media_failed, 0, -(self._failed_at_most + 1)))
         commands: list[list[RedisCommand]] = [
             [("HDEL", self._names.media, *some), ("ZREM", zset, *some)]
             for zset, keys in ((self._names.media_stored, stored), (self._names.media_failed, failed))

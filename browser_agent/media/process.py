@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -27,9 +27,10 @@ OnNote = Callable[[Any], None]
 
 
 class MediaProcess:
-    """One per agent. `close` it."""
+    """One per agent. `close` it. `environ` is what its settings are read from."""
 
-    def __init__(self) -> None:
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._environ = environ
         self._child: _Child | None = None
         self._starting = asyncio.Lock()
 
@@ -75,11 +76,11 @@ class MediaProcess:
     async def _started(self) -> "_Child":
         async with self._starting:
             if self._child is None or not self._child.is_alive:
-                self._child = _Child(await _start())
+                self._child = _Child(await _start(self._environ))
             return self._child
 
 
-async def _start() -> asyncio.subprocess.Process:
+async def _start(environ: Mapping[str, str]) -> asyncio.subprocess.Process:
     # A group of its own: what stops the agent gently must not end an upload that may still be done.
     try:
         return await asyncio.create_subprocess_exec(
@@ -88,7 +89,7 @@ async def _start() -> asyncio.subprocess.Process:
             stdout=asyncio.subprocess.PIPE,
             process_group=0,
             limit=LINE_AT_MOST,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**environ, "PYTHONUNBUFFERED": "1"},
         )
     except OSError as error:
         raise WorkFailed(f"no process could be started: {error.strerror}") from error

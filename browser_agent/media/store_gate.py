@@ -14,6 +14,7 @@ log = get_logger(__name__)
 
 _T = TypeVar("_T")
 
+UPLOADS_AT_ONCE = 8
 FIRST_RETRY_S, LONGEST_RETRY_S = 1.0, 300.0
 STORE_TROUBLE = (StoreUnavailable, WorkFailed)
 
@@ -21,11 +22,11 @@ STORE_TROUBLE = (StoreUnavailable, WorkFailed)
 class StoreGate:
     """One per agent. `on_trouble` is called once when it begins."""
 
-    def __init__(self, at_once: int, on_trouble: Callable[[Exception], None], backoff: Backoff | None = None) -> None:
+    def __init__(self, on_trouble: Callable[[Exception], None], backoff: Backoff | None = None) -> None:
         self.trouble: Exception | None = None
         self._on_trouble = on_trouble
         self._backoff = backoff or Backoff(FIRST_RETRY_S, LONGEST_RETRY_S)
-        self._at_once = asyncio.Semaphore(at_once)
+        self._at_once = asyncio.Semaphore(UPLOADS_AT_ONCE)
         self._one = asyncio.Lock()
 
     async def through(self, work: Callable[[], Awaitable[_T]]) -> _T:

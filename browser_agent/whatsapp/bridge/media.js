@@ -19,17 +19,28 @@ const messageOfMedia = async (key) => {
 
 const stageOf = (message) => text(() => message.mediaData.mediaStage);
 
+// The page's own Blob where it has one: wa-js makes another from the page's cache, at the cost of a copy.
+const ownBlob = (message) => attempt(() => message.mediaData.mediaBlob.forceToBlob());
+
+const downloaded = async (message, key) => {
+  if (ownBlob(message)) return ownBlob(message);
+  // `rmrReason`: where the media server has it no more, the page asks the sender's phone to upload it again.
+  await message.downloadMedia({ downloadEvenIfExpensive: true, rmrReason: 1, isUserInitiated: true });
+  if (ownBlob(message)) return ownBlob(message);
+  if (stageOf(message)?.includes('ERROR')) return null;
+  return WPP.chat.downloadMedia(key);
+};
+
 /**
  * The file as a Blob, whose handle the agent reads; else why there is none, as JSON. The page downloads and decrypts
- * it. Where the media server has it no more, the page asks the sender's phone to upload it again (`rmrReason`, which
- * wa-js gives), and a later call may find it.
+ * it. Where it is gone, the page has asked for it, and a later call may find it.
  */
 waAgent.openMedia = async (key, mostBytes) => {
   let message = null;
   try {
     message = await messageOfMedia(key);
     if (whole(() => message.size) > mostBytes) return JSON.stringify({ code: 'too_large' });
-    const blob = await WPP.chat.downloadMedia(key);
+    const blob = await downloaded(message, key);
     if (!(blob instanceof Blob)) return JSON.stringify({ code: 'media_not_found', stage: stageOf(message) });
     if (blob.size > mostBytes) return JSON.stringify({ code: 'too_large' });
     // Chromium hands out text as text, and cuts it within characters; this way all is base64.
