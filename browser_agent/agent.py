@@ -47,6 +47,7 @@ from .session_keeper import SessionKeeper
 from .start_budget import StartBudget
 from .status_board import StatusBoard
 from .status_report import status_of
+from .stream_trimmer import StreamTrimmer
 from .stuck import remedy
 from .watermarks import Watermarks
 from .whatsapp.models import AcksSeen, PageEvent
@@ -77,6 +78,7 @@ class BrowserAgent(Observer):
         self._fence: Fence
         self.evidence: Evidence
         self.event_log: EventLog
+        self._trimmer: StreamTrimmer
         self.follow: Follow
         self.audit: GapAudit
         self.media: MediaKeeper
@@ -144,6 +146,7 @@ class BrowserAgent(Observer):
         self.keeper.is_busy = lambda: self.operation is not None
         self.evidence = Evidence(self.keeper, settings.link_silence_s)
         self.event_log = EventLog(client, settings.names, fence)
+        self._trimmer = StreamTrimmer(client, settings.names, fence, self.event_log, settings.events_maxlen)
         marker = AccountMarker(settings.session_dir / "account")
         self.session = SessionKeeper(
             settings, fence, self.event_log, self.keeper, self._aside, self.on_starting, marker.set
@@ -203,6 +206,7 @@ class BrowserAgent(Observer):
             saving = tasks.create_task(self.session.run())
             telling = [
                 tasks.create_task(self.event_log.run()),
+                tasks.create_task(self._trimmer.run()),
                 tasks.create_task(self.audit.run()),
                 tasks.create_task(self.media.run()),
                 tasks.create_task(self._board.run()),
