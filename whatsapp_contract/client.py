@@ -82,9 +82,9 @@ class AgentClient:
 
         With a `group`, as its `consumer`: none is lost. An event is acknowledged when the next one is asked for; one
         whose loop body raised, broke off or died is not, and comes again: first of all to the consumer of the same
-        name, or to another one of the group after `claim_idle_s` without a sign of life of its holder. A body may take
-        as long as it wants, up to an hour. Events come in order, except those that come again; drop repeats by
-        `data["key"]`. Outages of Redis are waited for, within. A group that is not there is made, at `after` (by
+        name, or to another one of the group after `claim_idle_s` without a sign of life of its holder, which gives
+        one while the body works, for up to an hour. Events come in order, except those that come again; drop repeats
+        by `data["key"]`. Outages of Redis are waited for, within. A group that is not there is made, at `after` (by
         default `0`). `batch` is how many are taken from the others at once. A consumer's name belongs to one loop at
         a time; keep it over restarts.
         """
@@ -129,7 +129,11 @@ class AsyncAgentClient:
         claim_idle_s: float = 60.0,
         batch: int = 10,
     ) -> AsyncGenerator[Event, None]:
-        """As AgentClient.follow: `async for event in client.follow(group="photos", consumer="backend-1")`."""
+        """As AgentClient.follow: `async for event in client.follow(group="photos", consumer="backend-1")`.
+
+        A body that blocks the event loop for `claim_idle_s` gives no sign of life: long work goes to a thread. Where
+        the loop may end early, `contextlib.aclosing` closes it at once.
+        """
         steps, beside = _following(self.names, after, group, consumer, types, claim_idle_s, batch)
         return for_asyncio(self.redis, steps, beside)
 
