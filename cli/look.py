@@ -1,10 +1,12 @@
 """Looking: status, qr, check, events."""
 
+import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
 
 import click
+import structlog
 
 from whatsapp_contract import qr as qr_code
 from whatsapp_contract.events import Event, EventType, QrOnShow
@@ -84,6 +86,8 @@ def check(as_json: bool) -> None:
 def events(follow: bool, types: tuple[str, ...], last: int, as_json: bool) -> None:
     """Show events, one a line; with --json each is one JSON document."""
     cli = Cli(as_json)
+    # What the library logs is not among the events.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     wanted = frozenset(types) or None
     with cli.working("reading the stream"):
         newest, past = _past(cli, wanted, last)
