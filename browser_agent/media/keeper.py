@@ -149,9 +149,11 @@ class MediaKeeper:
                 async with self._content(record.sha256):
                     await self._carry(record)
         except Exception as error:
-            if not is_outage(error):
-                raise
-            # Redis went away under a question: the file is due as it was.
+            if is_outage(error):
+                return  # Redis went away under a question: the file is due as it was
+            # A bug that one file brings to light must not keep the others, nor the agent, from living.
+            log.exception("a file could not be worked off")
+            await self._failed(record, Problem.UNFETCHABLE)
         finally:
             del self._in_hand[record.key]
             self.poke()

@@ -30,8 +30,9 @@ const model = (key, told, plan) => ({
   async downloadMedia() {
     tries.push(key);
     const next = plan.length > 1 ? plan.shift() : plan[0];
+    if (next.stage) this.mediaData.set(failed(next.stage));
     if (next.hang) await new Promise(() => {});
-    if (next.stage) return this.mediaData.set(failed(next.stage));
+    if (next.stage) return;
     const bytes = Uint8Array.from(atob(next.data), (c) => c.charCodeAt(0));
     const blob = new Blob([bytes], { type: told.mimetype });
     this.mediaData.set({ mediaBlob: { forceToBlob: () => blob }, mediaStage: 'RESOLVED' });

@@ -265,6 +265,17 @@ async def test_gone_from_the_server_is_asked_for_again_until_it_is_there(bench: 
     assert record.asked_again == 1
 
 
+async def test_one_that_the_phone_is_asked_for_does_not_hold_up_the_others(bench: Bench) -> None:
+    """The phone may be off for hours."""
+    photos = {key_of(n): os.urandom(1000 + n) for n in range(9)}
+    for key, data in photos.items():
+        plan = [{"stage": "REUPLOADING", "hang": True}] if key != key_of(8) else [data]
+        await bench.page.give(key, told_of(data), *plan)
+        bench.tell(key, data)
+    assert (await bench.ended(key_of(8), within_s=20))[key_of(8)]["status"] == "stored"
+    assert {(r.state, r.problem) for r in await bench.records(key_of(0), key_of(7))} == {(MediaState.SEEN, "gone")}
+
+
 async def test_bytes_that_are_not_the_message_s_are_fetched_again(bench: Bench, s3: S3Server) -> None:
     data = os.urandom(5000)
     await bench.page.give(key_of(1), told_of(data), data[:-1], bytes(5000), data)
@@ -348,7 +359,7 @@ async def test_a_store_that_refuses_for_a_while_loses_nothing_and_alerts_once(
     for key, data in photos.items():
         bench.tell(key, data)
     async with asyncio.timeout(30):
-        while len(s3.faults.seen) < 12 or len(bench.files()) < 50:
+        while not await bench.events("alert") or len(bench.files()) < 50:
             await asyncio.sleep(0.05)
     assert await bench.events() == []
     assert len(bench.files()) == 50  # no more ahead

@@ -1,6 +1,8 @@
 /* Files of messages: fetched by the page, handed out as a Blob, let go afterwards. */
 
 const EARLIER_LOADS_AT_MOST = 3;
+const REUPLOAD_PATIENCE_MS = 5000;
+const STAGE_LOOK_MS = 250;
 
 // After a reload the page has loaded some of its messages: wa-js looks for others on the page's disk. What is not
 // there either may be among the earlier ones, which the phone is asked for.
@@ -31,6 +33,18 @@ const downloaded = async (message, key) => {
   return WPP.chat.downloadMedia(key);
 };
 
+// The sender's phone may be off for hours: the page waits for it by itself, and a later call finds what came.
+const unlessAskedForLong = (message, work) =>
+  new Promise((resolve, reject) => {
+    let since = null;
+    const look = () => {
+      since = stageOf(message) === 'REUPLOADING' ? (since ?? Date.now()) : null;
+      if (since !== null && Date.now() - since > REUPLOAD_PATIENCE_MS) reject({ code: 'reuploading' });
+    };
+    const timer = setInterval(look, STAGE_LOOK_MS);
+    work.then(resolve, reject).finally(() => clearInterval(timer));
+  });
+
 /**
  * The file as a Blob, whose handle the agent reads; else why there is none, as JSON. The page downloads and decrypts
  * it. Where it is gone, the page has asked for it, and a later call may find it.
@@ -40,7 +54,7 @@ waAgent.openMedia = async (key, mostBytes) => {
   try {
     message = await messageOfMedia(key);
     if (whole(() => message.size) > mostBytes) return JSON.stringify({ code: 'too_large' });
-    const blob = await downloaded(message, key);
+    const blob = await unlessAskedForLong(message, downloaded(message, key));
     if (!(blob instanceof Blob)) return JSON.stringify({ code: 'media_not_found', stage: stageOf(message) });
     if (blob.size > mostBytes) return JSON.stringify({ code: 'too_large' });
     // Chromium hands out text as text, and cuts it within characters; this way all is base64.
