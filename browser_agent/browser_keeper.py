@@ -14,10 +14,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.errors import BrowserGone, ContractError, PageTimeout
 from whatsapp_contract.logs import get_logger
 
-from .backoff import Backoff
 from .start_budget import StartBudget
 from .whatsapp.chromium import VERSION_FILE, Chromium, browser_version, open_chromium
 from .whatsapp.executable import find_executable

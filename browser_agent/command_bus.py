@@ -14,13 +14,12 @@ import redis.asyncio
 from pydantic import BaseModel
 
 from whatsapp_contract import commands
+from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.commands import Command, CommandSpec
 from whatsapp_contract.errors import Busy, ContractError, Expired, Internal
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import is_outage
-
-from .backoff import Backoff
 
 log = get_logger(__name__)
 

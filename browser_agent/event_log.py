@@ -18,13 +18,13 @@ from pydantic import BaseModel
 from redis.exceptions import NoScriptError
 
 from whatsapp_contract import event_script
+from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.event_script import RedisCommand
 from whatsapp_contract.events import EventType
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import is_outage
 
-from .backoff import Backoff
 from .fence import Fence, Fenced
 
 log = get_logger(__name__)

@@ -6,11 +6,10 @@ from typing import Any
 import redis.asyncio
 
 from whatsapp_contract import event_script
+from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import is_outage
-
-from .backoff import Backoff
 
 log = get_logger(__name__)
 

@@ -12,12 +12,12 @@ from typing import Any
 import redis.asyncio
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.errors import StoreUnavailable
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import is_outage
 
-from .backoff import Backoff
 from .follow_rules import FollowRules
 
 log = get_logger(__name__)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
 
+from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.errors import ContractError, NotFound, NotReady
 from whatsapp_contract.events import AlertData, EventType, Person
 from whatsapp_contract.logs import get_logger
@@ -23,7 +24,6 @@ from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import is_outage
 from whatsapp_contract.results import BackfillResult
 
-from .backoff import Backoff
 from .event_log import EventLog
 from .follow import Follow
 from .inbox import Inbox

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
+from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.errors import (
     BrowserGone,
     ContractError,
@@ -28,7 +29,6 @@ from whatsapp_contract.events import AlertData, EventType, SessionRestoredData, 
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.settings import Settings
 
-from .backoff import Backoff
 from .browser_keeper import BrowserKeeper
 from .event_log import EventLog
 from .fence import Fence

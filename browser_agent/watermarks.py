@@ -15,13 +15,13 @@ from typing import Any
 import redis.asyncio
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.event_script import RedisCommand
 from whatsapp_contract.events import Person
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import is_outage
 
-from .backoff import Backoff
 from .session.local_storage import write_private
 
 log = get_logger(__name__)

@@ -17,7 +17,7 @@ import psutil
 import pytest
 import redis.asyncio
 
-from browser_agent.backoff import Backoff
+from whatsapp_contract.backoff import Backoff
 from browser_agent.event_log import EventLog
 from browser_agent.fence import Fence
 from browser_agent.media.files import Files
