@@ -74,6 +74,7 @@ class MediaKeeper:
         self._gate = StoreGate(self._on_store_trouble, gate_backoff)
         self._in_hand: dict[str, int] = {}  # keys with the bytes that they may take
         self._contents: dict[str, _Content] = {}
+        self._full = False  # more may be due than was taken
         self._news = asyncio.Event()
         self._poke_comes = False
 
@@ -119,19 +120,22 @@ class MediaKeeper:
     async def _begin_what_is_due(self, tasks: asyncio.TaskGroup) -> float:
         """Answers after how many seconds to look again."""
         now = time.time()
-        free = FILES_AHEAD - len(self._in_hand)
-        if free <= 0:
+        self._full = len(self._in_hand) >= FILES_AHEAD
+        if self._full:
             return LOOK_AGAIN_S
         ready = self._is_ready()
         put_off = False
         # As of before asking: one that is done meanwhile may still be in the answer.
         in_hand = frozenset(self._in_hand)
-        for record in await self.ledger.due(now, FILES_AHEAD, besides=in_hand):
+        due = await self.ledger.due(now, FILES_AHEAD, besides=in_hand)
+        self._full = not due.is_all
+        for record in due.records:
             if not ready and record.state not in ENDED and self._files.size(record.key) is None:
                 put_off = True
                 continue
             size = record.size if record.size is not None else UNKNOWN_SIZE
-            if self._in_hand and sum(self._in_hand.values()) + size > BYTES_AHEAD:
+            if self._in_hand and self._bytes_ahead + size > BYTES_AHEAD:
+                self._full = True
                 break
             self._in_hand[record.key] = size
             tasks.create_task(self._work(record))
@@ -156,7 +160,16 @@ class MediaKeeper:
             await self._failed(record, Problem.UNFETCHABLE)
         finally:
             del self._in_hand[record.key]
+            self._refill()
+
+    def _refill(self) -> None:
+        """Look for more, where there was more. Not for each file: looking costs some questions to Redis."""
+        if self._full and len(self._in_hand) <= FILES_AHEAD // 2 and self._bytes_ahead <= BYTES_AHEAD // 2:
             self.poke()
+
+    @property
+    def _bytes_ahead(self) -> int:
+        return sum(self._in_hand.values())
 
     @contextlib.asynccontextmanager
     async def _content(self, sha256: str | None) -> AsyncIterator[None]:
@@ -250,6 +263,7 @@ class MediaKeeper:
                 self._files.remove(record.key)
             case again:
                 await self._telling.written(self.ledger.due_again(again.record, time.time() + again.wait_s))
+                self.poke()
 
     def _poke_when_told(self) -> None:
         """The event was queued meanwhile; this comes after it."""

@@ -8,7 +8,7 @@ that has ended there is told once more, since its message was.
 import asyncio
 import time
 from collections.abc import Awaitable, Container, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis.asyncio
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -35,6 +35,13 @@ class StoredFile(BaseModel):
     url: str
     size: int
     used_at: float
+
+
+class Due(NamedTuple):
+    """What may be tried now, oldest first. Unless `is_all`, there may be more."""
+
+    records: list[MediaRecord]
+    is_all: bool
 
 
 class Ledger:
@@ -114,8 +121,8 @@ class Ledger:
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    async def due(self, until: float, at_most: int, besides: Container[str] = ()) -> list[MediaRecord]:
-        """Those of the first so many that may be tried now, oldest first, that are not in somebody's hand."""
+    async def due(self, until: float, at_most: int, besides: Container[str] = ()) -> Due:
+        """Those of the first so many that may be tried now that are not in somebody's hand."""
         found: Any = await self._asked(
             self._redis.zrangebyscore(self._names.media_due, "-inf", until, start=0, num=at_most)
         )
@@ -126,7 +133,7 @@ class Ledger:
             # Not of our making: somebody's hand, or a half-restored Redis. Nothing is known that could be fetched.
             log.error("files are due of which nothing is known; they are dropped", files=len(lost))
             await self._asked(self._redis.zrem(self._names.media_due, *lost))
-        return [records[key] for key in keys if key in records]
+        return Due([records[key] for key in keys if key in records], len(found) < at_most)
 
     async def next_due_after(self, moment: float) -> float | None:
         """When the next one falls due that was not yet."""

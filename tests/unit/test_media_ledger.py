@@ -109,7 +109,7 @@ async def test_a_message_and_its_file_s_entry_are_one_step(redis: Any) -> None:
             log.publish(EventType.MESSAGE, data, claim=key, also=ledger.commands_for(data))
         assert await log.flushed(5)
     assert [json.loads(fields["event"])["data"]["key"] for _, fields in await redis.xrange(NAMES.events)] == ["a", "b"]
-    due = await ledger.due(float("inf"), 10)
+    due = (await ledger.due(float("inf"), 10)).records
     assert [(record.key, record.state, record.sha256, record.size) for record in due] == [
         ("a", MediaState.SEEN, "ab" * 32, 3),
         ("b", MediaState.SEEN, "ab" * 32, 3),
@@ -125,20 +125,20 @@ async def test_a_message_told_again_leaves_the_record_and_makes_it_due_to_be_tol
     ledger = Ledger(redis, NAMES)
     [record] = await put(redis, ledger, "a")
     await carry_out(redis, ledger.ended(stored(record)))
-    assert await ledger.due(float("inf"), 10) == []
+    assert (await ledger.due(float("inf"), 10)).records == []
     await put(redis, ledger, "a")
-    [again] = await ledger.due(float("inf"), 10)
+    [again] = (await ledger.due(float("inf"), 10)).records
     assert (again.state, again.url) == (MediaState.STORED, "s3://b/k")
     await carry_out(redis, ledger.told_again(again))
-    assert await ledger.due(float("inf"), 10) == []
+    assert (await ledger.due(float("inf"), 10)).records == []
 
 
 async def test_the_oldest_that_are_due_come_first_and_not_before_their_time(redis: Any) -> None:
     ledger = Ledger(redis, NAMES)
     records = await put(redis, ledger, "a", "b", "c")
     await carry_out(redis, *[ledger.due_again(r, at) for r, at in zip(records, (30.0, 10.0, 20.0), strict=True)])
-    assert [record.key for record in await ledger.due(25.0, 10)] == ["b", "c"]
-    assert [record.key for record in await ledger.due(99.0, 2)] == ["b", "c"]
+    assert [record.key for record in (await ledger.due(25.0, 10)).records] == ["b", "c"]
+    assert [record.key for record in (await ledger.due(99.0, 2)).records] == ["b", "c"]
     assert await ledger.next_due_after(10.0) == 20.0
     assert await ledger.due_keys() == ["b", "c", "a"]
 
@@ -161,7 +161,7 @@ async def test_a_dead_letter_is_tried_anew_and_may_be_stored_then(redis: Any) ->
     dead = await ledger.failed(["a", "unknown"])
     await carry_out(redis, *ledger.tried_anew(dead, 3000.0))
     assert await ledger.counts() == {"due": 1, "stored": 0, "failed": 1}
-    [again] = await ledger.due(3000.0, 10)
+    [again] = (await ledger.due(3000.0, 10)).records
     assert (again.key, again.state, again.attempts, again.error, again.round) == ("a", MediaState.SEEN, 0, None, 1)
     await carry_out(redis, ledger.ended(stored(again)))
     assert await ledger.counts() == {"due": 0, "stored": 1, "failed": 1}
@@ -193,7 +193,7 @@ async def test_a_due_key_of_which_nothing_is_known_is_dropped(redis: Any) -> Non
     await redis.zadd(NAMES.media_due, {"nobody": 1.0})
     await redis.hset(NAMES.media, "broken", "{")
     await redis.zadd(NAMES.media_due, {"broken": 1.0})
-    assert await ledger.due(5.0, 10) == []
+    assert (await ledger.due(5.0, 10)).records == []
     assert await ledger.next_due_after(0) is None
     assert await ledger.due_keys() == []
 
