@@ -201,7 +201,8 @@ class MediaData(_Data):
 class MessageAckData(_Data):
     """How far a message of ours has come: `sent` (the server has it), `delivered`, `read`, `played`, or `failed` (the
     send was given up, with the `error`'s code). A later stage implies the earlier ones; none is told twice.
-    `by` is who received or read it, in groups. `key` is null where nothing went out."""
+    `by` is who received or read it, in groups; a stage by nobody is one that all of them have reached. `key` is null
+    where nothing went out."""
 
     idempotency_key: str
     key: str | None

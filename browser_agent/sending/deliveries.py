@@ -44,6 +44,7 @@ STILL_RETRY_S = 0.5
 UNDER_WAY_RETRY_S = 2.0
 PAUSE_AT_MOST_S = 15.0
 REFUSED_RETRY_S = 5.0
+CANCELS_AT_MOST = 5
 
 STOPPED_ALERTS = {
     Verdict.STOP_RATE: "WhatsApp refuses messages of this account: it writes too much, or to strangers.",
@@ -113,10 +114,13 @@ class Deliveries:
 
     async def close(self) -> None:
         """End what is under way; the next life of the agent looks for it in the chat."""
-        tries = list(self._tries.values())
-        for attempt in tries:
-            attempt.cancel()
-        await asyncio.gather(*tries, return_exceptions=True)
+        tries = {attempt for attempt in self._tries.values() if not attempt.done()}
+        for _ in range(CANCELS_AT_MOST):  # a library's `asyncio.wait_for` may swallow one, on Python 3.11
+            if not tries:
+                break
+            for attempt in tries:
+                attempt.cancel()
+            _done, tries = await asyncio.wait(tries, timeout=0.1)
         self._files.clear()
 
     # -- whether it may go -------------------------------------------------------------------------------------------

@@ -229,6 +229,7 @@ Object.assign(waAgent, {
   },
 });
 
+// Who received it, in groups. wa-js listens for that some seconds after the page is ready, and not for acks of others.
 WPP.on(
   'chat.msg_ack_change',
   orTrouble('acknowledgement', ({ ack, sender, ids }) =>
@@ -237,5 +238,17 @@ WPP.on(
         .filter((key) => key.fromMe)
         .map((key) => ({ id: key.id, ack, by: sender ? lidAndPhone(sender) : null })),
     }),
+  ),
+);
+
+// How far the message itself is; in groups, how far all of them are.
+WPP.on('loader.injected', () =>
+  attempt(() =>
+    WPP.whatsapp.MsgStore.on(
+      'change:ack',
+      orTrouble('acknowledgement', (message) => {
+        if (message.id.fromMe && ackOf(message) > 1) tell('acks', { acks: [{ id: message.id.id, ack: ackOf(message) }] });
+      }),
+    ),
   ),
 );
