@@ -15,6 +15,9 @@ _COMMANDS = {
     "logout": "cli.act",
     "session": "cli.session",
     "media": "cli.media",
+    "send": "cli.send",
+    "sends": "cli.send",
+    "suppress": "cli.send",
 }
 
 
