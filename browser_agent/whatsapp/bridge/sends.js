@@ -136,7 +136,12 @@ const failed = (run, sent) =>
 
 const begin = (what) => {
   const run = { since: Date.now(), chat: null, key: null, done: null };
-  run.end = (done) => (run.done ??= done);
+  run.ended = new Promise((resolve) => {
+    run.end = (done) => {
+      run.done ??= done;
+      resolve();
+    };
+  });
   carryOut(run, what).then(
     (value) => value && run.end({ value }),
     (error) => run.end({ error }),
@@ -176,7 +181,7 @@ Object.assign(waAgent, {
         return run.done.value;
       }
       if (Date.now() > deadline) return answerOf(run.key ?? '', 0);
-      await pause(LOOK_EVERY_MS);
+      await Promise.race([run.ended, pause(LOOK_EVERY_MS)]);
     }
   },
 
