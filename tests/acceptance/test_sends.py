@@ -53,7 +53,7 @@ def acks(service: Service, key: str) -> list[str]:
 
 
 def texts(whatsapp: WhatsAppWeb, chat: str) -> list[str]:
-    return [message["text"] for message in whatsapp.outbox() if message["chat"] == chat]
+    return [message["text"] for message in whatsapp.outbox() if message["chat"] == chat and message["text"]]
 
 
 def wait_sent(service: Service, keys: list[str], within_s: float = 60) -> None:
@@ -170,3 +170,17 @@ def test_the_command_line(sending: Service, whatsapp: WhatsAppWeb) -> None:
     assert run_json(sending, "suppress", "remove", "+15550001111") == (0, {"suppressed": []})
     assert run_json(sending, "suppress", "list") == (0, {"suppressed": []})
     assert run_json(sending, "sends", "status", "none")[1]["error"]["code"] == "not_found"
+
+
+def test_a_redis_that_is_killed_loses_and_doubles_nothing(sending: Service, whatsapp: WhatsAppWeb) -> None:
+    whatsapp.hold_sends()
+    keys = [give(sending, (ANNA.phone, FAMILY.id)[n % 2], f"redis {n}") for n in range(10)]
+    wait_until(lambda: sum("redis" in (m["text"] or "") for m in whatsapp.outbox()) == 2, 20, "one of each chat")
+    os.kill(sending.program("redis").pid, signal.SIGKILL)
+    whatsapp.answer_sends()
+    wait_sent(sending, keys)
+    for chat, remainder in ((ANNA.phone, 0), (FAMILY.id, 1)):
+        expected = [f"redis {n}" for n in range(10) if n % 2 == remainder]
+        assert [text for text in texts(whatsapp, chat) if "redis" in text] == expected
+    assert [acks(sending, key).count("sent") for key in keys] == [1] * 10
+    assert sending.log().count("Traceback") == 0
