@@ -37,10 +37,12 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 LIVES_S = 24 * 3600.0
-ANSWER_WITHIN_S = 6.0  # whoever carries is answered by then; the try goes on
+# Whoever carries is answered by then, and the try goes on: the worker has other sends to carry.
+ANSWER_WITHIN_S = 3.0
+LOOK_WITHIN_S = 0.2
 TEXT_WITHIN_S = 10.0
 FILE_WITHIN_S = 120.0
-STILL_RETRY_S = 0.5
+STILL_RETRY_S = 1.0
 UNDER_WAY_RETRY_S = 2.0
 PAUSE_AT_MOST_S = 15.0
 REFUSED_RETRY_S = 5.0
@@ -98,10 +100,11 @@ class Deliveries:
 
     async def carry(self, key: str, give_up: str | None = None) -> Carried:
         """One try, or what one under way has come to by now. Raises redis' own errors while Redis is away."""
-        attempt = self._tries.get(key)
+        attempt, within_s = self._tries.get(key), LOOK_WITHIN_S
         if attempt is None:
             attempt = self._tries[key] = asyncio.create_task(self._carry(key, give_up))
-        await asyncio.wait([attempt], timeout=ANSWER_WITHIN_S)
+            within_s = ANSWER_WITHIN_S
+        await asyncio.wait([attempt], timeout=within_s)
         if not attempt.done():
             return Carried(STILL_RETRY_S)
         if self._tries.get(key) is attempt:
@@ -162,6 +165,8 @@ class Deliveries:
         async with self._pacing:
             now, pace = time.time(), await self._outbox.pace()
             slot = pacing.slot(pace, record.chat_id, self._rates, now, stranger=stranger)
+            if pacing.is_too_far(slot, now):
+                return record, pacing.wait_for_session_s(await self._outbox.open_count())
             record = record.changed(slot_at=slot.at)
             await self._outbox.reserve(slot, record, pace)
         return record, slot.at - now

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 ALL, STRANGERS = "all", "strangers"
 
-SLOT_GOOD_FOR_S = 5.0
+SLOT_GOOD_FOR_S = 10.0
+HORIZON_S = 3600.0  # slots are given out for so long; who comes later comes again
 WAIT_AT_MOST_S = 60.0
 
 
@@ -41,16 +42,16 @@ def slot(pace: Mapping[str, float], chat_id: str, rates: Rates, now: float, *, s
     return Slot(at, {name: at + interval for name, interval in intervals.items()})
 
 
-def is_good(slot_at: float | None, now: float) -> bool:
-    """Whether a slot that was given may be used now."""
-    return slot_at is not None and slot_at <= now <= slot_at + SLOT_GOOD_FOR_S
-
-
 def wait_for_slot_s(slot_at: float | None, now: float) -> float | None:
     """How long to wait for a slot that was given, None where it cannot be used any more."""
     if slot_at is None or now > slot_at + SLOT_GOOD_FOR_S:
         return None
     return max(0.0, slot_at - now)
+
+
+def is_too_far(slot: Slot, now: float) -> bool:
+    """Whether a slot is not to be given out yet."""
+    return slot.at - now > HORIZON_S
 
 
 def wait_in_chat_s(position: int, rates: Rates) -> float:
@@ -65,7 +66,7 @@ def wait_for_session_s(waiting: int) -> float:
 
 
 def _bounded(next_at: float | None, now: float, interval: float) -> float:
-    """A clock that was set back must not stop everything for as long as that was. A queue may be a day long."""
-    if next_at is None or next_at - now > 86_400 + interval:
+    """A clock that was set back must not stop everything for as long as that was."""
+    if next_at is None or next_at - now > HORIZON_S + 2 * interval:
         return now
     return next_at

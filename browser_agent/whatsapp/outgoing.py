@@ -15,7 +15,7 @@ from .page import ANSWER_WITHIN_S, PageMalformed, WhatsAppPage
 _T = TypeVar("_T")
 
 MARGIN_S = 2.0
-FIRST_ANSWER_WITHIN_S = 10.0  # for what the page has to ask its server
+LOOK_WITHIN_S = 8.0
 ACKS_WITHIN_S = 20.0
 
 FileType = Literal["image", "video", "audio", "document", "sticker"]
@@ -52,8 +52,8 @@ class PageOutgoing:
 
     async def look_for(self, to: str, message_id: str) -> SendAnswer | None:
         """How far the message with this id is, None where the chat does not have it."""
-        what = {"id": message_id, "to": to, "kind": "file", "lookOnly": True, "within_ms": 1000}
-        answer = await self._deliver(what, FIRST_ANSWER_WITHIN_S)
+        what = {"id": message_id, "to": to, "kind": "file", "lookOnly": True, "within_ms": round(LOOK_WITHIN_S * 1000)}
+        answer = await self._deliver(what, LOOK_WITHIN_S)
         return None if answer.result == "NOT_FOUND" else answer
 
     async def send_text(self, to: str, message_id: str, out: TextOut, within_s: float) -> SendAnswer:

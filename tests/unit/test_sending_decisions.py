@@ -139,6 +139,15 @@ def test_a_slot_that_was_missed_is_lost() -> None:
     assert pacing.wait_for_slot_s(NOW - 60, NOW) is None
 
 
+def test_slots_are_given_out_for_an_hour() -> None:
+    pace = {pacing.ALL: NOW + 3590.0}
+    near = pacing.slot(pace, "a", RATES, NOW, stranger=False)
+    assert near.at == NOW + 3590
+    assert not pacing.is_too_far(near, NOW)
+    pace = {pacing.ALL: NOW + 3601.0}
+    assert pacing.is_too_far(pacing.slot(pace, "a", RATES, NOW, stranger=False), NOW)
+
+
 def test_a_clock_that_was_set_back_does_not_stop_everything() -> None:
     assert pacing.slot({pacing.ALL: NOW + 30 * 86_400}, "a", RATES, NOW, stranger=False).at == NOW
 

@@ -146,7 +146,7 @@ const begin = (what) => {
     (value) => value && run.end({ value }),
     (error) => run.end({ error }),
   );
-  underWay.set(what.id, run);
+  if (!what.lookOnly) underWay.set(what.id, run);
   return run;
 };
 
@@ -176,11 +176,14 @@ Object.assign(waAgent, {
         run.end({ value: isLost ? answerOf(message.id, -1, 'ERROR_UPLOAD') : failed(run, null) });
       }
       if (run.done) {
-        underWay.delete(what.id);
+        if (underWay.get(what.id) === run) underWay.delete(what.id);
         if (run.done.error) throw run.done.error;
         return run.done.value;
       }
-      if (Date.now() > deadline) return answerOf(run.key ?? '', 0);
+      if (Date.now() > deadline) {
+        if (what.lookOnly && !run.isOnItsWay) throw coded('search_timed_out');
+        return answerOf(run.key ?? '', 0);
+      }
       await Promise.race([run.ended, pause(LOOK_EVERY_MS)]);
     }
   },
