@@ -37,6 +37,7 @@ READ_WITHIN_S = 1.0
 SIGN_EVERY_S = 2
 DEAD_AFTER_S = 8.0
 AFTER_A_BUG_S = 60.0
+LOOK_AFTER_THREADS_S = 5.0
 
 # KEYS: due, queue, own list. Moves what is due; answers what lies in the own list, and how long until the next is due.
 TURN_LUA = """
@@ -81,7 +82,7 @@ for i = 1, #takers, 2 do
       back = back + 1
     end
     redis.call('DEL', list)
-    redis.call('ZREM', KEYS[1], taker)
+    if ARGV[4] == 'dead' then redis.call('ZREM', KEYS[1], taker) end
   end
 end
 return back
@@ -167,7 +168,8 @@ class SendStorage(BaseStorage):  # type: ignore[misc]  # Huey is untyped
             self._has_begun = True
 
     def leave(self) -> None:
-        """Give back what is still in hand, at a stop."""
+        """Give back what is still in hand, at a stop. A thread that still waits for a message may get one until the
+        process is gone, so its list stays known: whoever comes next looks into it."""
         with self._signing:
             self._takers.clear()
             self._give_signs("left", dead=self._process)
@@ -256,6 +258,7 @@ class SendConsumer(Consumer):  # type: ignore[misc]
     def __init__(self, queue: SendQueue, stop_flag: threading.Event, **options: Any) -> None:
         self._given_stop_flag = stop_flag
         super().__init__(queue, periodic=False, **options)
+        self._stop_flag_timeout = LOOK_AFTER_THREADS_S
 
     def leave(self, within_s: float) -> None:
         """After the stop: wait for the threads for so long, and give back what they still have in hand."""

@@ -75,6 +75,26 @@ async def test_texts_replies_mentions_and_reactions(agent: SmallAgent, whatsapp:
     assert [await agent.acks(key) for key in results] == [["sent"]] * 3
 
 
+async def test_on_other_builds_of_the_site(redis_server: RedisServer, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"minified_keys": True, "vocabulary": "legacy", "author_lid": True, "lid_mapping": False}
+    with WhatsAppWeb(reconnect_first_ms=50, keepalive_s=1, **options) as whatsapp:
+        async with small_agent(redis_server, whatsapp, tmp_path) as agent:
+            asked = whatsapp.deliver_text("Who?")
+            await agent.send("send_text", "anna", chat_id=ANNA.phone, text="hello")
+            await agent.send("send_reply", "reply", message_key=asked, text="me")
+            for key in ("anna", "reply"):
+                assert (await agent.status(key)).status == "sent"
+            await asyncio.sleep(0.3)  # the page keeps the acks; it repeats what it does not know to be acknowledged
+            await reload(agent)
+            for key in ("anna", "reply"):
+                record = await agent.sends._outbox.load(key)
+                assert record is not None
+                await agent.redis.set(NAMES.send(key), record.changed(status="queued").model_dump_json())
+                await agent.sends.carry(key, None)  # as if nobody had seen how it ended
+                assert (await agent.status(key)).message_key == record.message_key
+            assert [message["times"] for message in whatsapp.outbox()] == [1, 1]
+
+
 async def test_a_reaction_that_is_there_is_not_sent_again(agent: SmallAgent, whatsapp: WhatsAppWeb) -> None:
     asked = whatsapp.deliver_text("Who?")
     for key, reaction in (("one", "👍"), ("two", "👍"), ("three", "")):

@@ -135,6 +135,15 @@ def test_a_worker_that_leaves_gives_back_what_it_has_and_that_does_not_count(red
     assert other.redeliveries(message("a")) == 0
 
 
+def test_what_a_leaving_worker_still_gets_is_not_lost(redis: Any) -> None:
+    leaving = storage(redis, "i1")
+    leaving.dequeue()
+    taken_into = NAMES.send_queue_taken(redis.zrange(NAMES.send_queue_takers, 0, -1)[0])
+    leaving.leave()
+    redis.lpush(taken_into, message_of("a"))  # by a thread that waited for one, in the process's last moment
+    assert storage(redis, "i1").dequeue() == message("a")
+
+
 def test_what_was_carried_counts_no_deaths_any_more(redis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     dead = storage(redis, "i1")
     dead.enqueue(message("a"))
