@@ -127,9 +127,12 @@ async def shutdown(agent: "BrowserAgent", _args: CauseArgs) -> ShutdownResult:
 
 Handler = Callable[["BrowserAgent", Any], Awaitable[BaseModel]]
 
-HANDLERS: dict[str, Handler] = {
-    handler.__name__: handler for handler in (ping, check, reset, reload, restart_browser, logout, backup, shutdown)
-} | chat_handlers.HANDLERS | media_handlers.HANDLERS | send_handlers.HANDLERS
+HANDLERS: dict[str, Handler] = (
+    {handler.__name__: handler for handler in (ping, check, reset, reload, restart_browser, logout, backup, shutdown)}
+    | chat_handlers.HANDLERS
+    | media_handlers.HANDLERS
+    | send_handlers.HANDLERS
+)
 
 
 def _tell_reset(agent: "BrowserAgent", how: Any, cause: str, started: float, *, proven: bool) -> float:

@@ -12,8 +12,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
-from browser_agent.backoff import Backoff
 from browser_agent.event_log import EventLog
+from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.event_script import RedisCommand
 from whatsapp_contract.events import MessageData
 from whatsapp_contract.logs import get_logger

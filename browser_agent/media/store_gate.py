@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from whatsapp_contract.backoff import Backoff
 from browser_agent.session.errors import StoreUnavailable
+from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.logs import get_logger
 
 from .requests import WorkFailed

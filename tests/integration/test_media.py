@@ -17,7 +17,6 @@ import psutil
 import pytest
 import redis.asyncio
 
-from whatsapp_contract.backoff import Backoff
 from browser_agent.event_log import EventLog
 from browser_agent.fence import Fence
 from browser_agent.media.files import Files
@@ -30,6 +29,7 @@ from tests.harness.media_page import MediaPage, media_page
 from tests.harness.redis_server import RedisServer
 from tests.harness.s3_proxy import Hang, Status
 from tests.harness.s3_server import S3Server
+from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.events import EventType, MediaRef, MessageData, Person
 from whatsapp_contract.names import SessionNames
 

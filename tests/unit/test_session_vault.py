@@ -238,12 +238,12 @@ def test_an_upload_that_does_not_come_back_as_it_went_is_never_pointed_to(
     root: Path, tmp_path: Path, damage: str
 ) -> None:
     class Careless(DirectoryStore):
-        def upload(self, key: str, source: Path) -> None:
+        def upload(self, key: str, source: Path, content_type: str | None = None) -> None:
             data = bytearray(source.read_bytes())
             data[len(data) // 2] ^= 4
             source.write_bytes({"flipped": bytes(data), "truncated": bytes(data[:-9])}.get(damage, b""))
             if damage != "lost":
-                super().upload(key, source)
+                super().upload(key, source, content_type)
 
     sound = vault(DirectoryStore(root))
     epoch = claimed(sound)
