@@ -177,6 +177,7 @@ class BrowserAgent(Observer):
             is_ready=lambda: self.flow.is_ready(),  # noqa: PLW0108  # there is none yet
         )
         self.event_log.on_dropped = self.audit.missed
+        self.event_log.on_back = self.audit.want
         self._board = StatusBoard(client, settings.names, fence, lambda: status_of(self))
         self._qr = QrShow(self.event_log, self._board, self._aside, on_console=settings.qr_console == "on")
         self.flow = SessionFlow(

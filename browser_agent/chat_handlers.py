@@ -20,6 +20,7 @@ from whatsapp_contract.results import (
     ScreenshotResult,
 )
 
+from .follow_rules import Chat
 from .message_data import person
 from .whatsapp.models import PageGroup
 
@@ -43,7 +44,7 @@ async def list_chats(agent: "BrowserAgent", args: ListChatsArgs) -> ListChatsRes
             id=chat.id,
             name=chat.name,
             is_group=chat.is_group,
-            followed=agent.follow.follows(chat.id, chat.name, chat.is_group),
+            followed=agent.follow.follows(Chat.of(chat)),
             last_message_at=_time(chat.t or None),
             unread=chat.unread,
             archived=chat.archived,
@@ -65,7 +66,7 @@ async def list_groups(agent: "BrowserAgent", args: ListGroupsArgs) -> ListGroups
             id=group.id,
             name=group.name,
             size=len(members),
-            followed=agent.follow.follows(group.id, group.name, True),
+            followed=agent.follow.follows(Chat((group.id,), group.name, True)),
             created_at=_time(group.created or None),
             members=members if args.members else [],
         )

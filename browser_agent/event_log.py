@@ -51,6 +51,7 @@ class EventLog:
     ) -> None:
         self.dropped = 0
         self.on_dropped: Callable[[], None] = lambda: None
+        self.on_back: Callable[[], None] = lambda: None  # Redis takes events again
         self._redis = redis
         self._names = names
         self._fence = fence
@@ -78,13 +79,14 @@ class EventLog:
         carried out together with the event, or not at all. `sent` is called with whether it was told: False where the
         claim was made before.
         """
+        if not self._has_room(is_claimed=claim is not None):
+            return
         now = datetime.now(UTC)
         self._numbers += 1
-        args = event_script.publish_args(
+        args = event_script.event_args(
             self._names.session_id,
             event_type.value,
             data,
-            epoch=self._fence.epoch,
             number=self._numbers,
             occurred_at=occurred_at or now,
             observed_at=now,
@@ -95,16 +97,19 @@ class EventLog:
 
     def write(self, also: Sequence[RedisCommand], sent: Sent | None = None) -> None:
         """Queue Redis commands: fenced, and carried out after all events before them are in the stream."""
+        if not self._has_room(is_claimed=False):
+            return
         self._numbers += 1
-        args = event_script.write_args(epoch=self._fence.epoch, number=self._numbers, also=also)
-        self._enqueue(_Entry(args, sent))
+        self._enqueue(_Entry(event_script.write_args(number=self._numbers, also=also), sent))
+
+    def _has_room(self, *, is_claimed: bool) -> bool:
+        if len(self._queue) < self._queue_at_most + (0 if is_claimed else ROOM_FOR_OTHERS):
+            return True
+        self.dropped += 1
+        self.on_dropped()
+        return False
 
     def _enqueue(self, entry: _Entry) -> None:
-        has_claim = bool(entry.args[event_script.CLAIM_ARG])
-        if len(self._queue) >= self._queue_at_most + (0 if has_claim else ROOM_FOR_OTHERS):
-            self.dropped += 1
-            self.on_dropped()
-            return
         self._queue.append(entry)
         self._idle.clear()
         self._waiting.set()
@@ -129,6 +134,7 @@ class EventLog:
             if away:
                 log.info("events flow again", dropped=self.dropped)
                 away = False
+                self.on_back()
             backoff.reset()
             self._forget(sent)
 
@@ -143,30 +149,27 @@ class EventLog:
     async def _send(self, batch: list[_Entry]) -> list[_Entry]:
         """Those that are in the stream now. Raises Fenced."""
         epoch = self._fence.epoch
-        for entry in batch:
-            entry.args[0] = str(epoch)
         try:
-            answers = await self._evaluate(batch)
+            answers = await self._evaluate(epoch, batch)
         except NoScriptError:  # a Redis that was restarted
             self._sha = None
-            answers = await self._evaluate(batch)
-        fenced = answers.count(event_script.FENCED)
-        if fenced and epoch == self._fence.epoch:
-            raise Fenced
-        sent = batch[: len(batch) - fenced]  # the rest goes out again under our own new epoch
-        for entry, answer in zip(sent, answers, strict=False):
+            answers = await self._evaluate(epoch, batch)
+        if answers == [event_script.FENCED]:
+            if epoch == self._fence.epoch:
+                raise Fenced
+            return []  # they go out again under our own new epoch
+        for entry, answer in zip(batch, answers, strict=True):
             if entry.sent is not None:
                 entry.sent(answer != event_script.CLAIMED)
-        return sent
+        return batch
 
-    async def _evaluate(self, batch: list[_Entry]) -> list[Any]:
+    async def _evaluate(self, epoch: int, batch: list[_Entry]) -> list[Any]:
         if self._sha is None:
             self._sha = await self._redis.script_load(event_script.PUBLISH_LUA)
         keys = event_script.publish_keys(self._names)
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for entry in batch:
-                pipeline.evalsha(self._sha, len(keys), *keys, *entry.args)
-            return list(await pipeline.execute())
+        args = [event_script.epoch_arg(epoch), *(arg for entry in batch for arg in entry.args)]
+        answers: Any = await self._redis.evalsha(self._sha, len(keys), *keys, *args)
+        return list(answers)
 
     def _forget(self, batch: list[_Entry]) -> None:
         """Take the sent ones off the queue; some may have been dropped from it meanwhile."""

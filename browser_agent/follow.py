@@ -18,7 +18,7 @@ from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import is_outage
 
-from .follow_rules import FollowRules
+from .follow_rules import Chat, FollowRules
 
 log = get_logger(__name__)
 
@@ -58,15 +58,20 @@ class Follow:
         """When the rules were last changed, epoch seconds; None where they never were."""
         return self._eras[-1][0] or None
 
-    def follows(self, chat_id: str, name: str | None, is_group: bool) -> bool:
+    def follows(self, chat: Chat) -> bool:
         """Whether a chat is followed now."""
-        return self._eras[-1][1].follows(chat_id, name, is_group)
+        return self._eras[-1][1].follows(chat)
 
-    def followed_since_s(self, chat_id: str, name: str | None, is_group: bool) -> float:
+    def leaves_out(self, chat: Chat) -> bool:
+        """Whether a chat is certainly not followed now, also when its name becomes known."""
+        rules = self._eras[-1][1]
+        return rules.are_sure_of(chat) and not rules.follows(chat)
+
+    def followed_since_s(self, chat: Chat) -> float:
         """Epoch seconds since when a chat has been followed without a break; 0 for always."""
         since = float("inf")
         for began, rules in reversed(self._eras):
-            if not rules.follows(chat_id, name, is_group):
+            if not rules.follows(chat):
                 break
             since = began
         return since
@@ -100,11 +105,19 @@ class Follow:
             raise StoreUnavailable("Redis cannot keep the new rules at present") from error
         log.info("other chats are followed", rules=len(rules))
 
+    async def keep_again(self) -> None:
+        """Where Redis has lost them. Raises redis' errors."""
+        if not await self._redis.exists(self._names.follow):
+            await self._keep(self._eras)
+
     async def _begin(self, rules: tuple[str, ...]) -> None:
         if rules == self.rules:
             await self._keep(self._eras)
             return
-        eras = [*self._eras, (time.time(), FollowRules(rules))][-ERAS_AT_MOST:]
+        eras = [*self._eras, (time.time(), FollowRules(rules))]
+        if len(eras) > ERAS_AT_MOST:
+            # What is forgotten must not end a run of eras: the oldest that is kept takes its time.
+            eras = [(eras[0][0], eras[-ERAS_AT_MOST][1]), *eras[1 - ERAS_AT_MOST :]]
         await self._keep(eras)
         self._eras = eras
 

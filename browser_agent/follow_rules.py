@@ -1,14 +1,37 @@
 """Which chats are followed. Pure.
 
 A rule is a chat's id, a pattern for its name (`Family*`, `?` for one character, case does not matter), or a word:
-`groups`, `private`, `all`. With `!` before it a rule takes out; what takes out wins. Statuses, broadcasts and
-newsletters are never followed.
+`groups`, `private`, `all`. With `!` before it a rule takes out; what takes out wins, and where it goes by a name that
+is not known yet, it does. Statuses, broadcasts and newsletters are never followed.
 """
 
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from .whatsapp.models import PageChat, PageMessage, PageWid
+
 _NEVER = ("@broadcast", "@newsletter")
+_WORDS = frozenset({"all", "groups", "private"})
+_ID = re.compile(r"[0-9A-Za-z._:-]+@(c\.us|s\.whatsapp\.net|g\.us|lid|broadcast|newsletter)")
+
+
+@dataclass(frozen=True)
+class Chat:
+    """What rules go by. `ids` are the id in use, and a person's other address where that is known."""
+
+    ids: tuple[str, ...]
+    name: str | None
+    is_group: bool
+
+    @classmethod
+    def of(cls, chat: PageChat) -> "Chat":
+        return cls(_ids(chat.id, chat.alias), chat.name, chat.is_group)
+
+    @classmethod
+    def of_message(cls, message: PageMessage) -> "Chat":
+        return cls(_ids(message.chat_id, message.chat_alias), message.chat_name, message.is_group)
 
 
 class FollowRules:
@@ -18,24 +41,42 @@ class FollowRules:
         self.rules = tuple(rules)
         self._takes_in = [rule for rule in self.rules if not rule.startswith("!")]
         self._takes_out = [rule[1:].strip() for rule in self.rules if rule.startswith("!")]
+        self._go_by_name = any(_is_pattern(rule.removeprefix("!").strip()) for rule in self.rules)
+        self._take_out_by_name = any(_is_pattern(rule) for rule in self._takes_out)
 
-    def follows(self, chat_id: str, name: str | None, is_group: bool) -> bool:
+    def follows(self, chat: Chat) -> bool:
         """Whether the chat is followed, under its present name."""
-        if chat_id.endswith(_NEVER):
+        if any(chat_id.endswith(_NEVER) for chat_id in chat.ids):
             return False
-        return any(_fits(rule, chat_id, name, is_group) for rule in self._takes_in) and not any(
-            _fits(rule, chat_id, name, is_group) for rule in self._takes_out
+        if chat.name is None and self._take_out_by_name:
+            return False
+        return any(_fits(rule, chat) for rule in self._takes_in) and not any(
+            _fits(rule, chat) for rule in self._takes_out
         )
 
+    def are_sure_of(self, chat: Chat) -> bool:
+        """Whether its name, once it is known, cannot change the answer."""
+        return chat.name is not None or not self._go_by_name
 
-def _fits(rule: str, chat_id: str, name: str | None, is_group: bool) -> bool:
+
+def _fits(rule: str, chat: Chat) -> bool:
     match rule.lower():
         case "all":
             return True
         case "groups":
-            return is_group
+            return chat.is_group
         case "private":
-            return not is_group
-    if "@" in rule and " " not in rule:
-        return rule == chat_id
-    return name is not None and fnmatchcase(name.lower(), rule.lower())
+            return not chat.is_group
+    if not _is_pattern(rule):
+        return rule in chat.ids
+    pattern = rule.lower().replace("[", "[[]")  # a bracket is a bracket
+    return chat.name is not None and fnmatchcase(chat.name.lower(), pattern)
+
+
+def _is_pattern(rule: str) -> bool:
+    return rule.lower() not in _WORDS and _ID.fullmatch(rule) is None
+
+
+def _ids(chat_id: str, alias: PageWid | None) -> tuple[str, ...]:
+    others = (alias.lid, alias.phone) if alias else ()
+    return (chat_id, *(other for other in others if other and other != chat_id))

@@ -2,10 +2,10 @@
 
 A message's claim, its event, its file's entry in the photo ledger and its chat's watermark are one step in Redis. The
 watermark moves with live messages only while nothing can be missing before them: not from the moment at which the
-session left `ready` (or the page was loaded, or events could not be kept) until the gap audit has been through.
+session left `ready` (or the page was loaded, or events could not be kept) until the gap audit has been through, and
+not in a chat of which something is known to be missing.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -14,6 +14,7 @@ from whatsapp_contract.events import EventType, MessageData
 
 from .event_log import EventLog
 from .follow import Follow
+from .follow_rules import Chat
 from .message_data import message_data
 from .watermarks import Watermarks
 from .whatsapp.models import PageMessage
@@ -26,7 +27,7 @@ class Inbox:
 
     def __init__(self, event_log: EventLog, follow: Follow, watermarks: Watermarks, ledger: Ledger) -> None:
         self.is_contiguous = False
-        self.told_at: float | None = None  # epoch seconds of the last event
+        self.held: set[str] = set()  # chats of which something earlier is still missing
         self.latest: dict[str, tuple[int, str]] = {}  # of each chat: time and key of the last message told or claimed
         self._event_log = event_log
         self._follow = follow
@@ -35,7 +36,7 @@ class Inbox:
 
     def take(self, message: PageMessage) -> None:
         """What the page told just now."""
-        if self._follow.follows(message.chat_id, message.chat_name, message.is_group):
+        if self._follow.follows(Chat.of_message(message)):
             self.tell(message, "live")
 
     def tell(
@@ -51,13 +52,11 @@ class Inbox:
         t = int(data.sent_at.timestamp())
         also = list(self._ledger(data)) if data.media is not None else []
         moves = None
-        if self.is_contiguous and data.target_key is None:
+        if self.is_contiguous and data.chat_id not in self.held and data.target_key is None:
             moves = self._watermarks.advancing(data.chat_id, data.key, t)
             also += [moves] if moves else []
 
         def on_sent(told: bool) -> None:
-            if told:
-                self.told_at = time.time()
             if data.target_key is None:
                 self.latest[data.chat_id] = max(self.latest.get(data.chat_id, (0, "")), (t, data.key))
             if moves and told:

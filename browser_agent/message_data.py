@@ -1,7 +1,6 @@
 """A message as the page tells it, as the contract has it. Pure."""
 
 import base64
-import binascii
 import re
 from datetime import UTC, datetime
 
@@ -79,7 +78,7 @@ def sha256_hex(filehash: str | None) -> str | None:
     """WhatsApp gives base64; the contract has hex."""
     try:
         return base64.b64decode(filehash, validate=True).hex() if filehash else None
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one
         return None
 
 

@@ -30,6 +30,7 @@ from .session_keeper import SessionKeeper
 from .stream_state import next_state
 from .whatsapp.models import (
     DocumentStarted,
+    HearsAll,
     LoggedOut,
     MessageSeen,
     PageEvent,
@@ -165,6 +166,7 @@ class SessionFlow:
             self._event_log.publish(EventType.AUTH_FAILURE, AuthFailureData(reason="the kept profile is unpaired"))
         self._marker.clear()
         self._account = None
+        self._audit.on_account_lost()
         self._session.on_account_lost()
         self._was_ready = self._told_authenticated = False
 
@@ -179,6 +181,8 @@ class SessionFlow:
         match event:
             case MessageSeen():
                 self._inbox.take(event.message)
+            case HearsAll():
+                self._audit.missed()
             case StreamChanged():
                 self.on_stream(event.stream)
             case QrShown():

@@ -292,7 +292,7 @@ class SessionKeeper:
             await _to_the_end(write_private, folder / LOCAL_STORAGE, dump)
         if self.watermarks is not None and (marks := self.watermarks.dump()) is not None:
             await _to_the_end(write_private, folder / WATERMARKS, marks)
-            await _to_the_end(write_private, self._local.watermarks, marks)
+            await _to_the_end(self.watermarks.save)
         return staged
 
     def _must_be_at_rest(self, chromium: "Chromium | None") -> None:

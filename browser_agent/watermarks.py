@@ -72,12 +72,14 @@ class Watermarks:
                 if not is_outage(error):
                     raise
                 await asyncio.sleep(backoff.next_s())
-        kept = _parse(found) if found else await asyncio.to_thread(self._read)
+        kept = _parse(found)
+        if _BASE not in kept:  # a Redis that has lost them, and may have some new ones
+            kept = await asyncio.to_thread(self._read) | kept
+            if kept:
+                log.info("watermarks came with the session's snapshot", chats=len(kept))
         self._base = kept.pop(_BASE, None)
         self._marks = {chat: Mark(mark.key, mark.t) for chat, mark in kept.items()}
         self._loaded = True
-        if not found and kept:
-            log.info("watermarks came with the session's snapshot", chats=len(kept))
 
     def begin(self, account: Person, t: int) -> list[RedisCommand]:
         """The account is ready. At its first login here nothing before `t` is told: the commands that keep this.
@@ -95,6 +97,16 @@ class Watermarks:
             return []
         self._base = self._base.model_copy(update={"account": self._base.account | digests})
         return [*commands, ("HSET", self._names.watermarks, _BASE, self._base.model_dump_json())]
+
+    async def are_lost(self) -> bool:
+        """Whether Redis has lost them. Raises redis' errors."""
+        return self._base is not None and not await self._redis.hexists(self._names.watermarks, _BASE)
+
+    def on_account_lost(self) -> None:
+        """Unlinked. Marks of an account whose name never became known must not pass to the next one."""
+        if self._base is not None and not self._base.account:
+            self._base = None
+            self._marks.clear()
 
     def of(self, chat_id: str) -> Mark | None:
         return self._marks.get(chat_id)
@@ -128,7 +140,7 @@ class Watermarks:
         return _kept_marks.dump_json(kept).decode() if kept else None
 
     def save(self) -> None:
-        """Keep them beside the profile. Blocking."""
+        """Keep them beside the profile. Blocking. Raises OSError."""
         if (text := self.dump()) is not None:
             write_private(self._path, text)
 

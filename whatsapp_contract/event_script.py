@@ -16,40 +16,54 @@ from pydantic import BaseModel
 
 from .names import SessionNames
 
-# KEYS: fence, sequence, events, claims. ARGV: epoch ("" = whoever holds it), number of this publisher in this epoch
-# ("" = not counted), claim ("" = none), time of the claim (epoch seconds), head, tail, further commands as JSON: they
-# are carried out with the event, or not at all.
-# Answers the entry's id, "fenced", "repeated" or "claimed". A fence that is missing or behind is moved up: a Redis
-# that lost its memory must not silence the agent that runs. With an empty head nothing is told: the commands alone are
-# carried out, fenced and in their place among the events.
+# KEYS: fence, sequence, events, claims. ARGV: epoch ("" = whoever holds it), then for each event number of this
+# publisher in this epoch ("" = not counted), claim ("" = none), time of the claim (epoch seconds), head, tail, further
+# commands as JSON, which must be such that carrying them out twice does no harm.
+# Answers, for each, the entry's id, "repeated" or "claimed"; or "fenced" for all. A fence that is missing or behind is
+# moved up: a Redis that lost its memory must not silence the agent that runs. With an empty head nothing is told: the
+# commands alone are carried out, fenced and in their place among the events.
+# An error ends the script, and what comes after it has not happened: events keep their order. The commands come before
+# their event: what fails leaves nothing told that is not also written.
 PUBLISH_LUA = """
 local held = redis.call('HMGET', KEYS[1], 'epoch', 'published')
 local holder, epoch = tonumber(held[1] or '0') or 0, tonumber(ARGV[1])
+local published = tonumber(held[2] or '0') or 0
 if epoch then
-  if holder > epoch then return 'fenced' end
+  if holder > epoch then return {'fenced'} end
   if holder < epoch then
     redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'published', '0')
-    held[2] = '0'
-  end
-  if ARGV[2] ~= '' then
-    if tonumber(ARGV[2]) <= (tonumber(held[2] or '0') or 0) then return 'repeated' end
+    published = 0
   end
 end
-local claimed = ARGV[3] ~= '' and redis.call('ZSCORE', KEYS[4], ARGV[3])
-local id, body = 'claimed', nil
-if not claimed and ARGV[5] ~= '' then
-  local seq = redis.call('INCR', KEYS[2])
-  body = ARGV[5] .. '"epoch":' .. (epoch and ARGV[1] or tostring(holder)) .. ',"seq":' .. seq .. ARGV[6]
-  id = redis.call('XADD', KEYS[3], '*', 'event', body)
-  if ARGV[3] ~= '' then redis.call('ZADD', KEYS[4], ARGV[4], ARGV[3]) end
+local answers = {}
+for at = 2, #ARGV, 6 do
+  local number, claim, head = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 3]
+  local id, body = 'claimed', nil
+  if epoch and number and number <= published then
+    id = 'repeated'
+  else
+    if claim == '' or not redis.call('ZSCORE', KEYS[4], claim) then
+      if ARGV[at + 5] ~= '' then
+        for _, command in ipairs(cjson.decode(ARGV[at + 5])) do redis.call(unpack(command)) end
+      end
+      if head ~= '' then
+        local seq = redis.call('INCR', KEYS[2])
+        body = head .. '"epoch":' .. (epoch and ARGV[1] or tostring(holder)) .. ',"seq":' .. seq .. ARGV[at + 4]
+        id = redis.call('XADD', KEYS[3], '*', 'event', body)
+        if claim ~= '' then redis.call('ZADD', KEYS[4], ARGV[at + 2], claim) end
+      else
+        id = 'written'
+      end
+    end
+    if epoch and number then
+      published = number
+      redis.call('HSET', KEYS[1], 'published', ARGV[at])
+    end
+    if body then redis.call('PUBLISH', KEYS[3], string.sub(body, 1, -2) .. ',"id":"' .. id .. '"}') end
+  end
+  answers[#answers + 1] = id
 end
-if ARGV[7] ~= '' and not claimed then
-  for _, command in ipairs(cjson.decode(ARGV[7])) do redis.call(unpack(command)) end
-end
--- Only now: an XADD that fails ends the script, and the event must come again.
-if epoch and ARGV[2] ~= '' then redis.call('HSET', KEYS[1], 'published', ARGV[2]) end
-if body then redis.call('PUBLISH', KEYS[3], string.sub(body, 1, -2) .. ',"id":"' .. id .. '"}') end
-return id
+return answers
 """
 
 # KEYS: fence. Takes the next epoch and forgets the former holder's numbers. ARGV: the least it may be.
@@ -66,7 +80,6 @@ redis.call('HSET', KEYS[2], unpack(ARGV, 2))
 return 1
 """
 
-CLAIM_ARG = 2  # where the claim is among the arguments
 FENCED, REPEATED, CLAIMED = "fenced", "repeated", "claimed"
 
 RedisCommand = Sequence[str | int | float]
@@ -76,19 +89,23 @@ def publish_keys(names: SessionNames) -> list[str]:
     return [names.fence, names.sequence, names.events, names.claims]
 
 
-def publish_args(
+def epoch_arg(epoch: int | None) -> str:
+    """The script's first argument. None speaks in the name of whoever holds the session."""
+    return "" if epoch is None else str(epoch)
+
+
+def event_args(
     session_id: str,
     event_type: str,
     data: BaseModel,
     *,
-    epoch: int | None,
     number: int | None,
     occurred_at: datetime,
     observed_at: datetime,
     claim: str | None = None,
     also: Sequence[RedisCommand] = (),
 ) -> list[str]:
-    """Arguments of PUBLISH_LUA. `epoch` None speaks in the name of whoever holds the session.
+    """One event's arguments of PUBLISH_LUA.
 
     `claim` is told once, whoever comes with it; `also` are Redis commands carried out in the same step.
     """
@@ -96,25 +113,18 @@ def publish_args(
     times = {"occurred_at": rfc3339(occurred_at), "observed_at": rfc3339(observed_at)}
     head = json.dumps(opening, separators=(",", ":"))[:-1] + ","
     tail = "," + json.dumps(times, separators=(",", ":"))[1:-1] + ',"data":' + data.model_dump_json() + "}"
-    return _args(epoch, number, claim, observed_at, head, tail, also)
+    return _args(number, claim, observed_at, head, tail, also)
 
 
-def write_args(*, epoch: int | None, number: int | None, also: Sequence[RedisCommand]) -> list[str]:
+def write_args(*, number: int | None, also: Sequence[RedisCommand]) -> list[str]:
     """Arguments of PUBLISH_LUA that tell nothing and carry out commands, in their place among the events."""
-    return _args(epoch, number, None, datetime.now(UTC), "", "", also)
+    return _args(number, None, datetime.now(UTC), "", "", also)
 
 
 def _args(
-    epoch: int | None,
-    number: int | None,
-    claim: str | None,
-    at: datetime,
-    head: str,
-    tail: str,
-    also: Sequence[RedisCommand],
+    number: int | None, claim: str | None, at: datetime, head: str, tail: str, also: Sequence[RedisCommand]
 ) -> list[str]:
     return [
-        "" if epoch is None else str(epoch),
         "" if number is None else str(number),
         claim or "",
         str(at.timestamp()),

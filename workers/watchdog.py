@@ -19,7 +19,7 @@ from whatsapp_contract.errors import (
     PageTimeout,
     ResetUnproven,
 )
-from whatsapp_contract.event_script import PUBLISH_LUA, publish_args, publish_keys
+from whatsapp_contract.event_script import PUBLISH_LUA, epoch_arg, event_args, publish_keys
 from whatsapp_contract.events import AlertData, EventType
 from whatsapp_contract.health import Verdict
 from whatsapp_contract.logs import get_logger
@@ -225,17 +225,10 @@ class Watchdog:
         log.error("a person should look", code=code, message=message)
         now = datetime.now(UTC)
         names = self._client.names
-        args = publish_args(
-            names.session_id,
-            EventType.ALERT.value,
-            AlertData(code=code, message=message),
-            epoch=None,
-            number=None,
-            occurred_at=now,
-            observed_at=now,
-        )
+        data = AlertData(code=code, message=message)
+        args = event_args(names.session_id, EventType.ALERT.value, data, number=None, occurred_at=now, observed_at=now)
         keys = publish_keys(names)
-        self._redis.eval(PUBLISH_LUA, len(keys), *keys, *args)
+        self._redis.eval(PUBLISH_LUA, len(keys), *keys, epoch_arg(None), *args)
 
     # -- memory ------------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,6 @@ Listed = tuple[str, int | None]
 _chats: TypeAdapter[list[PageChat]] = TypeAdapter(list[PageChat])
 _groups: TypeAdapter[list[PageGroup]] = TypeAdapter(list[PageGroup])
 _keys: TypeAdapter[list[Listed]] = TypeAdapter(list[Listed])
-_messages: TypeAdapter[list[PageMessage | None]] = TypeAdapter(list[PageMessage | None])
 
 
 class PageHistory:
@@ -47,12 +46,23 @@ class PageHistory:
         return _checked(_keys, answer.get("keys")), answer.get("complete") is True
 
     async def messages(self, keys: list[str]) -> list[PageMessage | None]:
-        """What keys that were listed stand for, in their order; None for one that the page cannot read."""
-        return _checked(_messages, await self._page.call("piecesOf", keys, within_s=PIECES_WITHIN_S))
+        """What keys that were listed stand for, in their order; None for one that cannot be read."""
+        pieces = await self._page.call("piecesOf", keys, within_s=PIECES_WITHIN_S)
+        if not isinstance(pieces, list) or len(pieces) != len(keys):
+            raise PageMalformed("the page answered with other messages than it was asked for")
+        return [_message(piece) for piece in pieces]
 
     async def forget(self) -> None:
         """All was asked for that is wanted: the page lets go of what it found outside its store."""
         await self._page.call("forgetPieces")
+
+
+def _message(piece: Any) -> PageMessage | None:
+    """One odd message must not cost the others."""
+    try:
+        return PageMessage.model_validate(piece)
+    except ValidationError:
+        return None
 
 
 def _checked(adapter: TypeAdapter[_T], answer: Any) -> _T:

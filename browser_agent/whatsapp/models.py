@@ -85,6 +85,7 @@ class PageMessage(_FromPage):
 
     key: Annotated[str, Field(min_length=1, max_length=1024)]
     chat_id: str
+    chat_alias: _OrNone[PageWid] = None  # of a person's chat: both its addresses, as far as known
     chat_name: _OrNone[str] = None
     is_group: bool
     author: _OrNone[PageWid] = None
@@ -111,6 +112,7 @@ class PageChat(_FromPage):
     """A chat of the page's list. `t` is its last message's time, epoch seconds."""
 
     id: Annotated[str, Field(min_length=1)]
+    alias: _OrNone[PageWid] = None  # of a person's chat
     name: _OrNone[str] = None
     is_group: bool
     t: _OrNone[int] = None
@@ -163,6 +165,12 @@ class MessageSeen(_FromPage):
     message: PageMessage
 
 
+class HearsAll(_FromPage):
+    """wa-js listens to everything from here on; what was done to messages before may have been missed."""
+
+    kind: Literal["hears_all"]
+
+
 class LocalStorageGiven(_FromPage):
     """The dump that the page was opened with is in this document's localStorage. Not for the agent."""
 
@@ -209,6 +217,7 @@ PageEvent = (
     | LoggedOut
     | MessageSeen
     | AcksSeen
+    | HearsAll
     | LocalStorageGiven
     | Trouble
 )

@@ -146,7 +146,7 @@ def test_the_first_login_replays_no_history(whatsapp: WhatsAppWeb, tmp_path: Pat
 
 def test_what_is_followed_changes_by_command(service: Service, whatsapp: WhatsAppWeb) -> None:
     whatsapp.add_group(OTHER, "Other things", [ANNA.phone])
-    unheard = whatsapp.deliver_text("private", chat=ANNA.phone)
+    unheard = whatsapp.deliver_text("private", chat=ANNA.phone, written_at=int(time.time()) - 5)
     wait_told(service, [whatsapp.deliver_text("one", chat=OTHER)])
     answer: Any = service.client.call("follow_chats", {"chats": ["Fam*", "private"]})
     assert answer.chats == ["Fam*", "private"]
@@ -175,9 +175,15 @@ def test_a_redis_that_lost_its_memory_gets_its_marks_again(service: Service, wha
     wait_told(service, [first])
     service.client.call("backup", {})
     service.redis.flushall()
+    alone = whatsapp.deliver_text("before the next audit")
+    wait_told(service, [alone])
+    agent = service.pids()["browser-agent"]
+    os.kill(agent, signal.SIGSTOP)
+    missed = whatsapp.deliver_many(3, chats=(OTHER, FAMILY.id))
+    wait_until(lambda: all(m["acked"] for m in whatsapp.model() if m["key"] in missed), 10, "the page has them")
     restart_agent(service)
     second = whatsapp.deliver_text("after")
-    wait_told(service, [second])
+    wait_told(service, [*missed, second])
     names = service.client.names
     wait_until(lambda: service.redis.hexists(names.watermarks, FAMILY.id), 10, "its mark is there again")
     assert service.redis.hexists(names.watermarks, "*")
@@ -189,3 +195,40 @@ def test_a_picture_of_the_page(service: Service) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_mode & 0o77 == 0
     assert picture.stat().st_size == answer.size
+
+
+def test_messages_around_a_photo_that_is_fetched_after_a_restart_are_found(
+    service: Service, whatsapp: WhatsAppWeb
+) -> None:
+    """The page loads what is around a message that it is asked for into its store, though not into its chat."""
+    whatsapp.set_options(loaded_per_chat=2)
+    wait_told(service, [whatsapp.deliver_text("before")])
+    os.kill(service.pids()["browser-agent"], signal.SIGSTOP)
+    keys = whatsapp.deliver_many(20)
+    photo = whatsapp.deliver_photo(b"a photo")
+    keys += whatsapp.deliver_many(20)
+    wait_until(lambda: all(m["acked"] for m in whatsapp.model()), 10, "the page has them")
+    restart_agent(service)
+    wait_told(service, [*keys, photo])
+    service.wait_event("media", where=lambda data: data["key"] == photo)
+    answer: Any = service.client.call("backfill", {"days": 1})
+    assert (answer.told, answer.complete) == (42, True)
+
+
+def test_a_chat_that_is_renamed_into_the_rules_does_not_replay_its_past(
+    service: Service, whatsapp: WhatsAppWeb
+) -> None:
+    whatsapp.add_group(OTHER, "Work", [ANNA.phone])
+    old = whatsapp.deliver_text("old", chat=OTHER, written_at=int(time.time()) - 3000)
+    wait_told(service, [old])
+    service.client.call("follow_chats", {"chats": ["Family*"]})
+    unheard = whatsapp.deliver_text("unheard", chat=OTHER, written_at=int(time.time()) - 60)
+    wait_until(lambda: service.redis.hexists(service.client.names.watermarks, OTHER), 10, "its mark moves with it")
+    seen = len(told(service))
+    whatsapp.add_group(OTHER, "Family at work", [ANNA.phone])
+    restart_agent(service)
+    new = whatsapp.deliver_text("new", chat=OTHER)
+    wait_told(service, [new])
+    assert len(told(service)) == seen + 1
+    assert told(service)[-1]["chat_name"] == "Family at work"
+    assert unheard not in {data["key"] for data in told(service)}

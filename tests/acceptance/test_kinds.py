@@ -133,13 +133,15 @@ def test_reactions_edits_and_revocations_live_and_found_afterwards_are_the_same(
 
     os.kill(service.pids()["browser-agent"], signal.SIGSTOP)
     before = service.last_event_id()
-    whatsapp.react(away, "❤", author=BRUNO.phone)
+    whatsapp.react(edited, "❤", author=BRUNO.phone)
     whatsapp.edit(reacted, "edited while away")
     whatsapp.revoke(away)
     os.kill(service.pids()["browser-agent"], signal.SIGKILL)
     service.wait_event("ready", after=before, within_s=30)
     assert told_of(service, reacted, "edit", before)["text"] == "edited while away"
     assert told_of(service, away, "revoke", before)["source"] == "backfill"
+    found = told_of(service, edited, "reaction", before)
+    assert (found["text"], found["author"]["phone"], found["source"]) == ("❤", BRUNO.phone.split("@")[0], "backfill")
     last = whatsapp.deliver_text("done")
     told(service, last)
     service.client.call("backfill", {})

@@ -121,11 +121,12 @@ async def test_an_event_sent_again_after_a_lost_answer_is_not_doubled(redis: Any
     now = datetime.now(UTC)
 
     async def send(number: int) -> str:
-        args = event_script.publish_args(
-            "s1", "alert", alert(str(number)), epoch=epoch, number=number, occurred_at=now, observed_at=now
+        args = event_script.event_args(
+            "s1", "alert", alert(str(number)), number=number, occurred_at=now, observed_at=now
         )
         keys = event_script.publish_keys(NAMES)
-        return str(await redis.eval(event_script.PUBLISH_LUA, len(keys), *keys, *args))
+        (answer,) = await redis.eval(event_script.PUBLISH_LUA, len(keys), *keys, str(epoch), *args)
+        return str(answer)
 
     first, again, second = [await send(number) for number in (1, 1, 2)]
     assert again == event_script.REPEATED
@@ -136,11 +137,9 @@ async def test_an_event_sent_again_after_a_lost_answer_is_not_doubled(redis: Any
 async def test_another_process_speaks_in_the_name_of_the_holder(redis: Any) -> None:
     epoch = await take_epoch(redis, least=5)
     now = datetime.now(UTC)
-    args = event_script.publish_args(
-        "s1", "alert", alert("a"), epoch=None, number=None, occurred_at=now, observed_at=now
-    )
+    args = event_script.event_args("s1", "alert", alert("a"), number=None, occurred_at=now, observed_at=now)
     keys = event_script.publish_keys(NAMES)
-    await redis.eval(event_script.PUBLISH_LUA, len(keys), *keys, *args)
+    await redis.eval(event_script.PUBLISH_LUA, len(keys), *keys, event_script.epoch_arg(None), *args)
     async with event_log(redis, epoch) as log:
         log.publish(EventType.ALERT, alert("b"))
         assert await log.flushed(5)
@@ -227,3 +226,22 @@ async def test_an_event_that_could_not_be_added_is_not_taken_for_a_repeated_one(
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert [event.data["code"] for event in await stream(redis)] == ["a"]
+
+
+async def test_what_must_be_written_with_an_event_and_cannot_be_keeps_it_and_all_later_ones_back(redis: Any) -> None:
+    """Somebody else's value lies where the ledger should be, until it is deleted."""
+    await take_epoch(redis)
+    await redis.set("ledger", "in the way")
+    told: list[bool] = []
+    async with event_log(redis, 1) as log:
+        log.publish(EventType.ALERT, alert("a"))
+        log.publish(EventType.ALERT, alert("b"), claim="b", also=[("ZADD", "ledger", 1, "b")], sent=told.append)
+        log.publish(EventType.ALERT, alert("c"), sent=told.append)
+        assert not await log.flushed(0.5)
+        assert [event.data["code"] for event in await stream(redis)] == ["a"]
+        assert told == []
+        await redis.delete("ledger")
+        assert await log.flushed(10)
+    assert [event.data["code"] for event in await stream(redis)] == ["a", "b", "c"]
+    assert told == [True, True]
+    assert await redis.zrange("ledger", 0, -1) == ["b"]

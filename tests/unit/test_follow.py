@@ -6,12 +6,13 @@ import pytest
 from fakeredis.aioredis import FakeRedis
 
 from browser_agent.follow import Follow
-from browser_agent.follow_rules import FollowRules
+from browser_agent.follow_rules import Chat, FollowRules
 from whatsapp_contract.errors import StoreUnavailable
 from whatsapp_contract.names import SessionNames
 
 NAMES = SessionNames("s1")
 GROUP, OTHER, PERSON = "120363000000000001@g.us", "120363000000000002@g.us", "393331111111@c.us"
+FAMILY, WORK = Chat((GROUP,), None, True), Chat((OTHER,), None, True)
 
 
 @pytest.fixture
@@ -37,11 +38,20 @@ def redis() -> Any:
         (["groups", "!Work*"], GROUP, "Work and more", True, False),
         (["groups", f"!{GROUP}"], GROUP, "Family", True, False),
         (["!Work*"], GROUP, "Family", True, False),
+        (["all", "!Work*"], GROUP, None, True, False),
+        (["Photos [2024]"], GROUP, "Photos [2024]", True, True),
+        (["me@work*"], GROUP, "Me@work and play", True, True),
         ([], GROUP, "Family", True, False),
     ],
 )
 def test_rules(rules: list[str], chat: str, name: str | None, is_group: bool, followed: bool) -> None:
-    assert FollowRules(rules).follows(chat, name, is_group) is followed
+    assert FollowRules(rules).follows(Chat((chat,), name, is_group)) is followed
+
+
+def test_a_person_is_followed_under_either_address() -> None:
+    chat = Chat(("100000000000011@lid", PERSON), "Anna", False)
+    assert FollowRules([PERSON]).follows(chat)
+    assert not FollowRules(["all", f"!{PERSON}"]).follows(chat)
 
 
 async def test_a_change_by_command_outlives_the_agent_until_the_variable_changes(redis: Any) -> None:
@@ -63,16 +73,16 @@ async def test_a_change_by_command_outlives_the_agent_until_the_variable_changes
 async def test_a_chat_that_is_taken_in_begins_now_and_one_that_stays_loses_nothing(redis: Any) -> None:
     follow = Follow(redis, NAMES, (GROUP,))
     await follow.load()
-    assert follow.followed_since_s(GROUP, None, True) == 0
+    assert follow.followed_since_s(FAMILY) == 0
     await follow.change(("groups",))
-    assert follow.followed_since_s(GROUP, None, True) == 0
-    since = follow.followed_since_s(OTHER, None, True)
+    assert follow.followed_since_s(FAMILY) == 0
+    since = follow.followed_since_s(WORK)
     assert since == follow.since_s
     await follow.change((OTHER,))
-    assert follow.followed_since_s(OTHER, None, True) == since
-    assert follow.followed_since_s(GROUP, None, True) == float("inf")
+    assert follow.followed_since_s(WORK) == since
+    assert follow.followed_since_s(FAMILY) == float("inf")
     await follow.change(("groups",))
-    assert follow.followed_since_s(GROUP, None, True) == follow.since_s
+    assert follow.followed_since_s(FAMILY) == follow.since_s
 
 
 async def test_rules_that_cannot_be_kept_are_not_taken() -> None:
@@ -88,3 +98,22 @@ async def test_what_cannot_be_read_gives_way_to_the_configured(redis: Any) -> No
     follow = Follow(redis, NAMES, ("private",))
     await follow.load()
     assert follow.rules == ("private",)
+
+
+async def test_many_changes_in_a_row_end_no_run_of_a_chat_that_was_followed_all_along(redis: Any) -> None:
+    follow = Follow(redis, NAMES, (GROUP,))
+    await follow.load()
+    for number in range(50):
+        await follow.change((GROUP, f"12036300000000{number:04}@g.us"))
+    assert follow.followed_since_s(FAMILY) == 0
+
+
+async def test_a_redis_that_lost_the_rules_gets_them_again(redis: Any) -> None:
+    follow = Follow(redis, NAMES, ("groups",))
+    await follow.load()
+    await follow.change((GROUP,))
+    await redis.flushall()
+    await follow.keep_again()
+    again = Follow(redis, NAMES, ("groups",))
+    await again.load()
+    assert again.rules == (GROUP,)

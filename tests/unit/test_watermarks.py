@@ -88,3 +88,25 @@ async def test_odd_values_are_left_out(redis: Any, tmp_path: Path) -> None:
 async def test_no_phone_number_is_kept(redis: Any, tmp_path: Path) -> None:
     marks = await filled(redis, tmp_path / "w")
     assert "391" not in (marks.dump() or "")
+
+
+async def test_a_redis_that_lost_them_and_has_a_new_one_gets_the_others_from_the_snapshot(
+    redis: Any, tmp_path: Path
+) -> None:
+    former = await filled(redis, tmp_path / "w")
+    former.save()
+    await redis.flushall()
+    assert await former.are_lost()
+    await carry_out(redis, former.advancing("2@g.us", "new", 300))
+    marks = Watermarks(redis, NAMES, tmp_path / "w")
+    await marks.load()
+    assert (marks.of(CHAT), marks.of("2@g.us"), marks.base_t()) == (Mark("k", 200), Mark("new", 300), 100)
+
+
+async def test_marks_of_an_account_that_never_had_a_name_do_not_pass_to_the_next(redis: Any, tmp_path: Path) -> None:
+    marks = Watermarks(redis, NAMES, tmp_path / "w")
+    await carry_out(redis, *marks.begin(Person(lid=None, phone=None), 100))
+    marks.advanced(CHAT, "k", 200)
+    marks.on_account_lost()
+    await carry_out(redis, *marks.begin(OTHER, 900))
+    assert (marks.of(CHAT), marks.base_t()) == (None, 900)

@@ -1,67 +1,27 @@
 /*
  * Messages that were not told when they came: found in the page's store, in its own database behind it, and on the
- * phone. The agent asks for their keys first, and then for those that it has not told.
+ * phone. The agent asks for the keys of a chat first, and then for those that it has not told.
  */
 
 const EARLIER_AT_ONCE = 200;
-const FOUND_AT_MOST = 20000;
-
-// Messages that were found outside the store, until the agent has asked for them.
-const found = new Map();
+const LISTED_AT_MOST = 100_000;
+const REACTED_AT_MOST = 500;
+const LOOKS_FOR_LATE_ONES = 4;
+const BETWEEN_LOOKS_MS = 500;
 
 const chatsOf = () => attempt(() => WPP.whatsapp.ChatStore.getModelsArray(), []);
 
 const seconds = (read) => whole(() => toSeconds(read()));
+const timeOf = (message) => seconds(() => message.t);
 
-// Only a chat model knows the way to the server; builds differ in where it is.
+const keyOf = (message) => message.id.toString();
+
+// Builds differ in where the way to the server is.
 const loadEarlier = async (chat) => {
   const { loadEarlierMsgs } = attempt(() => window.require('WAWebChatLoadMessages'), {});
   if (loadEarlierMsgs) return loadEarlierMsgs({ chat });
   if (chat.loadEarlierMsgs) return chat.loadEarlierMsgs();
   throw new Error('this build has no way to earlier messages');
-};
-
-// Times are whole seconds, so that among equals the place counts: builds list forwards or backwards.
-const oldestOf = (messages) => {
-  const [first, last] = [messages[0], messages.at(-1)];
-  return first && last.t < first.t ? last : (first ?? null);
-};
-
-const noteFound = (message) => {
-  if (found.size >= FOUND_AT_MOST) found.delete(found.keys().next().value);
-  found.set(message.id.toString(), message);
-};
-
-/** Has the chat's messages back to a time at hand; whether there is nothing earlier that cannot be had at present. */
-const reachBack = async (chat, since, deadline) => {
-  const inStore = () => chat.msgs.getModelsArray();
-  const known = new Set(inStore().map((message) => message.id.toString()));
-  const isNew = (message) => !known.has(message.id.toString());
-  let oldest = oldestOf(inStore());
-  while (oldest === null || oldest.t >= since) {
-    if (Date.now() > deadline) return false;
-    // First the page's own database, which needs no link; then the server, or the phone.
-    let fresh = (await fromDatabase(chat, oldest)).filter(isNew);
-    if (!fresh.length) {
-      if (flag(() => chat.msgs.msgLoadState.noEarlierMsgs)) return true;
-      const asked = await within(Promise.resolve(loadEarlier(chat)), deadline);
-      fresh = inStore().filter(isNew);
-      if (!fresh.length) return asked || flag(() => chat.msgs.msgLoadState.noEarlierMsgs);
-    }
-    for (const message of fresh) {
-      known.add(message.id.toString());
-      if (!WPP.whatsapp.MsgStore.get(message.id)) noteFound(message);
-    }
-    const edge = oldestOf(fresh);
-    if (oldest === null || edge.t <= oldest.t) oldest = edge;
-  }
-  return true;
-};
-
-const fromDatabase = (chat, oldest) => {
-  const anchor = oldest ? { id: oldest.id.toString() } : {};
-  const asked = { count: EARLIER_AT_ONCE, direction: 'before', ...anchor };
-  return WPP.chat.getMessages(chat.id, asked).catch(() => []);
 };
 
 /** Whether a promise was kept before the deadline. */
@@ -71,43 +31,97 @@ const within = (promise, deadline) =>
     new Promise((resolve) => setTimeout(resolve, Math.max(0, deadline - Date.now()), false)),
   ]);
 
-const reactionsOf = async (message) => {
-  if (!flag(() => message.hasReaction)) return [];
-  const { reactions } = await WPP.chat.getReactions(message.id).catch(() => ({ reactions: [] }));
-  return reactions.flatMap((one) => one.senders);
+// Times are whole seconds, so that among equals the place counts: builds list forwards or backwards.
+const oldestOf = (messages) => {
+  const timed = messages.filter((message) => timeOf(message) !== null);
+  const [first, last] = [timed[0], timed.at(-1)];
+  return first && timeOf(last) < timeOf(first) ? last : (first ?? null);
 };
 
-const pieces = new Map(); // what a listed key stands for, until the agent asks for it
+const isBeginning = (message) =>
+  message !== null && ((message.type === 'gp2' && message.subtype === 'create') || message.type === 'e2e_notification');
+
+const fromDatabase = (chat, oldest) => {
+  const anchor = oldest ? { id: keyOf(oldest) } : {};
+  const asked = { count: EARLIER_AT_ONCE, direction: 'before', ...anchor };
+  return WPP.chat.getMessages(chat.id, asked).catch(() => []);
+};
+
+/** What the server, or the phone, has before all that is here. It may come a while after the page has asked. */
+const fromServer = async (chat, isNew, deadline) => {
+  const inStore = () => chat.msgs.getModelsArray().filter(isNew);
+  await within(loadEarlier(chat), deadline);
+  for (let look = 0; look < LOOKS_FOR_LATE_ONES && !inStore().length && !isAtItsEnd(chat); look++) {
+    if (Date.now() > deadline) break;
+    await new Promise((resolve) => setTimeout(resolve, BETWEEN_LOOKS_MS));
+  }
+  return inStore();
+};
+
+const isAtItsEnd = (chat) => flag(() => chat.msgs.msgLoadState.noEarlierMsgs);
+
+/**
+ * Adds a chat's messages to `messages` (by key) back to a time; whether that is complete: nothing earlier is missing
+ * that cannot be had at present.
+ */
+const reachBack = async (chat, messages, since, deadline) => {
+  const isNew = (message) => !messages.has(keyOf(message));
+  let oldest = oldestOf([...messages.values()]);
+  while (oldest === null || timeOf(oldest) >= since) {
+    if (Date.now() > deadline || messages.size > LISTED_AT_MOST) return false;
+    // First the page's own database, which needs no link.
+    let fresh = (await fromDatabase(chat, oldest)).filter(isNew);
+    if (!fresh.length) {
+      if (isAtItsEnd(chat) || isBeginning(oldest)) return true;
+      fresh = await fromServer(chat, isNew, deadline);
+      if (!fresh.length) return isAtItsEnd(chat);
+    }
+    for (const message of fresh) messages.set(keyOf(message), message);
+    const edge = oldestOf(fresh);
+    if (edge && (oldest === null || timeOf(edge) <= timeOf(oldest))) oldest = edge;
+  }
+  return true;
+};
+
+const pieces = new Map(); // what a listed key stands for, until the agent has asked for it
 
 const list = (listed, key, t, read) => {
   listed.push([key, t]);
   pieces.set(key, read);
 };
 
-/** Keys and times of what a message is and what was done to it, as far as that is later than `since`. */
-const listMessage = async (listed, message, since) => {
-  const key = message.id.toString();
-  const t = seconds(() => message.t);
-  const isRevoked = message.type === 'revoked';
-  if (isRevoked) {
+const authorWid = (message) => message.author ?? message.id.participant ?? message.from;
+
+/** Keys and times of a message, its revocation and its edit, as far as they are later than `since`. */
+const listMessage = (listed, message, since) => {
+  const key = keyOf(message);
+  const t = timeOf(message);
+  if (message.type === 'revoked') {
     // What it was cannot be known any more; that it was, and is not, can.
     const at = seconds(() => message.revokeTimestamp) ?? t;
     const read = () => readRevocation(message.id, message.id.remote, message.revokeSender ?? authorWid(message), at);
     if (at > since || t > since) list(listed, `revoke_${key}`, at, read);
     return;
   }
-  if (t > since && isForPeople(message)) list(listed, key, t, () => readMessage(message));
+  if ((t === null || t > since) && isForPeople(message)) list(listed, key, t, () => readMessage(message));
   if (attempt(() => message.latestEditMsgKey)) {
     const edit = readEdit(message);
     if (edit.t > since) list(listed, edit.key, edit.t, () => readEdit(message));
   }
-  for (const reaction of await reactionsOf(message)) {
-    const read = readReaction(reaction);
-    if (read.t > since) list(listed, read.key, read.t, () => readReaction(reaction));
-  }
 };
 
-const authorWid = (message) => message.author ?? message.id.participant ?? message.from;
+/** Reactions are asked for message by message, the latest messages first. */
+const listReactions = async (listed, messages, since, deadline) => {
+  const reacted = messages.filter((message) => flag(() => message.hasReaction));
+  for (const message of reacted.slice(-REACTED_AT_MOST).reverse()) {
+    if (Date.now() > deadline) return;
+    const { reactions } = await WPP.chat.getReactions(message.id).catch(() => ({ reactions: [] }));
+    for (const reaction of reactions.flatMap((one) => one.senders)) {
+      const read = readReaction(reaction);
+      if (read.t > since) list(listed, read.key, read.t, () => readReaction(reaction));
+    }
+  }
+};
 
 Object.assign(waAgent, {
   /** Every chat: what it is, and when its last message came. */
@@ -116,7 +130,8 @@ Object.assign(waAgent, {
       .filter((chat) => !NEVER_FOLLOWED.test(String(chat.id)) && !flag(() => chat.isNewsletter))
       .map((chat) => ({
         id: String(chat.id).toWellFormed(),
-        name: text(() => chat.name || chat.formattedTitle),
+        alias: aliasOf(chat.id),
+        name: chatName(chat),
         is_group: attempt(() => chat.id.isGroup(), String(chat.id).endsWith('@g.us')),
         t: seconds(() => chat.t),
         unread: whole(() => chat.unreadCount),
@@ -128,23 +143,20 @@ Object.assign(waAgent, {
     const chat = WPP.whatsapp.ChatStore.get(chatId);
     if (!chat) return { keys: [], complete: false };
     const deadline = Date.now() + within_ms;
-    const complete = await reachBack(chat, since, deadline);
-    const outside = [...found.values()].filter((message) => String(message.id.remote) === chatId);
+    const messages = new Map(chat.msgs.getModelsArray().map((message) => [keyOf(message), message]));
+    const complete = await reachBack(chat, messages, since, deadline);
     const listed = [];
-    for (const message of [...outside, ...chat.msgs.getModelsArray()]) await listMessage(listed, message, since);
+    for (const message of messages.values()) orTrouble('listing', listMessage)(listed, message, since);
+    await listReactions(listed, [...messages.values()], since, deadline);
     return { keys: listed, complete };
   },
 
-  /** What such keys stand for, as told live. */
-  piecesOf: (keys) =>
-    keys.map((key) => {
-      const read = pieces.get(key);
-      return read ? attempt(read) : null;
-    }),
+  /** What such keys stand for, as told live; null for what cannot be read. */
+  piecesOf: (keys) => {
+    if (!keys.every((key) => pieces.has(key))) throw new Error('not listed in this document');
+    return keys.map((key) => attempt(pieces.get(key)));
+  },
 
   /** The agent has asked for all that it wants. */
-  forgetPieces: () => {
-    pieces.clear();
-    found.clear();
-  },
+  forgetPieces: () => pieces.clear(),
 });

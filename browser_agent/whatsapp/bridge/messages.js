@@ -15,8 +15,12 @@ const NEVER_FOLLOWED = /@(broadcast|newsletter)$/;
 
 const toSeconds = (time) => (time > 1e11 ? Math.floor(time / 1000) : time);
 
-const chatName = (message) =>
-  text(() => message.chat.name || null) ?? text(() => WPP.whatsapp.ChatStore.get(message.id.remote).name);
+// Everywhere the same: rules of what is followed may go by it.
+const chatName = (chat) => text(() => chat.name || chat.formattedTitle || null);
+const chatOf = (wid) => attempt(() => WPP.whatsapp.ChatStore.get(wid));
+
+// A person's chat has one of two addresses; rules may name the other.
+const aliasOf = (wid) => (attempt(() => wid.isGroup(), true) ? null : lidAndPhone(wid));
 
 const people = (read) => attempt(() => Array.from(read() ?? [], lidAndPhone), []);
 
@@ -78,7 +82,8 @@ const readMessage = (message) => {
   return {
     key,
     chat_id: chatId.toWellFormed(),
-    chat_name: chatName(message),
+    chat_name: chatName(chatOf(message.id.remote)) ?? chatName(attempt(() => message.chat)),
+    chat_alias: aliasOf(message.id.remote),
     is_group: isGroup,
     author: authorOf(message, isGroup),
     from_me: flag(() => message.id.fromMe),
@@ -114,7 +119,8 @@ const readEdit = (message) => ({
 const readRevocation = (targetKey, chat, author, t) => ({
   key: `revoke_${targetKey}`,
   chat_id: String(chat),
-  chat_name: text(() => WPP.whatsapp.ChatStore.get(chat).name),
+  chat_name: chatName(chatOf(chat)),
+  chat_alias: aliasOf(chat),
   is_group: String(chat).endsWith('@g.us'),
   author: lidAndPhone(author),
   from_me: attempt(() => author && String(author) === String(me()), false),
@@ -128,7 +134,8 @@ const readReaction = ({ id, msgId, reactionText, sender, timestamp }) => {
   return {
     key: `reaction_${id}`,
     chat_id: String(chat),
-    chat_name: text(() => WPP.whatsapp.ChatStore.get(chat).name),
+    chat_name: chatName(chatOf(chat)),
+    chat_alias: aliasOf(chat),
     is_group: String(chat).endsWith('@g.us'),
     author: lidAndPhone(sender),
     from_me: flag(() => id.fromMe),
@@ -142,6 +149,8 @@ const readReaction = ({ id, msgId, reactionText, sender, timestamp }) => {
 const isForPeople = (message) =>
   !NOT_FOR_PEOPLE.has(text(() => message.type)) && !NEVER_FOLLOWED.test(String(message.id.remote));
 
+// wa-js hears of edits and reactions, and of acknowledgements, only from here on; what came before is in the store.
+WPP.on('loader.full_ready', () => tell('hears_all', {}));
 WPP.on('chat.new_message', orTrouble('message', (message) => {
   if (isForPeople(message)) tell('message', { message: readMessage(message) });
 }));
