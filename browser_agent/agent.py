@@ -194,7 +194,13 @@ class BrowserAgent(Observer):
             changed=self._on_changed,
         )
         self.sends = Sends(
-            client, settings, self.event_log, page=self.page, is_ready=self.flow.is_ready, aside=self._aside
+            client,
+            settings,
+            self.event_log,
+            fence,
+            page=self.page,
+            is_ready=self.flow.is_ready,
+            aside=self._aside,
         )
 
     async def _serve_until_stopped(self) -> None:

@@ -91,9 +91,7 @@ class SendMediaArgs(_Strict):
     chat_id: Address
     source: Annotated[str, StringConstraints(min_length=1, max_length=4096)]
     caption: Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)] | None = None
-    filename: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^/\x00-\x1f]+$")] | None = (
-        None
-    )
+    filename: FileName | None = None
     mimetype: Annotated[str, StringConstraints(pattern=r"^[\w.+-]+/[\w.+-]+(;.*)?$", max_length=200)] | None = None
     kind: Literal["auto", "image", "video", "audio", "voice", "document", "sticker"] = "auto"
 

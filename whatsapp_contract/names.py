@@ -113,6 +113,11 @@ class SessionNames:
         """List: idempotency keys of a chat's open sends, in their order."""
         return f"{self._prefix}:sends:chat:{chat_id}"
 
+    @cached_property
+    def sends_chats(self) -> str:
+        """Set: chats that have open sends, or had some lately."""
+        return f"{self._prefix}:sends:chats"
+
     def send_of(self, message_id: str) -> str:
         """String: the idempotency key of the send that a message of ours came from; expires with it. By the message's
         id, the third part of its key: the others vary with who speaks of it."""
@@ -125,12 +130,14 @@ class SessionNames:
 
     @cached_property
     def pace(self) -> str:
-        """Hash: the earliest time (epoch seconds) of the next send, of all (`all`) and for each chat."""
+        """Hash: the earliest time (epoch seconds, by Redis' clock) of the next send, of all (`all`), of strangers'
+        (`strangers`) and for each chat."""
         return f"{self._prefix}:sends:pace"
 
     @cached_property
     def sending(self) -> str:
-        """Hash: `stopped` = why nothing is sent at present, `since`; absent where all is well."""
+        """Hash: `stopped` = why nothing is sent at present, `since`; `known` is there once an agent has looked whether
+        its session's snapshot knows of a list or a stop that this Redis has lost."""
         return f"{self._prefix}:sends:stopped"
 
     @cached_property

@@ -15,6 +15,12 @@ def message_of(idempotency_key: str) -> str:
     return json.dumps({"task": TASK, "args": [idempotency_key]}, separators=(",", ":"))
 
 
+def around_key() -> tuple[str, str]:
+    """What stands before and after the key in a message, for a script in Redis: JSON leaves keys as they are."""
+    before, after = message_of("\0").split(json.dumps("\0")[1:-1])
+    return before, after
+
+
 def key_in(message: str | bytes) -> str:
     """The idempotency key in a message. Raises ValueError for what is none."""
     try:

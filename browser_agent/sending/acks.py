@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from browser_agent.event_log import EventLog
 from browser_agent.message_data import person
 from browser_agent.whatsapp.models import PageAck
-from whatsapp_contract.events import EventType, MessageAckData, Person
+from whatsapp_contract.event_script import RedisCommand
+from whatsapp_contract.events import EventType, MessageAckData
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
 
@@ -44,47 +45,55 @@ class Acks:
     async def _tell_all(self, later: Sequence[PageAck]) -> list[PageAck]:
         ids = sorted({ack.id for ack in later})
         keys = await self._outbox.keys_of_messages(ids)
-        wanted = [
+        wanted = {
             key for key in keys.values() if any(self._is_new(key, ack) for ack in later if keys.get(ack.id) == key)
-        ]
-        records = {record.idempotency_key: record for record in await self._outbox.load_all(wanted)}
-        for ack in later:
-            record = records.get(keys.get(ack.id, ""))
-            if record is not None and ack.ack >= 2:
+        }
+        records = {record.idempotency_key: record for record in await self._outbox.load_all(sorted(wanted))}
+        told = [(records[keys[ack.id]], ack) for ack in later if keys.get(ack.id) in records and ack.ack >= 2]
+        # Somebody may have been told of by another address than the one that comes first now.
+        others = [ack_claim(record, _stage(ack), who) for record, ack in told for who in _whos(ack)[1:]]
+        claimed = await self._outbox.claimed(others)
+        for record, ack in told:
+            if not any(ack_claim(record, _stage(ack), who) in claimed for who in _whos(ack)[1:]):
                 self._tell(record, ack)
         return [ack for ack in later if ack.id not in keys]
 
     def _is_new(self, key: str, ack: PageAck) -> bool:
-        return ack.ack > self._told.get((key, _who(ack)), 1)
+        return all(ack.ack > self._told.get((key, who), 1) for who in _whos(ack))
 
     def _tell(self, record: SendRecord, ack: PageAck) -> None:
-        key, who = record.idempotency_key, _who(ack)
+        key, whos = record.idempotency_key, _whos(ack)
         if not self._is_new(key, ack):
             return
-        stage = min(ack.ack, len(STAGES))
-        told = STAGES[stage - 1]
+        stage, told = min(ack.ack, len(STAGES)), _stage(ack)
         data = MessageAckData(
             idempotency_key=key,
             key=record.message_key,
             chat_id=record.chat_id,
             ack=told,  # type: ignore[arg-type]  # one of its words
-            by=_person_or_none(ack),
+            by=None if ack.by is None else person(ack.by),
             error=None,
         )
-        # A receipt that comes late must not tell less than what was told: the lower stages are claimed with it.
-        lower = [ack_claim(key, one, who) for one in STAGES[1 : stage - 1]]
+        # A receipt that comes late must not tell less than what was told: the lower stages are claimed with it, and
+        # all for each address of whoever it is.
+        claims = [ack_claim(record, one, who) for one in STAGES[1:stage] for who in whos]
         now = f"{time.time():.3f}"
-        also = [["ZADD", self._names.claims, *[part for claim in lower for part in (now, claim)]]] if lower else []
-        self._event_log.publish(EventType.MESSAGE_ACK, data, claim=ack_claim(key, told, who), also=also)
-        self._told.pop((key, who), None)
-        self._told[key, who] = stage
-        if len(self._told) > TOLD_AT_MOST:
+        also: list[RedisCommand] = [["ZADD", self._names.claims, *[part for one in claims for part in (now, one)]]]
+        if ack.by is None and stage >= (4 if record.is_voice() else 3):
+            also.append(self._outbox.at_its_last(record))
+        self._event_log.publish(EventType.MESSAGE_ACK, data, claim=ack_claim(record, told, whos[0]), also=also)
+        for who in whos:
+            self._told.pop((key, who), None)
+            self._told[key, who] = stage
+        while len(self._told) > TOLD_AT_MOST:
             del self._told[next(iter(self._told))]
 
 
-def _who(ack: PageAck) -> str:
-    return "" if ack.by is None else ack.by.lid or ack.by.phone or ""
+def _stage(ack: PageAck) -> str:
+    return STAGES[min(ack.ack, len(STAGES)) - 1]
 
 
-def _person_or_none(ack: PageAck) -> Person | None:
-    return None if ack.by is None else person(ack.by)
+def _whos(ack: PageAck) -> list[str]:
+    """By which names somebody may have been told of; one empty name for nobody."""
+    known = [] if ack.by is None else [one for one in (ack.by.phone, ack.by.lid) if one]
+    return known or [""]

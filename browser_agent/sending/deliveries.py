@@ -1,9 +1,9 @@
 """Carrying: one try of one send, from whether it may go at all to what became of it.
 
 Only the head of a chat's sends goes, so that they keep their order; a try runs on its own, and whoever carries asks
-for what it came to. A message has an id of ours: before it is sent the page looks for it, so that a try of which
-nobody knows the end (the agent was killed, the page was reloaded, the answer was lost) is followed by one that finds
-it.
+for what it came to. A message has an id of ours: where it may have gone out before, the page looks for it first, so
+that a try of which nobody knows the end (the agent was killed, the page was reloaded, the answer was lost) is followed
+by one that finds it. Looking needs neither slot nor leave; whatever is given to the page goes through one gate.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from browser_agent.event_log import EventLog
 from browser_agent.whatsapp.models import PageAck, SendAnswer
-from browser_agent.whatsapp.outgoing import PageOutgoing, TextOut
+from browser_agent.whatsapp.outgoing import FileOut, PageOutgoing, TextOut
 from browser_agent.whatsapp.page import PageScriptFailed
-from whatsapp_contract.errors import ContractError, Expired, NotReady, Refused
+from whatsapp_contract.errors import ContractError, Expired, Internal, NotReady, Refused
 from whatsapp_contract.events import AlertData, EventType, MessageAckData
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.redis_connection import is_outage
@@ -26,9 +26,9 @@ from . import pacing
 from .acks import Acks
 from .addresses import is_group
 from .files import Files, SourceFailed
-from .outbox import Outbox
-from .outcome import Outcome, Verdict, after_refusal, of_answer, of_failure, retry_in_s
-from .pacing import Rates
+from .outbox import PAUSED, Gate, Outbox
+from .outcome import MOST_FAILURES, Verdict, after_refusal, is_known_not_to_go, of_answer, of_failure, retry_in_s
+from .pacing import Line, Rates
 from .record import Kind, SendRecord
 
 if TYPE_CHECKING:
@@ -37,15 +37,19 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 LIVES_S = 24 * 3600.0
+# What may have gone out is looked for so much longer where the page cannot say, and is then told as failed.
+LOOKED_FOR_S = 24 * 3600.0
 # Whoever carries is answered by then, and the try goes on: the worker has other sends to carry.
 ANSWER_WITHIN_S = 3.0
 LOOK_WITHIN_S = 0.2
 TEXT_WITHIN_S = 10.0
 FILE_WITHIN_S = 120.0
+# A gate that was passed longer ago than that, because Redis took its time, was not passed.
+GATE_GOOD_FOR_S = 1.0
 STILL_RETRY_S = 1.0
-UNDER_WAY_RETRY_S = 2.0
 PAUSE_AT_MOST_S = 15.0
 REFUSED_RETRY_S = 5.0
+SOURCE_PATIENCE = 2  # a source is given more time than the page: about a quarter of an hour in all
 CANCELS_AT_MOST = 5
 
 STOPPED_ALERTS = {
@@ -93,10 +97,13 @@ class Deliveries:
         self._lives_s = lives_s
         self._tries: dict[str, asyncio.Task[Carried]] = {}
         self._begun: dict[str, str] = {}  # ids of messages of this life, and whose they are
+        self._ends: dict[str, SendRecord] = {}  # ends that are decided, and not known to be written
+        self._pauses: dict[str, int] = {}  # how often in a row a send was put off without a failure of its own
         self._pacing = asyncio.Lock()
+        self._line = Line(rates)
         self._stopping = asyncio.Lock()
         self._known: set[str] = set()  # chats that are no strangers'; they never become ones again
-        self._refused_in_a_row = 0
+        self._refused: set[str] = set()  # sends that were refused since one went out
 
     async def carry(self, key: str, give_up: str | None = None) -> Carried:
         """One try, or what one under way has come to by now. Raises redis' own errors while Redis is away."""
@@ -126,183 +133,60 @@ class Deliveries:
             _done, tries = await asyncio.wait(tries, timeout=0.1)
         self._files.clear()
 
-    # -- whether it may go -------------------------------------------------------------------------------------------
-
     async def _carry(self, key: str, give_up: str | None) -> Carried:
-        record = await self._outbox.load(key)
-        if record is None or record.status != "queued":
-            if record is not None:
-                await self._outbox.wake_next(record.chat_id)
-            return DONE
-        if give_up is not None or time.time() - record.accepted_at > self._lives_s:
-            return await self._fail(record, give_up or record.error or Expired.code)
-        wait_s = await self._wait_s(record)
-        if wait_s is not None:
-            return Carried(wait_s)
         try:
-            return await self._try(record)
-        except ContractError as error:
-            return await self._put_off(record, error.code, counts=error.code == "internal")
+            if (ending := self._ends.get(key)) is not None:
+                return await self._end(ending)
+            record = await self._outbox.load(key)
+            if record is None or record.status != "queued":
+                self._forget(key)
+                if record is not None:
+                    await self._outbox.wake_next(record.chat_id)
+                return DONE
+            return await _Try(self, record, give_up).carry()
         except Exception as error:
-            if not is_outage(error):
+            if not is_outage(error) and not isinstance(error, NotReady):
                 raise
-            return Carried(retry_in_s(1))
+            return self._paused(key)
 
-    async def _wait_s(self, record: SendRecord) -> float | None:
-        """How long it has to wait for its turn; None where it may go now."""
-        position = await self._outbox.position(record)
-        if position > 0:
-            return pacing.wait_in_chat_s(position, self._rates)
-        if not self._is_ready() or await self._outbox.stopped() is not None:
-            return pacing.wait_for_session_s(await self._outbox.open_count())
-        return None
+    def _paused(self, key: str) -> Carried:
+        """It is carried again, less and less soon; nothing of its own has failed."""
+        pauses = self._pauses[key] = self._pauses.get(key, 0) + 1
+        return Carried(min(PAUSE_AT_MOST_S, retry_in_s(pauses - 1)))
 
-    async def _wait_for_slot_s(self, record: SendRecord) -> tuple[SendRecord, float]:
-        """Its slot, given to it where it has none that is good: how long to wait for that."""
-        if (wait_s := pacing.wait_for_slot_s(record.slot_at, time.time())) is not None:
-            return record, wait_s
-        stranger = await self._is_stranger(record.chat_id)
-        async with self._pacing:
-            now, pace = time.time(), await self._outbox.pace()
-            slot = pacing.slot(pace, record.chat_id, self._rates, now, stranger=stranger)
-            if pacing.is_too_far(slot, now):
-                return record, pacing.wait_for_session_s(await self._outbox.open_count())
-            record = record.changed(slot_at=slot.at)
-            await self._outbox.reserve(slot, record, pace)
-        return record, slot.at - now
-
-    async def _is_stranger(self, chat_id: str) -> bool:
-        if is_group(chat_id) or chat_id in self._known:
-            return False
-        if await PageOutgoing(self._page()).is_stranger(chat_id):
-            return True
-        self._known.add(chat_id)
-        return False
-
-    # -- the try -----------------------------------------------------------------------------------------------------
-
-    async def _try(self, record: SendRecord) -> Carried:
-        page = PageOutgoing(self._page())
-        if await self._outbox.is_suppressed({record.chat_id, *await page.aliases(record.chat_id)}):
-            return await self._fail(record, Refused.code)
-        if record.tried_at is None:
-            record, wait_s = await self._wait_for_slot_s(record)
-            if wait_s > 0:
-                return Carried(wait_s)
-        try:
-            answer, record = await self._send(page, record)
-        except SourceFailed as failure:
-            if failure.is_final:
-                return await self._fail(record, failure.code)
-            return await self._put_off(record, failure.code, counts=True)
-        except _PageFailure as failure:
-            return await self._conclude(record, None, of_failure(failure.code, record.failures))
-        return await self._conclude(record, answer, of_answer(answer))
-
-    async def _send(self, page: PageOutgoing, record: SendRecord) -> tuple[SendAnswer, SendRecord]:
-        try:
-            if record.kind is Kind.MEDIA:
-                return await self._send_file(page, record)
-            record = await self._begin(record)
-            if record.kind is Kind.REACTION:
-                given = record.args
-                return await page.react(given["message_key"], given["reaction"], TEXT_WITHIN_S), record
-            out = TextOut(record.args["text"], record.args["mentions"], record.args.get("message_key"))
-            return await page.send_text(record.chat_id, record.message_id, out, TEXT_WITHIN_S), record
-        except PageScriptFailed as error:
-            raise _PageFailure(error.page_code) from error
-
-    async def _send_file(self, page: PageOutgoing, record: SendRecord) -> tuple[SendAnswer, SendRecord]:
-        """A file that may have gone out is looked for before it is fetched again."""
-        if record.tried_at is not None:
-            found = await page.look_for(record.chat_id, record.message_id)
-            if found is not None and found.ack >= 0:
-                return found, record
-        out = await self._files.get(record)
-        record = await self._begin(record)
-        return await page.send_file(record.chat_id, record.message_id, out, FILE_WITHIN_S), record
-
-    async def _begin(self, record: SendRecord) -> SendRecord:
-        """From here on it may go out; that is written down before it does."""
-        if not self._is_ready():
-            raise NotReady("the session left ready")
-        record = record.changed(tried_at=record.tried_at or time.time(), attempts=record.attempts + 1)
-        await self._outbox.save(record)
-        self._begun[record.message_id] = record.idempotency_key
-        return record
-
-    # -- what came of it ---------------------------------------------------------------------------------------------
-
-    async def _conclude(self, record: SendRecord, answer: SendAnswer | None, outcome: Outcome) -> Carried:
-        if answer is not None and answer.key:
-            record = record.changed(message_key=answer.key)
-        match outcome.verdict:
-            case Verdict.SENT:
-                return await self._sent(record, 1 if answer is None else answer.ack)
-            case Verdict.UNDER_WAY:
-                await self._outbox.save(record)
-                return Carried(min(PAUSE_AT_MOST_S, UNDER_WAY_RETRY_S * record.attempts))
-            case Verdict.FAILED:
-                return await self._fail(record, outcome.error or Refused.code)
-            case Verdict.REFUSED:
-                return await self._refused(record)
-            case Verdict.STOP_RATE | Verdict.STOP_BLOCKED:
-                return await self._stop(record, outcome.verdict)
-            case _:
-                return await self._put_off(record, outcome.error or "internal", counts=True)
-
-    async def _sent(self, record: SendRecord, ack: int) -> Carried:
-        """It went out: the server has it. It may have come further than that while nobody listened."""
-        self._refused_in_a_row = 0
-        await self._end(record.changed(status="sent", sent_at=time.time(), error=None))
-        await self._acks.tell([PageAck(id=record.message_id, ack=ack)])
-        return DONE
-
-    async def _fail(self, record: SendRecord, error: str) -> Carried:
-        log.warning("a send is given up", error=error, kind=record.kind.value, attempts=record.attempts)
-        await self._end(record.changed(status="failed", error=error))
-        return DONE
-
-    async def _end(self, record: SendRecord) -> None:
+    async def _end(self, record: SendRecord) -> Carried:
+        key = record.idempotency_key
+        self._ends[key] = record
         await self._outbox.end(record, _ack(record))
-        self._files.drop(record.idempotency_key)
+        del self._ends[key]
         self._begun.pop(record.message_id, None)
+        self._forget(key)
+        return DONE
 
-    async def _put_off(self, record: SendRecord, error: str, *, counts: bool) -> Carried:
-        """Another try, later; what is no failure of its own (no page, no link) does not count and waits less."""
-        record = record.changed(error=error, failures=record.failures + counts)
-        with contextlib.suppress(NotReady):
-            await self._outbox.save(record)
-        return Carried(retry_in_s(record.failures) if counts else min(PAUSE_AT_MOST_S, retry_in_s(record.attempts)))
+    def _forget(self, key: str) -> None:
+        self._files.drop(key)
+        self._line.leave(key)
+        self._pauses.pop(key, None)
 
-    async def _refused(self, record: SendRecord) -> Carried:
-        """The server refused it and the page does not say why."""
-        self._refused_in_a_row += 1
-        record = record.changed(refusals=record.refusals + 1)
-        verdict = after_refusal(self._refused_in_a_row, record.refusals)
-        if verdict is Verdict.FAILED:
-            return await self._fail(record, Refused.code)
-        if verdict is Verdict.STOP_RATE:
-            return await self._stop(record, verdict)
-        record = record.changed(error=Refused.code)
-        await self._outbox.save(record)
-        return Carried(REFUSED_RETRY_S * record.refusals)
-
-    async def _stop(self, record: SendRecord, verdict: Verdict) -> Carried:
-        """All sending is stopped, the send waits."""
-        self._refused_in_a_row = 0
-        await self._stop_all(verdict)
-        return await self._put_off(record, Refused.code, counts=False)
+    # -- stops -------------------------------------------------------------------------------------------------------
 
     async def stop_blocked(self) -> None:
         """The session says that the account is blocked."""
         await self._stop_all(Verdict.STOP_BLOCKED)
 
+    async def pause(self, cause: str) -> None:
+        """A person wants nothing to be sent. What WhatsApp has said stays."""
+        async with self._stopping:
+            stopped = await self._outbox.stopped()
+            if stopped is None or stopped.startswith(PAUSED):
+                await self._outbox.stop(PAUSED + cause)
+
     async def _stop_all(self, verdict: Verdict) -> None:
-        """Stop all sending, and have a person look; once."""
+        """Stop all sending, and have a person look; once, also where a person has paused it."""
         reason = verdict.value
         async with self._stopping:
-            if await self._outbox.stopped() is not None:
+            stopped = await self._outbox.stopped()
+            if stopped is not None and not stopped.startswith(PAUSED):
                 return
             log.error("all sending is stopped", reason=reason)
             alert = AlertData(code="sending_stopped", message=STOPPED_ALERTS[verdict] + _ADVICE)
@@ -310,12 +194,257 @@ class Deliveries:
             await self._outbox.stop(reason)
 
 
-class _PageFailure(Exception):
-    """The page's function threw."""
+class _Try:
+    """`record` is the newest there is of it, whoever raises."""
 
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
+    def __init__(self, deliveries: Deliveries, record: SendRecord, give_up: str | None) -> None:
+        self._all = deliveries
+        self._outbox = deliveries._outbox
+        self._page = deliveries._page
+        self._key = record.idempotency_key
+        self.record = record
+        self._is_told_to_give_up = give_up is not None and record.given_up is None
+        self._give_up = record.given_up or give_up
+
+    async def carry(self) -> Carried:
+        """Carry it as far as it goes now."""
+        try:
+            wait_s = await self._wait_s()
+            if wait_s is not None:
+                return Carried(wait_s)
+            return await self._look_and_send()
+        except _GivenUp as why:
+            return await self._fail(why.error)
+        except SourceFailed as failure:
+            failures = self.record.source_failures + 1
+            if failure.is_final or failures >= MOST_FAILURES:
+                return await self._fail(failure.code)
+            await self._save(error=failure.code, source_failures=failures)
+            return Carried(retry_in_s(failures + SOURCE_PATIENCE))
+        except PageScriptFailed as error:
+            return await self._page_failed(error.page_code)
+        except ContractError as error:
+            if self._key in self._all._ends:
+                raise NotReady("its end is being written") from error
+            if error.code == Internal.code:
+                return await self._page_failed(error.code)
+            await self._save(error=error.code)
+            return self._all._paused(self._key)
+
+    # -- whether it may go -------------------------------------------------------------------------------------------
+
+    async def _wait_s(self) -> float | None:
+        """How long it has to wait for its turn; None where the page is to be asked now. Raises _GivenUp."""
+        if self._is_told_to_give_up:
+            await self._save(given_up=self._give_up)  # the worker does not say so twice
+        now = await self._outbox.now()
+        age_s, lives_s = self._outbox.age_s(self.record, now), self._all._lives_s
+        if self._give_up is None and age_s > lives_s:
+            self._give_up = self.record.error or Expired.code
+        if self._give_up is not None:
+            if self.record.tried_at is None or age_s > lives_s + LOOKED_FOR_S:
+                raise _GivenUp(self._give_up)
+        else:
+            position = await self._outbox.position(self.record)
+            if position < 0:
+                raise NotReady("it has ended meanwhile")
+            if position > 0:
+                return pacing.wait_in_chat_s(position, self._all._rates)
+            if await self._outbox.stopped() is not None:
+                return pacing.wait_for_session_s(await self._outbox.open_count())
+        if not self._all._is_ready():
+            return pacing.wait_for_session_s(await self._outbox.open_count())
+        return None
+
+    async def _look_and_send(self) -> Carried:
+        page = PageOutgoing(self._page())
+        if self.record.tried_at is not None:
+            found = await self._look(page)
+            if found is not None:
+                return await self._conclude(found)
+        if self._give_up is not None:
+            return await self._fail(self._give_up)
+        await self._check_suppressed(page, await self._outbox.gate())
+        if self.record.kind is Kind.MEDIA:
+            wait_s = await self._wait_for_slot_s(take=False)
+            if wait_s == 0 and not self._all._files.has_room(self._key):
+                wait_s = STILL_RETRY_S
+            if wait_s > 0:
+                return Carried(wait_s)
+            out: FileOut | None = await self._all._files.get(self.record)
+        else:
+            out = None
+        wait_s = await self._pass_gate(page)
+        if wait_s > 0:
+            return Carried(wait_s)
+        answer = await self._transmit(page, out)
+        return await self._conclude(answer)
+
+    async def _look(self, page: PageOutgoing) -> SendAnswer | None:
+        record = self.record
+        if record.kind is Kind.REACTION:
+            given = record.args
+            return await page.look_for_reaction(given["message_key"], given["reaction"])
+        return await page.look_for(record.chat_id, record.message_id, is_file=record.kind is Kind.MEDIA)
+
+    async def _check_suppressed(self, page: PageOutgoing, gate: Gate) -> None:
+        """By all addresses of whoever is behind it. Raises _GivenUp."""
+        if not gate.any_suppressed:
+            return
+        addresses = {self.record.chat_id, *await page.aliases(self.record.chat_id, ask=True)}
+        if await self._outbox.is_suppressed(addresses):
+            raise _GivenUp(Refused.code)
+
+    async def _pass_gate(self, page: PageOutgoing) -> float:
+        """Whatever forbids a message is asked here, right before the page is given it; and that it may have gone out
+        from here on is written down. Answers how long it has to wait, 0 where it goes now. Raises _GivenUp."""
+        wait_s = await self._wait_for_slot_s(take=True)
+        if wait_s > 0:
+            return wait_s
+        gate, passed_at = await self._outbox.gate(), time.monotonic()
+        await self._check_suppressed(page, gate)
+        if gate.stopped is not None:
+            return pacing.wait_for_session_s(await self._outbox.open_count())
+        if self._outbox.age_s(self.record, gate.now) > self._all._lives_s:
+            raise _GivenUp(self.record.error or Expired.code)
+        self._must_be_ready()
+        tried_at, attempts = self.record.tried_at or gate.now, self.record.attempts + 1
+        self.record = self.record.changed(tried_at=tried_at, attempts=attempts)
+        await self._outbox.save(self.record)
+        self._must_be_ready()
+        if time.monotonic() - passed_at > GATE_GOOD_FOR_S:
+            raise NotReady("Redis took its time")
+        self._all._begun[self.record.message_id] = self._key
+        self._all._files.begun(self._key)
+        return 0.0
+
+    def _must_be_ready(self) -> None:
+        if not self._all._is_ready():
+            raise NotReady("the session left ready")
+
+    async def _wait_for_slot_s(self, *, take: bool) -> float:
+        """How long to wait for a slot; 0 where there is one now, which is taken, or only seen."""
+        chat_id, everything = self.record.chat_id, self._all
+        stranger = await self._is_stranger()
+        async with everything._pacing:
+            now, pace = await self._outbox.pace()
+            slot = pacing.slot(pace, chat_id, everything._rates, now, stranger=stranger)
+            if slot.chat_at - now > pacing.SOON_S:
+                return slot.chat_at - now
+            here = asyncio.get_running_loop().time()
+            turn = everything._line.turn(self._key, here + slot.at - now, here, stranger=stranger)
+            if turn - here > pacing.SOON_S:
+                return min(pacing.WAIT_AT_MOST_S, turn - here)
+            if not take:
+                return 0.0
+            await self._outbox.reserve(slot, now, pace)
+            everything._line.leave(self._key)
+        await asyncio.sleep(max(0.0, slot.at - now))
+        return 0.0
+
+    async def _is_stranger(self) -> bool:
+        chat_id = self.record.chat_id
+        if is_group(chat_id) or chat_id in self._all._known:
+            return False
+        if await PageOutgoing(self._page()).is_stranger(chat_id):
+            return True
+        self._all._known.add(chat_id)
+        return False
+
+    async def _transmit(self, page: PageOutgoing, out: FileOut | None) -> SendAnswer:
+        record, args = self.record, self.record.args
+        if out is not None:
+            return await page.send_file(record.chat_id, record.message_id, out, FILE_WITHIN_S)
+        if record.kind is Kind.REACTION:
+            return await page.react(args["message_key"], args["reaction"], TEXT_WITHIN_S)
+        text = TextOut(args["text"], args["mentions"], args.get("message_key"))
+        return await page.send_text(record.chat_id, record.message_id, text, TEXT_WITHIN_S)
+
+    # -- what came of it ---------------------------------------------------------------------------------------------
+
+    async def _conclude(self, answer: SendAnswer) -> Carried:
+        outcome = of_answer(answer)
+        if answer.key:
+            self.record = self.record.changed(message_key=answer.key)
+        is_given_up = self._give_up is not None
+        match outcome.verdict:
+            case Verdict.SENT:
+                return await self._sent(max(1, answer.ack))
+            case Verdict.UNDER_WAY:
+                await self._save()
+                return self._all._paused(self._key)
+            case Verdict.STOP_RATE | Verdict.STOP_BLOCKED:
+                await self._all._stop_all(outcome.verdict)
+                self._all._refused.clear()
+                if is_given_up:
+                    return await self._fail(self._give_up or Refused.code)
+                await self._save(error=Refused.code)
+                return self._all._paused(self._key)
+            case Verdict.REFUSED:
+                return await self._refused()
+            case _ if is_given_up:
+                return await self._fail(self._give_up or Refused.code)
+            case _:  # broken off with the link: it has as long as a send has
+                broken_off = self.record.broken_off + 1
+                await self._save(error=outcome.error, broken_off=broken_off)
+                return Carried(retry_in_s(broken_off))
+
+    async def _sent(self, ack: int) -> Carried:
+        """It went out: the server has it. It may have come further than that while nobody listened."""
+        self._all._refused.clear()
+        message_id = self.record.message_id
+        self.record = self.record.ended("sent", sent_at=await self._outbox.now(), error=None)
+        await self._all._end(self.record)
+        await self._all._acks.tell([PageAck(id=message_id, ack=ack)])
+        return DONE
+
+    async def _fail(self, error: str) -> Carried:
+        """Given up. Where it may have gone out, the page has said that it did not before this is called."""
+        log.warning("a send is given up", error=error, kind=self.record.kind.value, attempts=self.record.attempts)
+        self.record = self.record.ended("failed", error=error)
+        return await self._all._end(self.record)
+
+    async def _page_failed(self, page_code: str) -> Carried:
+        """The page's function threw. After the last time that is borne it may still have gone out: once more it is
+        only looked for."""
+        failures = self.record.failures + 1
+        outcome = of_failure(page_code, self.record.failures)
+        if outcome.verdict is Verdict.FAILED and (
+            is_known_not_to_go(page_code, given_up=self._give_up is not None) or self.record.tried_at is None
+        ):
+            return await self._fail(self._give_up or outcome.error or Internal.code)
+        given_up = self._give_up
+        if outcome.verdict is Verdict.FAILED:
+            given_up = given_up or outcome.error
+        await self._save(error=outcome.error, failures=failures, given_up=given_up)
+        return Carried(retry_in_s(failures))
+
+    async def _refused(self) -> Carried:
+        """The server refused it and the page does not say why."""
+        self._all._refused.add(self._key)
+        self.record = self.record.changed(refusals=self.record.refusals + 1, error=Refused.code)
+        verdict = after_refusal(len(self._all._refused), self.record.refusals)
+        if verdict is Verdict.STOP_RATE:
+            self._all._refused.clear()
+            await self._all._stop_all(verdict)
+        if verdict is Verdict.FAILED or self._give_up is not None:
+            return await self._fail(self._give_up or Refused.code)
+        await self._save()
+        return Carried(REFUSED_RETRY_S * self.record.refusals)
+
+    async def _save(self, **changes: object) -> None:
+        """Known here at once, whether or not Redis takes it in time."""
+        self.record = self.record.changed(**changes)
+        with contextlib.suppress(NotReady):
+            await self._outbox.save(self.record)
+
+
+class _GivenUp(Exception):
+    """No further try is to be made."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 def _ack(record: SendRecord) -> MessageAckData:

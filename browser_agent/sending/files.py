@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from browser_agent.whatsapp.outgoing import FileOut, FileType
-from whatsapp_contract.errors import StoreUnavailable
+from whatsapp_contract.errors import Refused, StoreUnavailable
 from whatsapp_contract.logs import get_logger
 
 from .record import SendRecord
@@ -23,6 +23,7 @@ log = get_logger(__name__)
 
 FETCH_WITHIN_S = 60.0
 AT_ONCE = 2
+WAITING_AT_MOST = 8  # files that lie here and are not on their way yet
 _STARTING_S = 5.0
 
 
@@ -53,17 +54,33 @@ class Files:
         self.rules = rules
         self._folder = folder
         self._kept: dict[str, _Kept] = {}
+        self._waiting: set[str] = set()
         self._room = asyncio.Semaphore(AT_ONCE)
         self.clear()
+
+    def has_room(self, key: str) -> bool:
+        """Whether one more file may be fetched now; many that wait must not fill the disk."""
+        return key in self._kept or key in self._waiting or len(self._waiting) < WAITING_AT_MOST
+
+    def begun(self, key: str) -> None:
+        """The page has it now."""
+        self._waiting.discard(key)
 
     async def get(self, record: SendRecord) -> FileOut:
         """The file of a send, fetched where it is not here yet. Raises SourceFailed."""
         key = record.idempotency_key
         if key not in self._kept:
-            async with self._room:
-                self._kept[key] = await self._fetch(record)
+            self._waiting.add(key)
+            try:
+                async with self._room:
+                    self._kept[key] = await self._fetch(record)
+            finally:
+                if key not in self._kept:
+                    self._waiting.discard(key)
         kept, args = self._kept[key], record.args
         mimetype = args["mimetype"] or kept.fetched.mimetype
+        if not fits(args["kind"], mimetype):
+            raise SourceFailed(Refused.code, f"a file of the type {mimetype} cannot be sent as {args['kind']}")
         file_type, voice = file_type_of(args["kind"], mimetype)
         return FileOut(
             kept.path, file_type, mimetype, args["filename"] or kept.fetched.filename, args["caption"], voice
@@ -71,6 +88,7 @@ class Files:
 
     def drop(self, key: str) -> None:
         """The send has its end."""
+        self._waiting.discard(key)
         kept = self._kept.pop(key, None)
         if kept is not None:
             kept.path.unlink(missing_ok=True)
@@ -78,6 +96,7 @@ class Files:
     def clear(self) -> None:
         """What a former life has left."""
         self._kept.clear()
+        self._waiting.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _fetch(self, record: SendRecord) -> _Kept:
@@ -90,6 +109,14 @@ class Files:
             if isinstance(error, OSError):
                 raise SourceFailed(StoreUnavailable.code, f"the disk: {error.strerror}") from error
             raise
+
+
+def fits(kind: str, mimetype: str) -> bool:
+    """Whether a file of this type can be what it is to be sent as; anything can be a document."""
+    if kind == "sticker":
+        return mimetype == "image/webp"
+    family = {"image": "image/", "video": "video/", "audio": "audio/", "voice": "audio/"}.get(kind, "")
+    return mimetype.startswith(family) or (family == "audio/" and mimetype == "application/ogg")
 
 
 def file_type_of(kind: str, mimetype: str) -> tuple[FileType, bool]:

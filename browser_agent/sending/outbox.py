@@ -3,23 +3,25 @@ is told, and together with it."""
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import redis.asyncio
 from pydantic import ValidationError
 
 from browser_agent.event_log import EventLog
+from browser_agent.fence import Fence
 from whatsapp_contract.errors import NotReady
 from whatsapp_contract.event_script import RedisCommand
 from whatsapp_contract.events import EventType, MessageAckData
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
-from whatsapp_contract.send_queue import message_of
+from whatsapp_contract.send_queue import around_key, message_of
 
-from .pacing import Slot
+from .pacing import Ages, Slot
 from .record import KEPT_AFTER_END_S, SendRecord
-from .scripts import ACCEPT_LUA, WAKE_LUA
+from .scripts import ACCEPT_LUA, POSITION_LUA, WAKE_LUA
 
 log = get_logger(__name__)
 
@@ -28,21 +30,57 @@ RECENT_S = 3 * 24 * 3600
 PACE_KEPT_S = 3600
 PACES_AT_MOST = 2000
 WOKEN_AT_ONCE = 500
+READ_AT_ONCE = 100
+PAUSED = "paused: "
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a send has to be told before it goes out: when it is, by Redis' clock; why all sending is stopped, if it
+    is; and whether there is anybody who is never written to."""
+
+    now: float
+    stopped: str | None
+    any_suppressed: bool
 
 
 class Outbox:
     """One per agent."""
 
-    def __init__(self, client: "redis.asyncio.Redis", names: SessionNames, event_log: EventLog) -> None:
+    def __init__(self, client: "redis.asyncio.Redis", names: SessionNames, event_log: EventLog, fence: Fence) -> None:
         self._redis: Any = client  # its types know neither of awaiting nor of decoding
         self._names = names
         self._event_log = event_log
+        self._fence = fence
+        self._ages = Ages()
 
     # -- one send ----------------------------------------------------------------------------------------------------
 
     async def load(self, key: str) -> SendRecord | None:
         """The record, None where there is none (any more)."""
         return _record(await self._redis.get(self._names.send(key)))
+
+    async def gate(self) -> Gate:
+        """What is asked right before a send goes out."""
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.time()
+            pipeline.hget(self._names.sending, "stopped")
+            pipeline.exists(self._names.suppressed)
+            time_of, stopped, any_suppressed = await pipeline.execute()
+        return Gate(self._saw(time_of), _text_or_none(stopped), bool(any_suppressed))
+
+    async def now(self) -> float:
+        """Epoch seconds by Redis' clock: the one that all who accept and carry sends have in common."""
+        return self._saw(await self._redis.time())
+
+    def age_s(self, record: SendRecord, now: float) -> float:
+        """How long ago a send was accepted."""
+        return self._ages.age_s(record.accepted_at, now)
+
+    def _saw(self, time_of: Sequence[int]) -> float:
+        now = time_of[0] + time_of[1] / 1e6
+        self._ages.saw(now, time.clock_gettime(time.CLOCK_BOOTTIME))
+        return now
 
     async def load_all(self, keys: Sequence[str]) -> list[SendRecord]:
         """Those that there are."""
@@ -56,24 +94,29 @@ class Outbox:
         names = self._names
         kept = await self._redis.eval(
             ACCEPT_LUA,
-            4,
+            5,
             *(names.send(record.idempotency_key), names.sends_of(record.chat_id), names.sends_open, names.send_queue),
+            names.sends_chats,
             *(
                 record.model_dump_json(),
                 record.idempotency_key,
                 record.accepted_at,
                 message_of(record.idempotency_key),
+                record.chat_id,
             ),
         )
         return record if kept is None else SendRecord.model_validate_json(kept)
 
     async def position(self, record: SendRecord) -> int:
-        """Its place in its chat, 0 at the head. One that has lost its place gets the last."""
-        place = await self._redis.lpos(self._names.sends_of(record.chat_id), record.idempotency_key)
-        if place is None:
-            length = await self._redis.rpush(self._names.sends_of(record.chat_id), record.idempotency_key)
-            place = length - 1
-        return int(place)
+        """Its place in its chat, 0 at the head; -1 where it has ended meanwhile. One that has lost its place gets the
+        last. Raises NotReady where another agent holds the session."""
+        names = self._names
+        keys = [names.fence, names.sends_of(record.chat_id), names.sends_open, names.sends_chats]
+        args = [self._fence.epoch, record.idempotency_key, record.chat_id, names.send("")]
+        place = int(await self._redis.eval(POSITION_LUA, len(keys), *keys, *args))
+        if place == -2:
+            raise NotReady("another agent holds the session")
+        return place
 
     async def save(self, record: SendRecord) -> None:
         """Write an open send's record. Raises NotReady where Redis has not taken it in time."""
@@ -84,17 +127,18 @@ class Outbox:
         key, names = record.idempotency_key, self._names
         end: list[RedisCommand] = [
             [*self._set(record), "EX", KEPT_AFTER_END_S],
-            ["LREM", names.sends_of(record.chat_id), 1, key],
+            ["LREM", names.sends_of(record.chat_id), 0, key],
             ["ZREM", names.sends_open, key],
         ]
         if record.status == "sent":
+            sent_at = record.sent_at or time.time()
             end += [
                 ["SET", names.send_of(record.message_id), key, "EX", KEPT_AFTER_END_S],
-                ["ZADD", names.sends_recent, record.sent_at or time.time(), key],
-                ["ZREMRANGEBYSCORE", names.sends_recent, "-inf", time.time() - RECENT_S],
+                ["ZADD", names.sends_recent, sent_at, key],
+                ["ZREMRANGEBYSCORE", names.sends_recent, "-inf", sent_at - RECENT_S],
             ]
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        claim = ack_claim(key, ack.ack, None)
+        claim = ack_claim(record, ack.ack, None)
         self._event_log.publish(EventType.MESSAGE_ACK, ack, claim=claim, also=end, sent=_settle(done))
         await _within(done)
         left = await self.load(key)
@@ -107,15 +151,23 @@ class Outbox:
     async def open_count(self) -> int:
         return int(await self._redis.zcard(self._names.sends_open))
 
-    async def open_keys(self, limit: int) -> list[str]:
-        """The oldest first."""
-        return list(await self._redis.zrange(self._names.sends_open, 0, limit - 1))
+    async def recent(self) -> AsyncIterator[list[SendRecord]]:
+        """What went out in the last days and has not come to its last acknowledgement, some at a time."""
+        since = await self.now() - RECENT_S
+        keys = await self._redis.zrangebyscore(self._names.sends_recent, since, "+inf")
+        for start in range(0, len(keys), READ_AT_ONCE):
+            yield await self.load_all(keys[start : start + READ_AT_ONCE])
 
-    async def recent(self) -> list[SendRecord]:
-        """What went out in the last days."""
-        return await self.load_all(
-            await self._redis.zrangebyscore(self._names.sends_recent, time.time() - RECENT_S, "+inf")
-        )
+    def at_its_last(self, record: SendRecord) -> RedisCommand:
+        """The command that has a send's acknowledgements not read back any more."""
+        return ["ZREM", self._names.sends_recent, record.idempotency_key]
+
+    async def claimed(self, claims: Sequence[str]) -> set[str]:
+        """Those of them that were told before."""
+        if not claims:
+            return set()
+        scores = await self._redis.zmscore(self._names.claims, list(claims))
+        return {claim for claim, score in zip(claims, scores, strict=True) if score is not None}
 
     async def keys_of_messages(self, message_ids: Sequence[str]) -> dict[str, str]:
         """For messages' ids the idempotency keys of those that are of ours."""
@@ -123,35 +175,39 @@ class Outbox:
         return {message_id: key for message_id, key in zip(message_ids, kept, strict=True) if key}
 
     async def wake_next(self, chat_id: str) -> None:
-        """Carry the head of a chat now, if it waits."""
-        head = await self._redis.lindex(self._names.sends_of(chat_id), 0)
-        if head is not None:
-            await self._wake("waiting", [head])
+        """Carry the head of a chat now, where there is one."""
+        await self._wake([chat_id])
 
     async def wake_all(self) -> None:
-        """Carry all that are open now, the oldest first; also one whose task was lost."""
-        keys = await self._redis.zrange(self._names.sends_open, 0, -1)
-        for start in range(0, len(keys), WOKEN_AT_ONCE):
-            await self._wake("all", keys[start : start + WOKEN_AT_ONCE])
+        """Carry the heads of all chats now, also one whose task was lost; each wakes the one behind it at its end."""
+        cursor: Any = 0
+        while True:
+            cursor, chats = await self._redis.sscan(self._names.sends_chats, cursor, count=WOKEN_AT_ONCE)
+            if chats:
+                await self._wake(chats)
+            if not int(cursor):
+                return
 
     # -- pace and stops ----------------------------------------------------------------------------------------------
 
-    async def pace(self) -> dict[str, float]:
-        """From when on the next message may go out, by name."""
-        kept = await self._redis.hgetall(self._names.pace)
-        return {name: float(at) for name, at in kept.items()}
+    async def pace(self) -> tuple[float, dict[str, float]]:
+        """What time it is, and from when on the next message may go out, by name."""
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.time()
+            pipeline.hgetall(self._names.pace)
+            time_of, kept = await pipeline.execute()
+        return self._saw(time_of), {name: float(at) for name, at in kept.items()}
 
-    async def reserve(self, slot: Slot, record: SendRecord, pace: dict[str, float]) -> None:
-        """Keep a slot: in the pace, and in the record whose it is."""
+    async def reserve(self, slot: Slot, now: float, pace: dict[str, float]) -> None:
+        """Take a slot: the next ones are later."""
         pairs = [part for name, at in slot.next_at.items() for part in (name, f"{at:.3f}")]
-        kept_s = max(slot.next_at.values()) - time.time() + PACE_KEPT_S
+        kept_s = max(slot.next_at.values()) - now + PACE_KEPT_S
         commands: list[RedisCommand] = [
             ["HSET", self._names.pace, *pairs],
             ["EXPIRE", self._names.pace, round(kept_s)],
-            self._set(record),
         ]
         if len(pace) > PACES_AT_MOST:
-            past = [name for name, at in pace.items() if at < time.time() and name not in slot.next_at]
+            past = [name for name, at in pace.items() if at < now and name not in slot.next_at]
             commands += [["HDEL", self._names.pace, *past]] if past else []
         await self._written(commands)
 
@@ -163,7 +219,7 @@ class Outbox:
         await self._written([self.stopping(reason)])
 
     async def resume(self) -> None:
-        await self._written([["DEL", self._names.sending]])
+        await self._written([["HDEL", self._names.sending, "stopped", "since"]])
 
     def stopping(self, reason: str) -> RedisCommand:
         """The command that stops all sending."""
@@ -190,9 +246,10 @@ class Outbox:
     def _set(self, record: SendRecord) -> list[str | int | float]:
         return ["SET", self._names.send(record.idempotency_key), record.model_dump_json()]
 
-    async def _wake(self, which: str, keys: Sequence[str]) -> None:
-        messages = [message_of(key) for key in keys]
-        await self._redis.eval(WAKE_LUA, 2, self._names.send_queue, self._names.send_queue_due, which, *messages)
+    async def _wake(self, chats: Sequence[str]) -> None:
+        names = self._names
+        keys = [names.send_queue, names.send_queue_due, names.sends_chats]
+        await self._redis.eval(WAKE_LUA, len(keys), *keys, names.sends_of(""), *around_key(), *chats)
 
     async def _written(self, commands: Sequence[RedisCommand]) -> None:
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -200,9 +257,9 @@ class Outbox:
         await _within(done)
 
 
-def ack_claim(key: str, ack: str, by: str | None) -> str:
-    """What is told once of a send."""
-    return f"ack:{key}:{ack}:{by or ''}"
+def ack_claim(record: SendRecord, ack: str, by: str | None) -> str:
+    """What is told once of a send; a key that is used again when its send is forgotten is another send's."""
+    return f"ack:{record.idempotency_key}:{record.accepted_at:.3f}:{ack}:{by or ''}"
 
 
 def _settle(done: "asyncio.Future[bool]") -> Any:

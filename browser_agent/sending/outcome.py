@@ -2,8 +2,8 @@
 
 The page says how far the message is (its ack), what sending it came to (`result`, wa-js' messageSendResult), and with
 which code the server refused it, where it knows. Mostly it does not: a message that the server refuses has ack -1 and
-the result ERROR_UNKNOWN, and that may be one message's fault or a warning. Hence a refusal is tried again twice; the
-third in a row, of whichever sends, stops all sending. A send that is refused once more after that is given up.
+the result ERROR_UNKNOWN, and that may be one message's fault or a warning. Hence a refusal is tried again twice, and
+given up then; the third send that is refused with none going out between stops all sending.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,8 @@ from browser_agent.whatsapp.models import SendAnswer
 from whatsapp_contract.errors import ContractError, NotFound, PageTimeout, Refused, TooLarge
 
 MOST_FAILURES = 8
-REFUSALS_IN_A_ROW = 3
+SENDS_REFUSED_IN_A_ROW = 3
+REFUSALS_AT_MOST = 3  # of one send: then it is that message which is refused
 
 # With these the server says that this account writes too much, or may not write to strangers for a while.
 RATE_CODES = frozenset({"429", "463", "rate-overlimit"})
@@ -81,11 +82,16 @@ def of_failure(page_code: str, failures: int) -> Outcome:
     return Outcome(Verdict.FAILED, last.code if last else "internal")
 
 
-def after_refusal(in_a_row: int, own: int) -> Verdict:
-    """What to do after so many refusals, of all sends in a row and of this one."""
-    if own > REFUSALS_IN_A_ROW:
-        return Verdict.FAILED
-    return Verdict.STOP_RATE if in_a_row >= REFUSALS_IN_A_ROW else Verdict.AGAIN
+def is_known_not_to_go(page_code: str, *, given_up: bool) -> bool:
+    """Whether what the page threw says that the message cannot have gone out; of what is given up less is asked."""
+    return page_code in _FINAL or (given_up and page_code in _FINAL_IN_THE_END)
+
+
+def after_refusal(sends: int, own: int) -> Verdict:
+    """What to do after so many different sends were refused with none going out between, and this one so often."""
+    if sends >= SENDS_REFUSED_IN_A_ROW:
+        return Verdict.STOP_RATE
+    return Verdict.FAILED if own >= REFUSALS_AT_MOST else Verdict.AGAIN
 
 
 def retry_in_s(failures: int) -> float:

@@ -36,7 +36,8 @@ _KINDS: dict[type[SendArgs], Kind] = {
 
 
 class SendRecord(BaseModel):
-    """Times are epoch seconds. `tried_at` is when the first try began: from then on it may have gone out."""
+    """Times are epoch seconds, by Redis' clock. `tried_at` is when it was first given to the page: from then on it may
+    have gone out. At its end only `kind` is left of the arguments: texts and addresses of files are nobody's then."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -48,11 +49,13 @@ class SendRecord(BaseModel):
     message_id: str
     accepted_at: float
     status: SendStatus = "queued"
-    attempts: int = 0
-    slot_at: float | None = None
+    attempts: int = 0  # how often it was given to the page
     tried_at: float | None = None
-    failures: int = 0  # tries that ended in a failure of their own, in a row
+    failures: int = 0  # of the page
+    source_failures: int = 0  # to have the file
+    broken_off: int = 0  # with the link
     refusals: int = 0  # by WhatsApp's server
+    given_up: str | None = None  # why it is only looked for, and not sent any more
     message_key: str | None = None
     sent_at: float | None = None
     error: str | None = None
@@ -70,6 +73,13 @@ class SendRecord(BaseModel):
             sent_at=None if self.sent_at is None else datetime.fromtimestamp(self.sent_at, UTC),
         )
 
+    def is_voice(self) -> bool:
+        return self.args.get("kind") == "voice"
+
+    def ended(self, status: SendStatus, **changes: Any) -> "SendRecord":
+        kept = {name: value for name, value in self.args.items() if name == "kind"}
+        return self.changed(status=status, args=kept, **changes)
+
     def changed(self, **changes: Any) -> "SendRecord":
         return self.model_copy(update=changes)
 
@@ -83,21 +93,22 @@ def new_record(session_id: str, args: SendArgs, now: float) -> SendRecord:
     content = args.model_dump(exclude={"idempotency_key", "chat_id"})
     if "mentions" in content:
         content["mentions"] = [canonical(address) for address in content["mentions"]]
+    digest = _digest(kind, chat_id, content)
     return SendRecord(
         idempotency_key=args.idempotency_key,
         kind=kind,
         chat_id=chat_id,
         args=content,
-        digest=_digest(kind, chat_id, content),
-        message_id=message_id(session_id, args.idempotency_key),
+        digest=digest,
+        message_id=message_id(session_id, args.idempotency_key, digest),
         accepted_at=now,
     )
 
 
-def message_id(session_id: str, idempotency_key: str) -> str:
+def message_id(session_id: str, idempotency_key: str, content_digest: str) -> str:
     """The id of the message that a send becomes, in the form of WhatsApp Web's own: however often it is sent, it is
-    one message, and it can be looked for."""
-    digest = hashlib.sha256(f"{session_id}\0{idempotency_key}".encode()).hexdigest()
+    one message, and it can be looked for. A key that was forgotten and comes with another content is another one."""
+    digest = hashlib.sha256(f"{session_id}\0{idempotency_key}\0{content_digest}".encode()).hexdigest()
     return f"3EB0{digest[:18].upper()}"
 
 

@@ -1,15 +1,19 @@
 """Messages out, from the command to the last acknowledgement: what the agent and its handlers use."""
 
-import time
+import asyncio
+import contextlib
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
 
 from browser_agent.event_log import EventLog
+from browser_agent.fence import Fence
 from browser_agent.whatsapp.models import AcksSeen, PageAck
 from browser_agent.whatsapp.outgoing import PageOutgoing
 from whatsapp_contract.arguments import SendMediaArgs
+from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.errors import BadArguments, ContractError, NotFound, NotReady, Refused
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.redis_connection import is_outage
@@ -32,7 +36,9 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-READ_BACK_AT_ONCE = 100
+ACKS_AT_MOST = 20_000  # that wait for Redis; what does not fit is read back at the next ready
+TAKEN_AT_ONCE = 500
+ALIASES_WITHIN_S = 0.5
 
 Aside = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -45,6 +51,7 @@ class Sends:
         client: "redis.asyncio.Redis",
         settings: Settings,
         event_log: EventLog,
+        fence: Fence,
         *,
         page: "Callable[[], WhatsAppPage]",
         is_ready: Callable[[], bool],
@@ -55,13 +62,16 @@ class Sends:
         self._is_ready = is_ready
         self._aside = aside
         self._files = Files(settings.session_dir / "sending", source.Rules.from_settings(settings))
-        self._outbox = Outbox(client, settings.names, event_log)
+        self._outbox = Outbox(client, settings.names, event_log, fence)
         self._acks = Acks(self._outbox, event_log, settings.names)
         rates = Rates(settings.send_rate, settings.send_rate_per_chat, settings.send_rate_strangers)
         self._deliveries = Deliveries(
             self._outbox, event_log, self._files, self._acks, rates, page=page, is_ready=is_ready
         )
         self._was: SessionState | None = None
+        self._accepting = asyncio.Lock()  # in the order in which they came
+        self._untaken: deque[PageAck] = deque(maxlen=ACKS_AT_MOST)
+        self._is_taking = False
 
     # -- commands ----------------------------------------------------------------------------------------------------
 
@@ -71,14 +81,15 @@ class Sends:
         Raises BadArguments for an address that can be none and for a key that stands for another content, Refused for
         what may never go out.
         """
-        record = new_record(self._session_id, args, time.time())
-        known = await self._outbox.load(args.idempotency_key)
-        if known is None:
-            if isinstance(args, SendMediaArgs):
-                source.check(args.source, self._files.rules)
-            if await self._outbox.is_suppressed(await self._addresses_of(record.chat_id)):
-                raise Refused("this address is on the list of those that are never written to")
-            known = await self._outbox.accept(record)
+        async with self._accepting:
+            record = new_record(self._session_id, args, await self._outbox.now())
+            known = await self._outbox.load(args.idempotency_key)
+            if known is None:
+                if isinstance(args, SendMediaArgs):
+                    source.check(args.source, self._files.rules)
+                if await self._is_suppressed(record.chat_id):
+                    raise Refused("this address is on the list of those that are never written to")
+                known = await self._outbox.accept(record)
         if known.digest != record.digest:
             raise BadArguments("idempotency_key: it was given before, with another content")
         return known.result()
@@ -102,8 +113,8 @@ class Sends:
         return await self._outbox.change_suppressed([*map(canonical, add)], [*map(canonical, remove)])
 
     async def pause(self, cause: str) -> SendsStateResult:
-        """Send nothing until `resume`."""
-        await self._outbox.stop(f"paused: {cause}")
+        """Send nothing until `resume`. Where WhatsApp's warning has stopped everything, that stays the reason."""
+        await self._deliveries.pause(cause)
         return await self.state()
 
     async def resume(self) -> SendsStateResult:
@@ -129,7 +140,10 @@ class Sends:
 
     def on_acks(self, event: AcksSeen) -> None:
         """The page tells how far messages have come."""
-        self._aside(self._survives(self._take(event.acks)))
+        self._untaken.extend(event.acks)
+        if not self._is_taking:
+            self._is_taking = True
+            self._aside(self._take_all())
 
     async def close(self) -> None:
         """End what is under way."""
@@ -140,18 +154,42 @@ class Sends:
     async def _on_ready(self) -> None:
         """What came while nobody listened is read back, and what waited for this is carried."""
         await self._outbox.wake_all()
-        recent = [record for record in await self._outbox.recent() if record.message_key]
-        for start in range(0, len(recent), READ_BACK_AT_ONCE):
-            keys = [str(record.message_key) for record in recent[start : start + READ_BACK_AT_ONCE]]
-            await self._take(await PageOutgoing(self._page()).acks_of(keys))
+        async for records in self._outbox.recent():
+            keys = [record.message_key for record in records if record.message_key]
+            if not keys:
+                continue
+            try:
+                await self._take(await PageOutgoing(self._page()).acks_of(keys))
+            except ContractError as error:
+                log.info("some acknowledgements were not read back", code=error.code, messages=len(keys))
+
+    async def _take_all(self) -> None:
+        """What the page has told. While Redis is away it waits."""
+        backoff = Backoff(0.2, 5.0)
+        try:
+            while self._untaken:
+                acks = [self._untaken.popleft() for _ in range(min(len(self._untaken), TAKEN_AT_ONCE))]
+                try:
+                    await self._take(acks)
+                except Exception as error:
+                    if not is_outage(error):
+                        raise
+                    room = ACKS_AT_MOST - len(self._untaken)
+                    self._untaken.extendleft(reversed(acks[-room:] if room else []))
+                    await asyncio.sleep(backoff.next_s())
+        finally:
+            self._is_taking = False
 
     async def _take(self, acks: Sequence[PageAck]) -> None:
         """A message that is acknowledged went out, also where the try that sent it has not come to its end."""
         for ack in await self._acks.tell(acks):
             key = self._deliveries.key_of(ack.id)
             if key is not None:
-                await self._deliveries.carry(key)
-                await self._acks.tell([ack])
+                self._aside(self._survives(self._carry_and_tell(key, ack)))
+
+    async def _carry_and_tell(self, key: str, ack: PageAck) -> None:
+        await self._deliveries.carry(key)
+        await self._acks.tell([ack])
 
     async def _survives(self, work: Coroutine[Any, Any, None]) -> None:
         """A task beside the others must not end the agent for what the next ready mends."""
@@ -164,11 +202,13 @@ class Sends:
                 raise
             log.warning("sends were not looked after: Redis is away")
 
-    async def _addresses_of(self, chat_id: str) -> set[str]:
-        """All that are known of whoever is behind it; without the page, the one."""
-        if not self._is_ready():
-            return {chat_id}
-        try:
-            return {chat_id, *await PageOutgoing(self._page()).aliases(chat_id)}
-        except ContractError:
-            return {chat_id}
+    async def _is_suppressed(self, chat_id: str) -> bool:
+        """By all addresses that are known of whoever is behind it; without the page, by the one. It is asked again
+        before the message goes out."""
+        if not (await self._outbox.gate()).any_suppressed:
+            return False
+        addresses = {chat_id}
+        if self._is_ready():
+            with contextlib.suppress(ContractError):
+                addresses |= set(await PageOutgoing(self._page()).aliases(chat_id, within_s=ALIASES_WITHIN_S))
+        return await self._outbox.is_suppressed(addresses)

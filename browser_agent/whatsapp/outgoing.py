@@ -50,11 +50,21 @@ class PageOutgoing:
     def __init__(self, page: WhatsAppPage) -> None:
         self._page = page
 
-    async def look_for(self, to: str, message_id: str) -> SendAnswer | None:
-        """How far the message with this id is, None where the chat does not have it."""
-        what = {"id": message_id, "to": to, "kind": "file", "lookOnly": True, "within_ms": round(LOOK_WITHIN_S * 1000)}
-        answer = await self._deliver(what, LOOK_WITHIN_S)
-        return None if answer.result == "NOT_FOUND" else answer
+    async def look_for(self, to: str, message_id: str, *, is_file: bool) -> SendAnswer | None:
+        """How far the message with this id is, None where the chat does not have it and it is not under way."""
+        what = {
+            "id": message_id,
+            "to": to,
+            "kind": "file" if is_file else "text",
+            "lookOnly": True,
+            "within_ms": round(LOOK_WITHIN_S * 1000),
+        }
+        return _unless_not_found(await self._deliver(what, LOOK_WITHIN_S))
+
+    async def look_for_reaction(self, message_key: str, reaction: str) -> SendAnswer | None:
+        """Our reaction to a message where it is this one, else None."""
+        answer = await self._page.call("reactionIs", message_key, reaction, within_s=LOOK_WITHIN_S + MARGIN_S)
+        return _unless_not_found(_checked(_answer, answer))
 
     async def send_text(self, to: str, message_id: str, out: TextOut, within_s: float) -> SendAnswer:
         """Send a message with this id, unless it was sent before; then how far it is."""
@@ -87,9 +97,12 @@ class PageOutgoing:
         """Whether it is a private chat of somebody who never wrote to this account."""
         return await self._page.call("isStranger", to, within_s=ANSWER_WITHIN_S + MARGIN_S) is True
 
-    async def aliases(self, to: str) -> list[str]:
-        """The lid and the phone's address of the same person, as far as they are known."""
-        return _checked(_addresses, await self._page.call("aliases", to))
+    async def aliases(self, to: str, *, ask: bool = False, within_s: float = ANSWER_WITHIN_S) -> list[str]:
+        """The lid and the phone's address of the same person, as far as they are known; with `ask` WhatsApp's server
+        is asked for a number that the page does not know. A number may be another one there, as in Brazil."""
+        if ask:
+            within_s = LOOK_WITHIN_S
+        return _checked(_addresses, await self._page.call("aliases", to, ask, within_s=within_s))
 
     async def acks_of(self, message_keys: list[str]) -> list[PageAck]:
         """How far messages have come, from the page's store."""
@@ -109,6 +122,10 @@ class PageOutgoing:
         given = {"files": [str(path)], "objectId": element}
         await session.call("DOM.setFileInputFiles", given, within_s=ANSWER_WITHIN_S)
         session.send("Runtime.releaseObject", {"objectId": element})
+
+
+def _unless_not_found(answer: SendAnswer) -> SendAnswer | None:
+    return None if answer.result == "NOT_FOUND" else answer
 
 
 def _json(text: str) -> str:

@@ -44,7 +44,7 @@ class SmallAgent:
         self.event_log = EventLog(client, NAMES, fence)
         self.tasks: set[asyncio.Task[Any]] = set()
         self.sends = Sends(
-            client, settings, self.event_log, page=self._page, is_ready=self.is_ready, aside=self.beside
+            client, settings, self.event_log, fence, page=self._page, is_ready=self.is_ready, aside=self.beside
         )
 
     def is_ready(self) -> bool:

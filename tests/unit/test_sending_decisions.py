@@ -1,5 +1,6 @@
 """What is decided of messages out: addresses, ids, the pace, what a try came to. All pure."""
 
+import heapq
 import itertools
 
 import pytest
@@ -13,9 +14,9 @@ from browser_agent.sending.outcome import Outcome, Verdict
 from browser_agent.sending.pacing import Rates
 from browser_agent.sending.record import message_id, new_record
 from browser_agent.whatsapp.models import SendAnswer
-from whatsapp_contract.arguments import SendReactionArgs, SendReplyArgs, SendTextArgs
+from whatsapp_contract.arguments import IDEMPOTENCY_KEY_PATTERN, SendReactionArgs, SendReplyArgs, SendTextArgs
 from whatsapp_contract.errors import BadArguments
-from whatsapp_contract.send_queue import key_in, message_of
+from whatsapp_contract.send_queue import around_key, key_in, message_of
 
 NOW = 1_800_000_000.0
 RATES = Rates(all=20, per_chat=10, strangers=3)
@@ -64,9 +65,9 @@ def test_the_same_content_is_the_same_however_the_address_is_written() -> None:
     assert digest("+393331111111") != digest("+393331111111", "hello!")
 
 
-@given(st.tuples(st.text(), st.text()), st.tuples(st.text(), st.text()))
-def test_a_message_s_id_has_whatsapp_web_s_form_and_is_its_key_s_alone(
-    one: tuple[str, str], other: tuple[str, str]
+@given(*[st.tuples(st.text(), st.text(), st.text())] * 2)
+def test_a_message_s_id_has_whatsapp_web_s_form_and_is_its_key_s_and_content_s_alone(
+    one: tuple[str, str, str], other: tuple[str, str, str]
 ) -> None:
     assert message_id(*one)[:4] == "3EB0"
     assert len(message_id(*one)) == 22
@@ -79,6 +80,11 @@ def test_a_key_comes_out_of_its_message(key: str) -> None:
     assert key_in(message_of(key)) == key
 
 
+@given(st.from_regex(IDEMPOTENCY_KEY_PATTERN, fullmatch=True))
+def test_a_script_can_make_a_key_s_message(key: str) -> None:
+    assert key.strip().join(around_key()) == message_of(key.strip())
+
+
 @pytest.mark.parametrize("alien", ["", "[]", "{}", '{"task":"carry"}', '{"task":"carry","args":[1]}', "\x80\x04."])
 def test_what_is_no_message_is_none(alien: str) -> None:
     with pytest.raises(ValueError, match="queue of sends"):
@@ -89,20 +95,16 @@ def test_what_is_no_message_is_none(alien: str) -> None:
 
 
 def slots(chats: list[str], rates: Rates = RATES, *, strangers: frozenset[str] = frozenset()) -> list[float]:
-    """When so many messages go out that were all accepted at once, in this order; seconds from now."""
+    """When so many messages go out one after the other, each as soon as it may; seconds from now."""
     pace: dict[str, float] = {}
-    given_out = []
+    now, given_out = NOW, []
     for chat in chats:
-        slot = pacing.slot(pace, chat, rates, NOW, stranger=chat in strangers)
+        now = pacing.slot(pace, chat, rates, now, stranger=chat in strangers).at
+        slot = pacing.slot(pace, chat, rates, now, stranger=chat in strangers)
+        assert slot.at == now
         pace |= slot.next_at
-        given_out.append(slot.at - NOW)
+        given_out.append(now - NOW)
     return given_out
-
-
-def test_an_album_to_fifty_people_is_a_queue() -> None:
-    people = [f"{number}@c.us" for number in range(50)]
-    out = slots(people * 2)
-    assert out == [3.0 * place for place in range(100)]
 
 
 def test_a_chat_has_a_pace_of_its_own() -> None:
@@ -132,31 +134,113 @@ def test_no_minute_has_more_than_its_rate(
             assert later - earlier >= 60 / rate - 1e-3
 
 
-def test_a_slot_that_was_missed_is_lost() -> None:
-    assert pacing.wait_for_slot_s(None, NOW) is None
-    assert pacing.wait_for_slot_s(NOW + 7, NOW) == 7
-    assert pacing.wait_for_slot_s(NOW - 1, NOW) == 0
-    assert pacing.wait_for_slot_s(NOW - 60, NOW) is None
+class Backend:
+    """Sends at the heads of their chats, each carried when it was told to come again; by a clock of the test's own."""
+
+    def __init__(self, rates: Rates = RATES) -> None:
+        self.rates = rates
+        self.line = pacing.Line(rates)
+        self.pace: dict[str, float] = {}
+        self.due: list[tuple[float, int, str, bool]] = []
+        self.out: dict[str, float] = {}
+        self.asked: dict[str, int] = {}
+        self._numbers = itertools.count()
+
+    def give(self, chat: str, at: float, *, stranger: bool = False) -> None:
+        heapq.heappush(self.due, (NOW + at, next(self._numbers), chat, stranger))
+
+    def run(self) -> None:
+        """Until all went out."""
+        while self.due:
+            now, _number, chat, stranger = heapq.heappop(self.due)
+            self.asked[chat] = self.asked.get(chat, 0) + 1
+            slot = pacing.slot(self.pace, chat, self.rates, now, stranger=stranger)
+            turn = self.line.turn(chat, slot.at, now, stranger=stranger)
+            if turn - now > pacing.SOON_S:
+                self.give(chat, turn - NOW + 0.02, stranger=stranger)  # nobody comes at the very moment
+                continue
+            self.pace |= slot.next_at
+            self.line.leave(chat)
+            self.out[chat] = slot.at - NOW
 
 
-def test_slots_are_given_out_for_an_hour() -> None:
-    pace = {pacing.ALL: NOW + 3590.0}
-    near = pacing.slot(pace, "a", RATES, NOW, stranger=False)
-    assert near.at == NOW + 3590
-    assert not pacing.is_too_far(near, NOW)
-    pace = {pacing.ALL: NOW + 3601.0}
-    assert pacing.is_too_far(pacing.slot(pace, "a", RATES, NOW, stranger=False), NOW)
+def test_an_album_to_fifty_people_is_a_queue_at_the_rates_that_are_the_default() -> None:
+    backend = Backend()
+    people = [f"{number}@c.us" for number in range(50)]
+    for person in people:
+        backend.give(person, 0)
+    backend.run()
+    moments = [backend.out[person] for person in people]
+    assert moments == sorted(moments)
+    assert min(later - earlier for earlier, later in itertools.pairwise(moments)) >= 3.0 - 1e-6
+    assert moments[-1] < 49 * 3.0 + 10
+    assert max(backend.asked.values()) <= 4
+
+
+def test_two_hundred_strangers_hold_up_nobody_else() -> None:
+    backend = Backend()
+    strangers = [f"s{number}" for number in range(200)]
+    for stranger in strangers:
+        backend.give(stranger, 0, stranger=True)
+    for number in range(100):  # somebody whom we know every 5 seconds
+        backend.give(f"g{number}", 1 + 5.0 * number)
+    backend.run()
+    assert max(backend.out[f"g{number}"] - 1 - 5.0 * number for number in range(100)) < 7
+    of_strangers = sorted(backend.out[stranger] for stranger in strangers)
+    assert min(later - earlier for earlier, later in itertools.pairwise(of_strangers)) >= 20 - 1e-6
+    assert of_strangers[-1] < 200 * 22
+    assert sum(backend.asked[stranger] for stranger in strangers) <= 200 * 20  # each is told ten minutes at most
+
+
+def test_a_lone_message_waits_for_nobody() -> None:
+    backend = Backend()
+    for number in range(20):
+        backend.give(f"{number}", 7.3 * number)
+    backend.run()
+    assert all(backend.out[f"{number}"] - 7.3 * number < 1e-6 for number in range(20))
+    assert set(backend.asked.values()) == {1}
+
+
+def test_who_never_comes_back_is_not_waited_for() -> None:
+    line = pacing.Line(RATES)
+    for number in range(5):
+        line.turn(f"gone{number}", NOW, NOW, stranger=False)
+    assert line.turn("a", NOW, NOW, stranger=False) == pytest.approx(NOW + 15, abs=3)
+    assert line.turn("gone0", NOW + 100, NOW + 100, stranger=False) == NOW + 100
+    assert line.turn("b", NOW + 200, NOW + 200, stranger=False) == NOW + 200
 
 
 def test_a_clock_that_was_set_back_does_not_stop_everything() -> None:
-    assert pacing.slot({pacing.ALL: NOW + 30 * 86_400}, "a", RATES, NOW, stranger=False).at == NOW
+    for far in (10.0, 3600.0, 30 * 86_400.0):
+        assert pacing.slot({pacing.ALL: NOW + far}, "a", RATES, NOW, stranger=False).at == NOW
+
+
+def test_a_clock_that_was_set_makes_nothing_old() -> None:
+    ages = pacing.Ages()
+    ages.saw(NOW, 1000.0)
+    ages.saw(NOW + 60, 1060.0)
+    assert ages.age_s(NOW, NOW + 60) == 60
+    stepped = NOW + 86_400 + 120
+    ages.saw(stepped, 1120.0)
+    assert ages.age_s(NOW, stepped) == pytest.approx(120)
+    assert ages.age_s(stepped, stepped + 5) == 5  # accepted after it
+    ages.saw(NOW + 180, 1180.0)  # and back
+    assert ages.age_s(NOW + 170, NOW + 180) == 10
+
+
+def test_a_day_of_silence_is_a_day() -> None:
+    ages = pacing.Ages()
+    ages.saw(NOW, 1000.0)
+    ages.saw(NOW + 86_400, 1000.0 + 86_400)
+    assert ages.age_s(NOW, NOW + 86_400) == 86_400
 
 
 def test_however_many_wait_they_do_not_ask_all_the_time() -> None:
     assert pacing.wait_for_session_s(1) == 15
     assert pacing.wait_for_session_s(2000) == 200
     assert pacing.wait_in_chat_s(1, RATES) == 6
-    assert pacing.wait_in_chat_s(500, RATES) == 60
+    assert pacing.wait_in_chat_s(500, RATES) == 3000
+    assert pacing.wait_in_chat_s(5000, RATES) == 3600
 
 
 # -- what a try came to ----------------------------------------------------------------------------------------------
@@ -199,15 +283,17 @@ def test_what_may_pass_is_tried_again_for_a_while() -> None:
     assert outcome.retry_in_s(0) < outcome.retry_in_s(3) < outcome.retry_in_s(50) == 300
 
 
-def test_the_third_refusal_in_a_row_stops_all_sending() -> None:
-    assert outcome.after_refusal(in_a_row=1, own=1) is Verdict.AGAIN
-    assert outcome.after_refusal(in_a_row=2, own=1) is Verdict.AGAIN
-    assert outcome.after_refusal(in_a_row=3, own=1) is Verdict.STOP_RATE
-    assert outcome.after_refusal(in_a_row=3, own=3) is Verdict.STOP_RATE
+def test_the_third_send_that_is_refused_in_a_row_stops_all_sending() -> None:
+    assert outcome.after_refusal(sends=1, own=1) is Verdict.AGAIN
+    assert outcome.after_refusal(sends=2, own=1) is Verdict.AGAIN
+    assert outcome.after_refusal(sends=3, own=1) is Verdict.STOP_RATE
+    assert outcome.after_refusal(sends=3, own=3) is Verdict.STOP_RATE
 
 
-def test_a_send_that_is_refused_again_after_that_makes_way() -> None:
-    assert outcome.after_refusal(in_a_row=1, own=4) is Verdict.FAILED
+def test_a_send_that_is_refused_by_itself_makes_way() -> None:
+    assert outcome.after_refusal(sends=1, own=2) is Verdict.AGAIN
+    assert outcome.after_refusal(sends=1, own=3) is Verdict.FAILED
+    assert outcome.after_refusal(sends=2, own=3) is Verdict.FAILED
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,28 @@ const ackOf = (message) => whole(() => message.ack) ?? 0;
 
 const isPrivate = (to) => !to.endsWith('@g.us');
 
+const asked = new Map(); // number -> the address that WhatsApp's server has for it
+
+/** The address behind a number: in some countries it is written with a digit more or less. Null where it has none. */
+const addressOf = async (to) => {
+  if (asked.has(to)) return asked.get(to);
+  const found = await WPP.contact.queryExists(to);
+  if (!found) return null;
+  const address = text(() => found.wid) ?? to;
+  asked.set(to, address);
+  return address;
+};
+
+const knownChat = (to) => WPP.whatsapp.ChatStore.get(to) ?? (asked.has(to) ? WPP.whatsapp.ChatStore.get(asked.get(to)) : null);
+
 /** The chat, made where there is none. Writing to a number that has no WhatsApp is what gets accounts restricted. */
 const chatFor = async (to) => {
-  const known = WPP.whatsapp.ChatStore.get(to);
+  const known = knownChat(to);
   if (known) return known;
   if (!isPrivate(to)) throw coded('group_not_found');
-  if (!(await WPP.contact.queryExists(to))) throw coded('not_on_whatsapp');
-  return WPP.chat.find(to);
+  const address = await addressOf(to);
+  if (address === null) throw coded('not_on_whatsapp');
+  return WPP.whatsapp.ChatStore.get(address) ?? WPP.chat.find(address);
 };
 
 const checkMayWrite = (chat) => {
@@ -48,17 +63,34 @@ const loadedMessage = (chat, key) =>
   WPP.whatsapp.MsgStore.get(key.toString()) ??
   chat.msgs.getModelsArray().find((one) => one.id.fromMe && one.id.id === key.id);
 
+/** A key in all its forms: chats and people have an address by number and one by lid, and either may be in it. */
+const formsOf = (key) => {
+  const [fromMe, remote, id, participant] = key.split('_');
+  const forms = (address) => {
+    const { lid, phone } = lidAndPhone(attempt(() => WPP.whatsapp.WidFactory.createWid(address)));
+    return [...new Set([address, lid, phone].filter((one) => one !== null))];
+  };
+  const people = participant ? forms(participant).map((one) => `_${one}`) : [''];
+  return (isPrivate(remote) ? forms(remote) : [remote]).flatMap((chat) =>
+    people.map((one) => `${fromMe}_${chat}_${id}${one}`),
+  );
+};
+
 const searched = async (key) => {
   const { MsgStore } = WPP.whatsapp;
+  const keys = formsOf(key);
   if (typeof MsgStore.getMessagesById === 'function') {
-    return (await MsgStore.getMessagesById([key.toString()]))?.messages?.[0] ?? null;
+    return (await MsgStore.getMessagesById(keys))?.messages?.find((one) => one) ?? null;
   }
-  try {
-    return await WPP.chat.getMessageById(key.toString());
-  } catch (error) {
-    if (error.code === 'msg_not_found') return null;
-    throw error;
+  for (const one of keys) {
+    try {
+      const found = await WPP.chat.getMessageById(one);
+      if (found) return found;
+    } catch (error) {
+      if (error.code !== 'msg_not_found') throw error;
+    }
   }
+  return null;
 };
 
 /** The message in the store or in the page's database, or null. Nothing is sent on a search that did not end. */
@@ -66,7 +98,7 @@ const lookFor = async (chat, key) => {
   const loaded = loadedMessage(chat, key);
   if (loaded) return loaded;
   const late = Symbol('late');
-  const found = await Promise.race([searched(key), pause(SEARCH_WITHIN_MS).then(() => late)]);
+  const found = await Promise.race([searched(key.toString()), pause(SEARCH_WITHIN_MS).then(() => late)]);
   if (found === late) throw coded('search_timed_out');
   return found;
 };
@@ -134,8 +166,27 @@ const carryOut = async (run, what) => {
 const failed = (run, sent) =>
   answerOf(run.key, -1, text(() => sent.sendMsgResult.messageSendResult) ?? 'ERROR_UNKNOWN', refusal(sent));
 
+const ourReaction = async (messageKey) =>
+  (await WPP.chat.getReactions(messageKey).catch(() => null))?.reactionByMe ?? null;
+
+const reactionKey = (mine) => text(() => mine.id.toString()) ?? '';
+
+/** The answer where our reaction to the message is this one already. A message that is not here has none to take back. */
+const reactionThatIs = async (messageKey, reaction) => {
+  const late = Symbol('late');
+  const found = await Promise.race([
+    WPP.whatsapp.MsgStore.get(messageKey) ?? searched(messageKey),
+    pause(SEARCH_WITHIN_MS).then(() => late),
+  ]);
+  if (found === late) throw coded('search_timed_out');
+  if (!found) throw coded('msg_not_found');
+  const mine = await ourReaction(messageKey);
+  const isThis = (mine?.reactionText ?? '') === reaction && (mine || reaction === '');
+  return isThis ? answerOf(reactionKey(mine), 1, 'OK') : null;
+};
+
 const begin = (what) => {
-  const run = { since: Date.now(), chat: null, key: null, done: null };
+  const run = { since: Date.now(), chat: null, key: null, done: null, lookOnly: Boolean(what.lookOnly) };
   run.ended = new Promise((resolve) => {
     run.end = (done) => {
       run.done ??= done;
@@ -181,7 +232,7 @@ Object.assign(waAgent, {
         return run.done.value;
       }
       if (Date.now() > deadline) {
-        if (what.lookOnly && !run.isOnItsWay) throw coded('search_timed_out');
+        if (run.lookOnly && !run.isOnItsWay) throw coded('search_timed_out');
         return answerOf(run.key ?? '', 0);
       }
       await Promise.race([run.ended, pause(LOOK_EVERY_MS)]);
@@ -190,21 +241,22 @@ Object.assign(waAgent, {
 
   /** Sees to it that our reaction to a message is this one ('' for none). */
   react: async (messageKey, reaction) => {
-    const ours = async () => (await WPP.chat.getReactions(messageKey).catch(() => null))?.reactionByMe ?? null;
-    const reactionKey = (mine) => text(() => mine.id.toString()) ?? '';
-    const before = await ours();
-    if ((before?.reactionText ?? '') === reaction && (before || reaction === '')) {
-      return answerOf(reactionKey(before), 1, 'OK');
-    }
+    const before = await reactionThatIs(messageKey, reaction);
+    if (before) return before;
     const sent = await WPP.chat.sendReactionToMessage(messageKey, reaction || false);
     const result = text(() => sent.sendMsgResult.messageSendResult ?? sent.sendMsgResult) ?? 'OK';
-    return answerOf(reactionKey(await ours()), result === 'OK' ? 1 : -1, result, result === 'OK' ? null : refusal(sent));
+    const key = reactionKey(await ourReaction(messageKey));
+    return answerOf(key, result === 'OK' ? 1 : -1, result, result === 'OK' ? null : refusal(sent));
   },
+
+  /** As react, and changes nothing. */
+  reactionIs: async (messageKey, reaction) =>
+    (await reactionThatIs(messageKey, reaction)) ?? answerOf('', -1, 'NOT_FOUND'),
 
   /** Whether the person of a private chat never wrote to this account, as far as the page can tell. */
   isStranger: async (to) => {
     if (!isPrivate(to)) return false;
-    const chat = WPP.whatsapp.ChatStore.get(to);
+    const chat = knownChat(to);
     if (!chat) return true;
     const theirs = (message) => !flag(() => message.id.fromMe) && !/notification|e2e|protocol/.test(message.type);
     if (chat.msgs.getModelsArray().some(theirs)) return false;
@@ -213,16 +265,21 @@ Object.assign(waAgent, {
   },
 
   /** The other addresses of the same person, as far as they are known. */
-  aliases: (to) => {
-    const { lid, phone } = lidAndPhone(attempt(() => WPP.whatsapp.WidFactory.createWid(to)));
-    return [lid, phone].filter((one) => one !== null);
+  aliases: async (to, ask) => {
+    if (ask && isPrivate(to) && !to.endsWith('@lid') && !knownChat(to)) await addressOf(to);
+    const addresses = new Set();
+    for (const one of [to, asked.get(to)]) {
+      const { lid, phone } = lidAndPhone(one ? attempt(() => WPP.whatsapp.WidFactory.createWid(one)) : null);
+      for (const address of [lid, phone]) if (address !== null) addresses.add(address);
+    }
+    return [...addresses];
   },
 
   /** How far messages of ours have come: `[{id, ack, by}]`, in groups for each who received it. */
   acksOf: async (keys) => {
     const acks = [];
     for (const key of keys) {
-      const message = WPP.whatsapp.MsgStore.get(key) ?? (await searched({ toString: () => key }).catch(() => null));
+      const message = WPP.whatsapp.MsgStore.get(key) ?? (await searched(key).catch(() => null));
       if (!message) continue;
       const { id } = message.id;
       acks.push({ id, ack: ackOf(message), by: null });
