@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 from typing import BinaryIO, NoReturn
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
@@ -78,6 +78,7 @@ def check(source: str, rules: Rules) -> None:
     match parts.scheme:
         case "http" | "https":
             _check_address(parts, rules)
+            _target(parts)
         case "s3":
             _s3_place(parts, rules)
         case "file" | "":
@@ -92,18 +93,37 @@ def fetch(
     """Bring it to `target`. Raises Refused, NotFound or TooLarge, and StoreUnavailable for what may pass by itself."""
     parts = _split(source)
     deadline = time.monotonic() + within_s
-    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as out:
+    with _our_file(target) as out:
         match parts.scheme:
             case "http" | "https":
-                fetched = _fetch_http(source, out, rules, deadline)
+                return _fetch_http(source, out, rules, deadline)
             case "s3":
-                fetched = _fetch_s3(parts, out, rules, deadline, open_s3 or _s3_from_environment)
+                return _fetch_s3(parts, out, rules, deadline, open_s3 or _s3_from_environment)
             case "file" | "":
-                fetched = _fetch_file(source, parts, out, rules, deadline)
+                return _fetch_file(source, parts, out, rules, deadline)
             case _:
                 check(source, rules)
                 raise AssertionError("unreachable")
-    return fetched
+
+
+@contextlib.contextmanager
+def _our_file(target: Path) -> Iterator[BinaryIO]:
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    out = os.fdopen(descriptor, "wb")
+    try:
+        yield out
+        _written(out.flush)
+    finally:
+        with contextlib.suppress(OSError):  # what could not be written is told already
+            out.close()
+
+
+def _written(write: Callable[[], object]) -> None:
+    """What our own disk does not take is nothing of the source's, and may pass."""
+    try:
+        write()
+    except OSError as error:
+        raise StoreUnavailable(f"the disk does not take the file: {error.strerror}") from None
 
 
 # -- https -----------------------------------------------------------------------------------------------------------
@@ -116,7 +136,7 @@ def _fetch_http(url: str, out: BinaryIO, rules: Rules, deadline: float) -> Fetch
         with _connected(parts, rules, deadline) as connection:
             answer = _asked(connection, parts)
             if answer.status in _REDIRECTS:
-                url = urljoin(url, answer.headers.get("Location", ""))
+                url = _joined(url, answer.headers.get("Location", ""))
                 continue
             _check_status(answer.status)
             if answer.headers.get("Content-Encoding", "identity") != "identity":
@@ -128,15 +148,43 @@ def _fetch_http(url: str, out: BinaryIO, rules: Rules, deadline: float) -> Fetch
     raise Refused(f"the source leads on more than {REDIRECTS_AT_MOST} times")
 
 
+def _joined(url: str, location: str) -> str:
+    with contextlib.suppress(UnicodeError):  # a header's bytes come as Latin-1; browsers take them for UTF-8
+        location = location.encode("latin-1").decode()
+    try:
+        return urljoin(url, location)
+    except ValueError:
+        raise Refused("the source leads to an address that cannot be read") from None
+
+
 def _check_address(parts: SplitResult, rules: Rules) -> None:
     try:
         host, _port = parts.hostname, parts.port
     except ValueError:
         host = None
-    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc:
+    if parts.scheme not in ("http", "https") or not host or "@" in parts.netloc or not _is_host(host):
         raise Refused("the source's address cannot be used; a name and a password must not be in it")
     if parts.scheme == "http" and host.lower() not in rules.private_hosts:
         raise Refused("without TLS a source is taken only from hosts in SEND_PRIVATE_HOSTS")
+
+
+def _is_host(host: str) -> bool:
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return all(c.isprintable() and not c.isspace() and c not in '<>"{}|\\^`' for c in host)
+
+
+def _target(parts: SplitResult) -> str:
+    """Path and query as they are asked for: what must not stand in them as it is stands in percent-encoding."""
+    if any(c < " " or c == "\x7f" for c in parts.path + parts.query):
+        raise Refused("the source's address has control characters in it")
+    path = quote(parts.path or "/", safe=_IN_ADDRESSES)
+    return f"{path}?{quote(parts.query, safe=_IN_ADDRESSES + '?')}" if parts.query else path
+
+
+_IN_ADDRESSES = "/%:@!$&'()*+,;=~"
 
 
 @contextlib.contextmanager
@@ -144,7 +192,8 @@ def _connected(parts: SplitResult, rules: Rules, deadline: float) -> Iterator[ht
     """A connection to the address that was looked at. It ends with the deadline, however slowly bytes come."""
     host = str(parts.hostname)
     sock = _socket_to(host, parts.port or (443 if parts.scheme == "https" else 80), rules, deadline)
-    cut = threading.Timer(_left_s(deadline), _shut, [sock])
+    twin = sock.dup()  # TLS takes the connection over from the socket that made it
+    cut = threading.Timer(_left_s(deadline), _shut, [twin])
     cut.daemon = True
     cut.start()
     try:
@@ -155,17 +204,22 @@ def _connected(parts: SplitResult, rules: Rules, deadline: float) -> Iterator[ht
         yield connection
     except ssl.SSLCertVerificationError as error:
         raise Refused(f"the source's certificate is not good: {error.verify_message}") from None
+    except (http.client.InvalidURL, UnicodeError):
+        raise Refused("the source's address cannot be asked for") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise StoreUnavailable(f"the source does not answer: {type(error).__name__}") from None
     finally:
         cut.cancel()
+        twin.close()
         sock.close()
 
 
 def _socket_to(host: str, port: int, rules: Rules, deadline: float) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
+    except UnicodeError:
+        raise Refused("the source's host can be none") from None
+    except OSError:
         raise StoreUnavailable("the source's host is not known") from None
     if host.lower() not in rules.private_hosts and not all(is_public(str(where[0])) for *_, where in found):
         raise Refused("the source's host is not a public one; SEND_PRIVATE_HOSTS can name it")
@@ -196,9 +250,8 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/32")
 
 
 def _asked(connection: http.client.HTTPConnection, parts: SplitResult) -> http.client.HTTPResponse:
-    path = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
     headers = {"Accept-Encoding": "identity", "User-Agent": "whatsapp-container", "Connection": "close"}
-    connection.request("GET", path, headers=headers)
+    connection.request("GET", _target(parts), headers=headers)
     return connection.getresponse()
 
 
@@ -254,6 +307,8 @@ def _fetch_s3(parts: SplitResult, out: BinaryIO, rules: Rules, deadline: float, 
         raise StoreUnavailable(f"S3 answers {code or 'oddly'}") from None
     except s3.away as error:
         raise StoreUnavailable(f"S3 does not answer: {type(error).__name__}") from None
+    except ValueError:  # also urllib3's LocationError
+        raise Refused("S3 cannot be asked for this") from None
     return _described(size, head, answer.get("ContentType"), key.rsplit("/", 1)[-1])
 
 
@@ -338,7 +393,7 @@ def _copy(
         if size > max_bytes:
             _too_large(max_bytes)
         head = head or piece[:64]
-        out.write(piece)
+        _written(lambda piece=piece: out.write(piece))  # type: ignore[misc]
         _left_s(deadline)
     _left_s(deadline)
     if expected is not None and size != expected:
@@ -392,5 +447,6 @@ _BEGINNINGS = (
 
 
 def _shut(sock: socket.socket) -> None:
+    """End a connection, whoever reads it, and however it is wrapped."""
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)

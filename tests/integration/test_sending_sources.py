@@ -213,6 +213,46 @@ def test_the_size_is_limited_whatever_the_source_says(tmp_path: Path, target: Pa
 
 
 @pytest.mark.parametrize("path", ["/body", "/head"])
+def test_the_deadline_holds_with_tls_too(
+    tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    context, authority = _certificate(tmp_path, "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    with serving({"/body": trickles, "/head": trickles_in_its_head}, context) as port:
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            fetch(f"https://localhost:{port}{path}", target, rules(tmp_path, "localhost"), 0.6)
+        assert time.monotonic() - started < 2
+
+
+def test_a_server_that_does_not_come_to_tls(tmp_path: Path, target: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        started = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            fetch(f"https://localhost:{server.getsockname()[1]}/", target, rules(tmp_path, "localhost"), 0.6)
+        assert time.monotonic() - started < 2
+
+
+def test_an_address_is_asked_for_in_percent_encoding(tmp_path: Path, target: Path) -> None:
+    answers = {"/M%C3%BCller%20us.jpg?q=%C3%BC%20%25": says(), "/led": leads_to("/M%C3%BCller us.jpg?q=\u00fc %25")}
+    with serving(answers) as port:
+        for path in ("M\u00fcller us.jpg?q=\u00fc %25", "M%C3%BCller%20us.jpg?q=%C3%BC%20%25", "led"):
+            source.check(f"http://localhost:{port}/{path}", rules(tmp_path, "localhost"))
+            fetched = got(f"http://localhost:{port}/{path}", target, rules(tmp_path, "localhost"))
+            assert fetched.filename == "M\u00fcller us.jpg"
+
+
+def test_a_disk_that_is_full_is_said_to_be(tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    (tmp_path / "data/outgoing").mkdir(parents=True)
+    (tmp_path / "data/outgoing/photo.jpg").write_bytes(JPEG)
+    with serving({"/": says()}) as port:
+        for given in ("photo.jpg", f"http://localhost:{port}/"):
+            with pytest.raises(StoreUnavailable, match="the disk does not take the file: No space left"):
+                fetch(given, full, rules(tmp_path, "localhost"), 5)
+
+
+@pytest.mark.parametrize("path", ["/body", "/head"])
 def test_the_deadline_holds_however_slowly_bytes_come(tmp_path: Path, target: Path, path: str) -> None:
     with serving({"/body": trickles, "/head": trickles_in_its_head}) as port:
         started = time.monotonic()
@@ -246,6 +286,8 @@ def test_what_a_server_says_instead(tmp_path: Path, target: Path, answer: Answer
     "url",
     [
         *("ftp://example.com/a", "https://", "https:///a", "https://user:secret@example.com/", "https://a:99999/"),
+        *("https://exa mple/x", "https://a\u0000b/", "https://a..b/", f"https://{'a' * 70}.example/"),
+        *("https://example.com/a\x01b", "https://example.com/?\x7f"),
         *("https://[::1/", "data:image/png;base64,AA", "javascript:1"),
     ],
 )
