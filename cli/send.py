@@ -1,10 +1,13 @@
 """Messages out: send, how sends stand, who is never written to."""
 
+import sys
+from contextlib import suppress as suppress_error
 from typing import Any
 from uuid import uuid4
 
 import click
 
+from whatsapp_contract.errors import NotFound
 from whatsapp_contract.results import SendResult, SendsStateResult, SuppressResult
 
 from .output import Cli, Exit, json_option
@@ -32,8 +35,8 @@ def send() -> None:
 @key_option
 @json_option
 def text(chat: str, text: str, mentions: tuple[str, ...], key: str | None, as_json: bool) -> None:
-    """Send a text."""
-    _send(as_json, "send_text", key, chat_id=chat, text=text, mentions=list(mentions))
+    """Send a text; `-` reads it from stdin."""
+    _send(as_json, "send_text", key, chat_id=chat, text=_text(text), mentions=list(mentions))
 
 
 @send.command()
@@ -74,8 +77,8 @@ def media(
 @key_option
 @json_option
 def reply(message: str, text: str, mentions: tuple[str, ...], key: str | None, as_json: bool) -> None:
-    """Send a text that quotes a message, to that message's chat."""
-    _send(as_json, "send_reply", key, message_key=message, text=text, mentions=list(mentions))
+    """Send a text that quotes a message, to that message's chat; `-` reads it from stdin."""
+    _send(as_json, "send_reply", key, message_key=message, text=_text(text), mentions=list(mentions))
 
 
 @send.command()
@@ -106,7 +109,8 @@ def list_(last: int, as_json: bool) -> None:
     results = []
     with cli.working("asking the agent"):
         for key in keys:
-            results.append(_status(cli, key))
+            with suppress_error(NotFound):  # it ended meanwhile, or this Redis has lost it
+                results.append(_status(cli, key))
     lines = [f"nothing is sent: {stopped}"] if stopped else []
     lines += [_line(result) for result in results] or ["no send is open"]
     document = {"stopped": stopped, "sends": [result.model_dump(mode="json") for result in results]}
@@ -167,6 +171,11 @@ def remove(addresses: tuple[str, ...], as_json: bool) -> None:
 def list_suppressed(as_json: bool) -> None:
     """Show the list."""
     _change_suppressed(as_json, {})
+
+
+def _text(given: str) -> str:
+    """Without the line's end that a shell adds."""
+    return sys.stdin.read().removesuffix("\n") if given == "-" else given
 
 
 def _send(as_json: bool, command: str, key: str | None, **content: Any) -> None:

@@ -64,7 +64,7 @@ def main() -> int:
     sends = create_send_consumer(settings, checks.stop_flag)
     threading.Thread(target=sends.run, daemon=True).start()
     checks.run()
-    sends.leave(within_s=0.2)  # it has had as long as the checks
+    sends.leave(within_s=0.4)  # it has had as long as the checks
     return 0
 
 

@@ -23,7 +23,6 @@ from huey import Huey
 from huey.api import Task
 from huey.constants import EmptyData
 from huey.consumer import Consumer, Scheduler
-from huey.exceptions import RetryTask
 from huey.storage import BaseStorage
 
 from whatsapp_contract.logs import get_logger
@@ -51,9 +50,13 @@ local next_due = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]
 return {redis.call('LINDEX', KEYS[3], -1) or '', next_due and tostring(next_due - now) or ''}
 """
 
-# KEYS: due, own list, redelivered. ARGV: message, when it is due (epoch seconds), "" where it is done.
+# KEYS: due, own list, redelivered. ARGV: message, in how many seconds it is due, "" where it is done. When that is, is
+# by Redis' clock alone, as is what is due: a worker's may be another.
 RELEASE_LUA = """
-if ARGV[2] ~= '' then redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1]) end
+if ARGV[2] ~= '' then
+  local time = redis.call('TIME')
+  redis.call('ZADD', KEYS[1], string.format('%.3f', time[1] + time[2] / 1000000 + ARGV[2]), ARGV[1])
+end
 redis.call('HDEL', KEYS[3], ARGV[1])
 return redis.call('LREM', KEYS[2], 1, ARGV[1])
 """
@@ -125,8 +128,8 @@ class SendStorage(BaseStorage):  # type: ignore[misc]  # Huey is untyped
         return None if taken is None else _bytes(taken)
 
     def add_to_schedule(self, data: bytes, ts: datetime) -> None:
-        """Put a message off; it leaves the thread's hands in the same step."""
-        self._put_down(data, f"{ts.replace(tzinfo=UTC).timestamp():.3f}")
+        """Of Huey's own; `put_off` needs no clock."""
+        self.put_off(data, (ts.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds())
 
     def read_schedule(self, ts: datetime) -> list[bytes]:
         """Nothing: what is due is moved by whoever asks for work."""
@@ -153,6 +156,10 @@ class SendStorage(BaseStorage):  # type: ignore[misc]  # Huey is untyped
     def done(self, data: bytes) -> None:
         """The message was carried out."""
         self._put_down(data, "")
+
+    def put_off(self, data: bytes, wait_s: float) -> None:
+        """Have the message carried again after so long; it leaves the thread's hands in the same step."""
+        self._put_down(data, f"{max(0.0, wait_s):.3f}")
 
     def redeliveries(self, data: bytes) -> int:
         """How often workers died over it."""
@@ -189,10 +196,10 @@ class SendStorage(BaseStorage):  # type: ignore[misc]  # Huey is untyped
             self.sign()
         return self._names.send_queue_taken(taker)
 
-    def _put_down(self, data: bytes, due_at: str) -> None:
+    def _put_down(self, data: bytes, due_in_s: str) -> None:
         names = self._names
         keys = [names.send_queue_due, self._own_list(), names.send_queue_redelivered]
-        self._release(keys=keys, args=[data, due_at])
+        self._release(keys=keys, args=[data, due_in_s])
 
 
 class SendQueue(Huey):  # type: ignore[misc]
@@ -216,9 +223,10 @@ class SendQueue(Huey):  # type: ignore[misc]
                     raise
                 log.exception("carrying a send failed with a bug")
                 wait_s = AFTER_A_BUG_S
-            if wait_s is not None:
-                raise RetryTask(delay=wait_s)
-            self.storage.done(message_of(key).encode())
+            if wait_s is None:
+                self.storage.done(message_of(key).encode())
+            else:
+                self.storage.put_off(message_of(key).encode(), wait_s)
 
         self._carry = self.task(name=TASK)(carry_task)
 
@@ -261,12 +269,19 @@ class SendConsumer(Consumer):  # type: ignore[misc]
         self._stop_flag_timeout = LOOK_AFTER_THREADS_S
 
     def leave(self, within_s: float) -> None:
-        """After the stop: wait for the threads for so long, and give back what they still have in hand."""
-        deadline = time.monotonic() + within_s
+        """After the stop: wait for the threads for half of that, and give back what they still have in hand. With a
+        Redis that does not answer it is found by whoever comes next."""
+        deadline = time.monotonic() + within_s / 2
         for _worker, thread in self.worker_threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        with contextlib.suppress(*REDIS_AWAY):
-            self.huey.storage.leave()
+
+        def give_back() -> None:
+            with contextlib.suppress(*REDIS_AWAY):
+                self.huey.storage.leave()
+
+        giving = threading.Thread(target=give_back, daemon=True)
+        giving.start()
+        giving.join(within_s / 2)
 
     def get_environment(self, worker_type: str) -> Any:
         environment = super().get_environment(worker_type)

@@ -138,10 +138,27 @@ def test_a_worker_stops_in_time_amid_a_send(sending: Service, whatsapp: WhatsApp
     wait_sent(sending, [key])
 
 
-def run_json(service: Service, *arguments: str) -> tuple[int, Any]:
+def test_a_worker_stops_in_time_while_redis_is_frozen(sending: Service, whatsapp: WhatsAppWeb) -> None:
+    whatsapp.hold_sends()
+    key = give(sending, ANNA.phone, "frozen")
+    wait_until(lambda: "frozen" in texts(whatsapp, ANNA.phone), 20, "it is on its way")
+    redis = sending.program("redis").pid
+    os.kill(redis, signal.SIGSTOP)
+    try:
+        time.sleep(0.5)
+        started = time.monotonic()
+        sending.control.restart("worker")
+        assert time.monotonic() - started < 4  # the worker's three seconds, and its start
+    finally:
+        os.kill(redis, signal.SIGCONT)
+    whatsapp.answer_sends()
+    wait_sent(sending, [key])
+
+
+def run_json(service: Service, *arguments: str, stdin: str = "") -> tuple[int, Any]:
     done = subprocess.run(
         [COMMAND, *arguments, "--json"],
-        env=service.environ, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False,
+        env=service.environ, cwd=REPOSITORY, input=stdin, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.stderr == ""
     return done.returncode, json.loads(done.stdout)
@@ -153,16 +170,20 @@ def test_the_command_line(sending: Service, whatsapp: WhatsAppWeb) -> None:
     code, given = run_json(sending, "send", "text", "+393331111111", "by hand", "--key", "hand-1")
     assert (code, given["idempotency_key"], given["status"]) == (0, "hand-1", "queued")
     assert run_json(sending, "sends", "status", "hand-1")[0] == 4
+    sending.redis.zadd(f"whatsapp:{SESSION}:sends:open", {"lost": 1})  # an entry without a send
     code, listed = run_json(sending, "sends", "list")
+    sending.redis.zrem(f"whatsapp:{SESSION}:sends:open", "lost")
     assert [send["idempotency_key"] for send in listed["sends"]] == ["hand-1"]
     assert run_json(sending, "sends", "resume")[1]["stopped"] is None
     wait_sent(sending, ["hand-1"])
     code, sent = run_json(sending, "sends", "status", "hand-1")
     assert (code, sent["status"]) == (0, "sent")
+    assert run_json(sending, "send", "text", FAMILY.id, "-", stdin="from\na pipe\n")[0] == 0
     assert run_json(sending, "send", "reaction", sent["message_key"], "👍")[0] == 0
     assert run_json(sending, "send", "reply", sent["message_key"], "yes")[0] == 0
     assert run_json(sending, "send", "media", FAMILY.id, "photo.jpg", "--as", "document")[0] == 0
     wait_until(lambda: sending.redis.zcard(f"whatsapp:{SESSION}:sends:open") == 0, 20, "all went out")
+    assert "from\na pipe" in texts(whatsapp, FAMILY.id)
 
     assert run_json(sending, "suppress", "add", "+15550001111") == (0, {"suppressed": ["15550001111@c.us"]})
     code, refused = run_json(sending, "send", "text", "15550001111", "hello")

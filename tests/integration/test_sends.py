@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from browser_agent.sending import deliveries
+from browser_agent.whatsapp import outgoing
+from browser_agent.whatsapp.outgoing import PageOutgoing
 from tests.harness.redis_server import RedisServer
 from tests.harness.small_agent import NAMES, SmallAgent, open_page, settings_in, small_agent
 from tests.whatsapp_web.client import WhatsAppWeb
@@ -130,6 +133,50 @@ async def test_a_number_without_whatsapp_is_never_written_to(agent: SmallAgent, 
     assert whatsapp.outbox() == []
     (ack,) = await agent.events("message_ack")
     assert (ack.data["ack"], ack.data["error"], ack.data["key"]) == ("failed", "not_found", None)
+
+
+@pytest.mark.parametrize("reaction", ["", "👍"])
+async def test_a_message_that_is_not_there_has_no_reaction(agent: SmallAgent, reaction: str) -> None:
+    key = f"false_{FAMILY.id}_AC1DDEADBEEF_{BRUNO.phone}"
+    await agent.send("send_reaction", "k", message_key=key, reaction=reaction)
+    assert (await agent.status("k")).error == "not_found"
+
+
+async def test_a_reaction_that_went_out_is_found(agent: SmallAgent, whatsapp: WhatsAppWeb) -> None:
+    asked = whatsapp.deliver_text("Who?")
+    await agent.sends.pause("the test")
+    await agent.send("send_reaction", "k", message_key=asked, reaction="👍")
+    record = await agent.sends._outbox.load("k")
+    assert record is not None
+    assert agent.page is not None
+    await PageOutgoing(agent.page).react(asked, "👍", 5)
+    await agent.redis.set(NAMES.send("k"), record.changed(tried_at=1.0, given_up="internal").model_dump_json())
+    await agent.sends.resume()
+    assert (await agent.status("k")).status == "sent"
+    assert len(whatsapp.outbox()) == 1
+
+
+async def test_a_number_that_has_another_address_in_whatsapp(agent: SmallAgent, whatsapp: WhatsAppWeb) -> None:
+    there, lid, dialled = "551187654321@c.us", "200000000000055@lid", "5511987654321@c.us"
+    whatsapp.add_person(there, lid, "Bia", dialled=dialled)
+    await agent.send("send_text", "a", chat_id="+5511987654321", text="hello")
+    assert (await agent.status("a")).status == "sent"
+    assert [message["chat"] for message in whatsapp.outbox()] == [there]
+    assert agent.page is not None
+    assert set(await PageOutgoing(agent.page).aliases(dialled)) >= {dialled, there}
+    await agent.sends.suppress([there], [])
+    with pytest.raises(Refused):
+        await agent.send("send_text", "b", chat_id="+5511987654321", text="hello")
+    assert [message["times"] for message in whatsapp.outbox()] == [1]
+
+
+async def test_who_has_another_address_in_whatsapp_is_left_alone(agent: SmallAgent, whatsapp: WhatsAppWeb) -> None:
+    there, dialled = "551187654321@c.us", "5511987654321@c.us"
+    whatsapp.add_person(there, "200000000000055@lid", "Bia", dialled=dialled)
+    await agent.sends.suppress([there], [])
+    await agent.send("send_text", "k", chat_id=dialled, text="hello")  # nobody knows yet who that is
+    assert (await agent.status("k")).error == "refused"
+    assert whatsapp.outbox() == []
 
 
 async def test_what_can_never_go_out_is_refused_at_once(agent: SmallAgent) -> None:
@@ -273,6 +320,25 @@ async def test_a_page_that_is_reloaded_amid_an_upload(agent: SmallAgent, whatsap
     whatsapp.answer_sends()
     assert (await agent.status("photo")).status == "sent"
     assert sent(whatsapp) == [(FAMILY.id, "us")]
+
+
+async def test_an_upload_that_takes_long_is_waited_for(
+    agent: SmallAgent, whatsapp: WhatsAppWeb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "FILE_WITHIN_S", 0.5)
+    monkeypatch.setattr(outgoing, "LOOK_WITHIN_S", 0.5)
+    monkeypatch.setattr(deliveries, "PAUSE_AT_MOST_S", 0.2)
+    assert agent.page is not None
+    await agent.page._evaluate(
+        "(() => { const now = window.fetch; const slow = (to) => String(to).startsWith('/media?') ? 12000 : 0;"
+        " window.fetch = (to, how) => new Promise((go) => setTimeout(go, slow(to))).then(() => now(to, how)); })()"
+    )
+    await agent.send("send_media", "photo", chat_id=FAMILY.id, source="photo.jpg", caption="us")
+    result = await agent.status("photo", within_s=40)
+    assert (result.status, result.attempts) == ("sent", 1)
+    assert [(message["text"], message["times"]) for message in whatsapp.outbox()] == [("us", 1)]
+    assert len(agent.carried["photo"]) > 8  # it was looked for more often than failures are borne
+    assert await agent.acks("photo") == ["sent"]
 
 
 # -- order, pace -----------------------------------------------------------------------------------------------------

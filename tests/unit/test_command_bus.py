@@ -11,10 +11,10 @@ import fakeredis
 import pytest
 from pydantic import BaseModel
 
-from browser_agent.command_bus import CommandBus
+from browser_agent.command_bus import AT_MOST_AT_ONCE, CommandBus
 from whatsapp_contract.client import AsyncAgentClient
 from whatsapp_contract.commands import CommandSpec
-from whatsapp_contract.errors import AgentUnreachable, BadArguments, NoReply, NotReady
+from whatsapp_contract.errors import AgentUnreachable, BadArguments, Busy, NoReply, NotReady
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.results import LogoutResult, ShutdownResult
 
@@ -161,6 +161,20 @@ async def test_a_slow_command_does_not_hold_up_the_next_and_its_caller_is_told_i
     assert await setting.client.call("logout")
     with pytest.raises(NoReply):
         await slow
+    setting.agent.release.set()
+
+
+async def test_messages_go_out_however_many_commands_are_under_way(setting: Setting) -> None:
+    waiting = [{"id": str(uuid4()), "name": "shutdown"} for _ in range(AT_MOST_AT_ONCE + 1)]
+    for command in waiting:
+        await setting.redis.publish(NAMES.commands, json.dumps(command))
+    with pytest.raises(Busy):
+        await setting.client.call("logout")
+    carrying = asyncio.create_task(setting.client.call("carry_send", {"idempotency_key": "k"}))
+    async with asyncio.timeout(5):
+        while "carry_send" not in setting.agent.called:
+            await asyncio.sleep(0.01)
+    carrying.cancel()
     setting.agent.release.set()
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import fakeredis
+import huey.utils
 import pytest
 from pydantic import BaseModel
 
@@ -210,6 +211,17 @@ def test_an_outage_leaves_the_send_in_hand(redis: Any) -> None:
     step(queue)
     assert outcomes == []
     assert redis.keys("*queue*") == [NAMES.send_queue_takers]
+
+
+@pytest.mark.parametrize("skew_s", [-60, 60])
+def test_a_worker_s_clock_moves_no_send(redis: Any, monkeypatch: pytest.MonkeyPatch, skew_s: float) -> None:
+    queue = carried(redis, lambda _key, _redeliveries: 5.0)
+    redis.lpush(NAMES.send_queue, message_of("a"))
+    real = huey.utils.utcnow
+    monkeypatch.setattr(huey.utils, "utcnow", lambda: real() + timedelta(seconds=skew_s))
+    step(queue)
+    ((_message, due_at),) = redis.zrange(NAMES.send_queue_due, 0, -1, withscores=True)
+    assert due_at - time.time() == pytest.approx(5, abs=1)
 
 
 def test_what_is_no_send_is_dropped(redis: Any) -> None:

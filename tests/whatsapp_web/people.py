@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Person:
-    """A user: `phone` is the @c.us address, `lid` the one that hides the number."""
+    """A user: `phone` is the @c.us address, `lid` the one that hides the number. `dialled` is the address of the
+    number as it is dialled, where WhatsApp has another one for it."""
 
     phone: str
     lid: str
     name: str
     has_chat: bool = False
+    dialled: str | None = None
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,11 @@ from tests.whatsapp_web.doors.base import Doors, Json
 class GroupDoors(Doors):
     """Who is there, who is in which group, and what the account's owner set for a chat."""
 
-    def add_person(self, phone: str, lid: str, name: str, *, has_chat: bool = False) -> None:
+    def add_person(
+        self, phone: str, lid: str, name: str, *, has_chat: bool = False, dialled: str | None = None
+    ) -> None:
         """Add a contact; an unknown author of a message becomes one by itself."""
-        self._control.call("add_person", phone=phone, lid=lid, name=name, has_chat=has_chat)
+        self._control.call("add_person", phone=phone, lid=lid, name=name, has_chat=has_chat, dialled=dialled)
 
     def add_group(
         self, group_id: str, subject: str, members: Sequence[str], admins: Sequence[str] | None = None

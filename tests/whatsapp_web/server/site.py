@@ -126,8 +126,9 @@ class Site:
 
     def _wid_exists(self, _: Session, args: Frame) -> Frame | None:
         for person in self.account.people.values():
-            if args["wid"] in (person.phone, person.lid):
-                return {"wid": args["wid"], "lid": person.lid if self.options.lid_mapping else None}
+            if args["wid"] in (person.phone, person.lid, person.dialled):
+                wid = person.phone if args["wid"] == person.dialled else args["wid"]
+                return {"wid": wid, "lid": person.lid if self.options.lid_mapping else None}
         return None
 
     def _earlier_messages(self, session: Session, args: Frame) -> Frame:
