@@ -202,6 +202,7 @@ class BrowserAgent(Observer):
             is_ready=self.flow.is_ready,
             aside=self._aside,
         )
+        self.session.standing = self.sends.standing
 
     async def _serve_until_stopped(self) -> None:
         loop = asyncio.get_running_loop()
@@ -370,6 +371,7 @@ class BrowserAgent(Observer):
     async def prepare(self, executable_version: str) -> None:
         await self.session.prepare(executable_version)
         await self._watermarks.load()
+        await self.sends.standing.load()
         if self.state is SessionState.STARTING:
             self.flow.enter(SessionState.STARTING, None)
 

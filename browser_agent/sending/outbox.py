@@ -3,7 +3,7 @@ is told, and together with it."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,8 @@ class Outbox:
         self._event_log = event_log
         self._fence = fence
         self._ages = Ages()
+        self.restore: Callable[[], Awaitable[None]] = _nothing
+        self.changed: Callable[[], Awaitable[None]] = _nothing
 
     # -- one send ----------------------------------------------------------------------------------------------------
 
@@ -60,13 +62,16 @@ class Outbox:
         """The record, None where there is none (any more)."""
         return _record(await self._redis.get(self._names.send(key)))
 
-    async def gate(self) -> Gate:
-        """What is asked right before a send goes out."""
+    async def gate(self, *, has_restored: bool = False) -> Gate:
+        """What is asked right before a send goes out. A Redis that has lost it is given it again."""
         async with self._redis.pipeline(transaction=False) as pipeline:
             pipeline.time()
-            pipeline.hget(self._names.sending, "stopped")
+            pipeline.hmget(self._names.sending, "stopped", "known")
             pipeline.exists(self._names.suppressed)
-            time_of, stopped, any_suppressed = await pipeline.execute()
+            time_of, (stopped, known), any_suppressed = await pipeline.execute()
+        if known is None and not has_restored:
+            await self.restore()
+            return await self.gate(has_restored=True)
         return Gate(self._saw(time_of), _text_or_none(stopped), bool(any_suppressed))
 
     async def now(self) -> float:
@@ -217,9 +222,11 @@ class Outbox:
 
     async def stop(self, reason: str) -> None:
         await self._written([self.stopping(reason)])
+        await self.changed()
 
     async def resume(self) -> None:
         await self._written([["HDEL", self._names.sending, "stopped", "since"]])
+        await self.changed()
 
     def stopping(self, reason: str) -> RedisCommand:
         """The command that stops all sending."""
@@ -239,7 +246,10 @@ class Outbox:
             if remove:
                 pipeline.srem(self._names.suppressed, *remove)
             pipeline.smembers(self._names.suppressed)
-            return sorted((await pipeline.execute())[-1])
+            suppressed = sorted((await pipeline.execute())[-1])
+        if add or remove:
+            await self.changed()
+        return suppressed
 
     # -- details -----------------------------------------------------------------------------------------------------
 
@@ -260,6 +270,10 @@ class Outbox:
 def ack_claim(record: SendRecord, ack: str, by: str | None) -> str:
     """What is told once of a send; a key that is used again when its send is forgotten is another send's."""
     return f"ack:{record.idempotency_key}:{record.accepted_at:.3f}:{ack}:{by or ''}"
+
+
+async def _nothing() -> None:
+    """Nobody has a copy."""
 
 
 def _settle(done: "asyncio.Future[bool]") -> Any:

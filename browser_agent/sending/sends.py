@@ -10,6 +10,7 @@ import redis.asyncio
 
 from browser_agent.event_log import EventLog
 from browser_agent.fence import Fence
+from browser_agent.session.manifest import SENDING
 from browser_agent.whatsapp.models import AcksSeen, PageAck
 from browser_agent.whatsapp.outgoing import PageOutgoing
 from whatsapp_contract.arguments import SendMediaArgs
@@ -30,6 +31,7 @@ from .outbox import Outbox
 from .outcome import BLOCK_CODES
 from .pacing import Rates
 from .record import SendArgs, new_record
+from .standing import Standing
 
 if TYPE_CHECKING:
     from browser_agent.whatsapp.page import WhatsAppPage
@@ -63,6 +65,8 @@ class Sends:
         self._aside = aside
         self._files = Files(settings.session_dir / "sending", source.Rules.from_settings(settings))
         self._outbox = Outbox(client, settings.names, event_log, fence)
+        self.standing = Standing(client, settings.names, settings.session_dir / SENDING)
+        self._outbox.restore, self._outbox.changed = self.standing.restore, self.standing.changed
         self._acks = Acks(self._outbox, event_log, settings.names)
         rates = Rates(settings.send_rate, settings.send_rate_per_chat, settings.send_rate_strangers)
         self._deliveries = Deliveries(
@@ -110,6 +114,7 @@ class Sends:
 
     async def suppress(self, add: Sequence[str], remove: Sequence[str]) -> list[str]:
         """The list of those who are never written to, after these changes."""
+        await self._outbox.gate()  # which restores what this Redis has lost
         return await self._outbox.change_suppressed([*map(canonical, add)], [*map(canonical, remove)])
 
     async def pause(self, cause: str) -> SendsStateResult:

@@ -1,7 +1,7 @@
 """The profile on this machine's disk: whose it is, whether it is whole, and how another takes its place.
 
 Beside the profile lie a record (which epoch used it last), the localStorage that still has to be given to the page,
-how far messages were told,
+how far messages were told, who is never written to,
 and, until the session was ready once, the profile from before a restore.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .durable import sync
-from .manifest import CURRENT_BYTES, LOCAL_STORAGE, PROFILE, WATERMARKS, problems_of_stores
+from .manifest import CURRENT_BYTES, LOCAL_STORAGE, PROFILE, SENDING, WATERMARKS, problems_of_stores
 from .snapshot import kept_files
 
 
@@ -36,6 +36,7 @@ class LocalProfile:
         self.ended = session_dir / "profile.ended"
         self.local_storage = session_dir / LOCAL_STORAGE
         self.watermarks = session_dir / WATERMARKS
+        self.sending = session_dir / SENDING
         self._record = session_dir / "profile.json"
 
     # -- what is there -----------------------------------------------------------------------------------------------
@@ -85,7 +86,7 @@ class LocalProfile:
         new as the generation, is written last.
         """
         self._forget_record()
-        beside = (self.local_storage, self.watermarks)
+        beside = (self.local_storage, self.watermarks, self.sending)
         for kept in beside:
             kept.unlink(missing_ok=True)
         if self.path.exists():
@@ -110,6 +111,7 @@ class LocalProfile:
         self._drop(self.before)  # which `mend` would bring back
         self.local_storage.unlink(missing_ok=True)
         self.watermarks.unlink(missing_ok=True)
+        self.sending.unlink(missing_ok=True)
         if self.path.exists():
             self._drop(self.ended)
             self.path.rename(self.ended)

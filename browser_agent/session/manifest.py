@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 LOCAL_STORAGE = "local-storage.json"
 WATERMARKS = "watermarks.json"
+SENDING = "sending.json"
+BESIDE = (LOCAL_STORAGE, WATERMARKS, SENDING)  # what an archive has beside the profile
 PROFILE = "profile/"
 INDEXEDDB = PROFILE + "Default/IndexedDB/"
 
@@ -75,8 +77,8 @@ class Manifest(_Ours):
         folders: set[str] = set()
         before = ""
         for path in (entry.path for entry in files):
-            if path not in (LOCAL_STORAGE, WATERMARKS) and not path.startswith(PROFILE):
-                raise ValueError(f"neither {LOCAL_STORAGE}, {WATERMARKS} nor below {PROFILE}: {path!a:.200}")
+            if path not in BESIDE and not path.startswith(PROFILE):
+                raise ValueError(f"neither {', '.join(BESIDE)} nor below {PROFILE}: {path!a:.200}")
             if path <= before:
                 raise ValueError(f"{'twice' if path == before else 'not in order'}: {path!a:.200}")
             before = path

@@ -15,6 +15,7 @@ from tests.harness.service import COMMAND, REPOSITORY, SESSION, Service
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.people import ANNA, BRUNO, FAMILY
+from whatsapp_contract.errors import Refused
 from whatsapp_contract.results import SendResult
 
 from .conftest import QUICK
@@ -205,3 +206,17 @@ def test_a_redis_that_is_killed_loses_and_doubles_nothing(sending: Service, what
         assert [text for text in texts(whatsapp, chat) if "redis" in text] == expected
     assert [acks(sending, key).count("sent") for key in keys] == [1] * 10
     assert "Traceback" not in sending.log(), sending.log()[sending.log().index("Traceback") - 600 :][:4000]
+
+
+def test_a_redis_that_lost_its_memory_is_told_who_is_left_alone(sending: Service, whatsapp: WhatsAppWeb) -> None:
+    sending.client.call("suppress", {"add": [ANNA.phone]})
+    sending.client.call("backup", {})  # with it in the archive, which is read back and verified
+    sending.redis.flushall()
+    os.kill(sending.program("browser-agent").pid, signal.SIGKILL)
+    wait_until(lambda: sending.redis.xlen(sending.client.names.events) > 0, 60, "the next agent speaks")
+    sending.wait_event("ready", after="0", within_s=60)
+    assert sending.redis.smembers(sending.client.names.suppressed) == {ANNA.phone}
+    with pytest.raises(Refused):
+        give(sending, ANNA.phone, "never")
+    sending.client.call("suppress", {"remove": [ANNA.phone]})
+    wait_sent(sending, [give(sending, ANNA.phone, "again")])

@@ -19,7 +19,7 @@ from tests.harness.fake_page import FakedAgent, FakePage, answer, faked_agent
 from tests.harness.redis_server import RedisServer
 from tests.harness.small_agent import NAMES
 from tests.whatsapp_web.people import ANNA, BRUNO, FAMILY
-from whatsapp_contract.errors import NotFound, PageTimeout
+from whatsapp_contract.errors import NotFound, PageTimeout, Refused
 from whatsapp_contract.send_queue import message_of
 from whatsapp_contract.states import SessionState
 
@@ -549,3 +549,43 @@ async def test_no_such_send(redis_server: RedisServer, tmp_path: Path) -> None:
         with pytest.raises(NotFound):
             await agent.sends.status("none")
         assert deliveries.DONE.retry_in_s is None
+
+
+# -- what outlives a Redis -------------------------------------------------------------------------------------------
+
+
+async def test_a_redis_that_lost_everything_writes_to_nobody_who_is_left_alone(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    async with faked_agent(redis_server, tmp_path, working=False) as agent:
+        await agent.sends.suppress([ANNA.phone, BRUNO.phone], [])
+        await agent.sends.suppress([], [BRUNO.phone])
+        await agent.sends.pause("the test")
+        await agent.redis.flushall()
+        with pytest.raises(Refused):
+            await agent.send("send_text", "k", chat_id=ANNA.phone, text="x")
+        assert (await agent.sends.state()).stopped == "paused: the test"
+        await agent.redis.flushall()
+    async with faked_agent(redis_server, tmp_path, working=False) as agent:  # with the copy beside the profile
+        await agent.sends.standing.load()
+        assert await agent.sends.suppress([], []) == [ANNA.phone]
+        assert (await agent.sends.state()).stopped == "paused: the test"
+        await agent.sends.suppress([], [ANNA.phone])
+        await agent.sends.resume()
+    async with faked_agent(redis_server, tmp_path, working=False) as agent:
+        await agent.sends.standing.load()
+        assert await agent.sends.suppress([], []) == []
+        assert (await agent.sends.state()).stopped is None
+    (copy,) = tmp_path.rglob("sending.json")  # noqa: ASYNC240  # a small one
+    assert copy.stat().st_mode & 0o77 == 0
+
+
+async def test_a_warning_is_in_the_snapshot(redis_server: RedisServer, tmp_path: Path) -> None:
+    async with faked_agent(redis_server, tmp_path, working=False) as agent:
+        assert await agent.sends.standing.dump() is None  # nothing was restored yet, so nothing is to be overwritten
+        await agent.sends.standing.load()
+        await agent.sends._deliveries._stop_all(Verdict.STOP_RATE)
+        kept = await agent.sends.standing.dump()
+        redis_server.kill()
+        assert await agent.sends.standing.dump() == kept
+        assert '"stopped":"rate_limited"' in (kept or "")
