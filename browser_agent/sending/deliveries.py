@@ -247,7 +247,7 @@ class _Try:
         else:
             position = await self._outbox.position(self.record)
             if position < 0:
-                raise NotReady("it has ended meanwhile")
+                return STILL_RETRY_S  # it has ended meanwhile, which must not be written over
             if position > 0:
                 return pacing.wait_in_chat_s(position, self._all._rates)
             if await self._outbox.stopped() is not None:

@@ -342,6 +342,16 @@ async def test_a_send_that_has_ended_gets_no_place_again(redis_server: RedisServ
         assert await agent.redis.exists(NAMES.sends_of(FAMILY.id)) == 0
 
 
+async def test_a_stale_try_writes_over_no_end(redis_server: RedisServer, tmp_path: Path) -> None:
+    async with faked_agent(redis_server, tmp_path, working=False) as agent:
+        await agent.send("send_text", "k", chat_id=FAMILY.id, text="1")
+        stale = await agent.record("k")
+        await agent.carry("k")
+        ended = await agent.redis.get(NAMES.send("k"))
+        await deliveries._Try(agent.sends._deliveries, stale, None).carry()
+        assert await agent.redis.get(NAMES.send("k")) == ended
+
+
 async def test_only_heads_are_woken_and_soon(redis_server: RedisServer, tmp_path: Path) -> None:
     async with faked_agent(redis_server, tmp_path, working=False) as agent:
         async with agent.redis.pipeline() as pipeline:

@@ -302,6 +302,21 @@ async def test_a_task_that_was_lost_is_found_by_the_next_ready(
         assert (await ready.status("k")).status == "sent"
 
 
+async def test_a_message_is_found_by_either_address_of_its_chat(agent: SmallAgent, whatsapp: WhatsAppWeb) -> None:
+    await agent.send("send_text", "k", chat_id=ANNA.phone, text="hello")
+    await agent.status("k")
+    record = await agent.sends._outbox.load("k")
+    assert record is not None
+    await asyncio.sleep(0.3)  # the page keeps the ack
+    await reload(agent)
+    assert agent.page is not None
+    for address in (ANNA.lid, ANNA.phone):
+        found = await PageOutgoing(agent.page).look_for(address, record.message_id, is_file=False)
+        assert found is not None
+        assert (found.key, found.ack) == (record.message_key, 1)
+    assert [message["times"] for message in whatsapp.outbox()] == [1]
+
+
 async def test_uploads_that_fail_are_tried_again(agent: SmallAgent, whatsapp: WhatsAppWeb) -> None:
     whatsapp.fail_uploads(times=2)
     await agent.send("send_media", "photo", chat_id=FAMILY.id, source="photo.jpg")
