@@ -14,7 +14,7 @@ from whatsapp_contract.errors import ContractError
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.settings import Settings
 
-from .requests import Line, MediaWorkError, error_to_line, from_line, to_line
+from .requests import Line, MediaWorkError, Ready, error_to_line, from_line, to_line
 from .work import Work
 
 log = get_logger(__name__)
@@ -28,6 +28,7 @@ def main() -> int:
     settings = Settings.from_env(os.environ)
     logs.configure("media", settings.log_level, settings.log_format, settings.secrets())
     serving = _Serving(Work(settings), answers.write)
+    answers.write(to_line(0, Ready(), is_note=True))
     with ThreadPoolExecutor(THREADS, thread_name_prefix="media") as pool:
         for line in sys.stdin.buffer:
             pool.submit(serving.serve, from_line(line))

@@ -52,8 +52,13 @@ class Fetching:
             await self._copy(record)
         except MediaRefused as refused:
             return self._problem_of(refused.code, refused.stage, refused.status)
-        except (PageCrashed, BrowserGone, NotReady, ChromiumRefused):
+        except (PageCrashed, BrowserGone):
+            return Problem.CRASHED
+        except NotReady:
             return Problem.INTERRUPTED
+        except ChromiumRefused as error:
+            log.warning("the browser does not hand out a file", error=str(error))
+            return Problem.UNFETCHABLE if self._is_ready() else Problem.INTERRUPTED
         except PageTimeout:
             return Problem.UNFETCHABLE if self._is_ready() else Problem.INTERRUPTED
         except ContractError as error:

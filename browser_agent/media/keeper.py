@@ -1,8 +1,9 @@
 """MediaKeeper: works the ledger off. Start reading at `run`, then `_carry`: the way of one file.
 
-A bounded number at a time, oldest first, each from where it stands: what lies on this machine's disk already is not
-fetched again, what is stored under the same content is not even fetched. A file leaves `due` in the same step in which
-its `media` event is told, so that whoever is killed in between is followed by one who does it again.
+A bounded number at a time, the newest and the oldest in turn, each from where it stands: what lies on this machine's
+disk already is not fetched again, what is stored under the same content is not even fetched. A file leaves `due` in
+the same step in which its `media` event is told, so that whoever is killed in between is followed by one who does it
+again.
 """
 
 import asyncio
@@ -10,9 +11,10 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from browser_agent.event_log import EventLog
+from browser_agent.session.errors import ObjectRefused
 from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.event_script import RedisCommand
 from whatsapp_contract.events import MessageData
@@ -23,12 +25,26 @@ from .fetching import SLOWEST_BYTES_PER_S, UNKNOWN_SIZE, Fetching
 from .files import Files
 from .keys import media_key
 from .ledger import Ledger
-from .policy import GivenUp, Problem, after
+from .policy import GivenUp, Problem, after, is_suspect
 from .process import MediaProcess
 from .record import ENDED, MediaRecord, MediaState
-from .requests import Corrupt, Existing, Exists, LocalFileGone, Store, Stored, Verified
-from .store_gate import StoreGate
-from .telling import Telling
+from .requests import (
+    Corrupt,
+    Existing,
+    Exists,
+    Find,
+    Found,
+    LocalFileBad,
+    LocalFileGone,
+    ProcessDied,
+    Store,
+    Stored,
+    Verified,
+    WorkFailed,
+)
+from .slots import Slots
+from .store_gate import FailsAlone, StoreGate
+from .telling import TOLD_WITHIN_S, Telling
 
 if TYPE_CHECKING:
     from browser_agent.whatsapp.page import WhatsAppPage
@@ -38,13 +54,26 @@ log = get_logger(__name__)
 # Measured with a burst of 100 photos of 1 MiB on two cores: fewer leave a core idle, more take longer for each.
 FETCHES_AT_ONCE = 4
 FILES_AHEAD = 50
+WAITING_AT_MOST = 16  # for their turn to be fetched: what comes meanwhile may overtake those that are still in Redis
 BYTES_AHEAD = 500 * 1024 * 1024
+LOOK_FOR_AT_LEAST = 4
 STORE_WITHIN_S = 60.0  # and what the size takes at the slowest
 LOOK_AGAIN_S = 30.0  # whatever was missed
 NOT_READY_LOOK_S = 1.0
 SETTLED_WITHIN_S = 0.3
 FORGET_EVERY_S = 3600.0
-TRUSTED_FOR_S = 24 * 3600.0  # a stored file not used for so long may have been deleted by somebody: looked for
+TRUSTED_FOR_S = 24 * 3600.0  # a stored file not looked at for so long may have been deleted by somebody
+
+# Whose trouble it is when a file could not be kept. The store's own is waited for by the gate.
+_PROBLEMS: dict[type[Exception], Problem] = {
+    Corrupt: Problem.CORRUPT,
+    ObjectRefused: Problem.TOO_LARGE,
+    LocalFileBad: Problem.UNFETCHABLE,
+    WorkFailed: Problem.UNFETCHABLE,
+    FailsAlone: Problem.UNFETCHABLE,
+    LocalFileGone: Problem.INTERRUPTED,
+    ProcessDied: Problem.CRASHED,
+}
 
 
 class MediaKeeper:
@@ -61,6 +90,8 @@ class MediaKeeper:
         page: "Callable[[], WhatsAppPage]",
         is_ready: Callable[[], bool],
         gate_backoff: Backoff | None = None,
+        clock: Callable[[], float] = time.time,
+        told_within_s: float = TOLD_WITHIN_S,
     ) -> None:
         self.ledger = ledger
         self.process = process
@@ -68,9 +99,10 @@ class MediaKeeper:
         self._session_id = session_id
         self._max_bytes = max_bytes
         self._is_ready = is_ready
-        self._telling = Telling(event_log)
+        self._clock = clock
+        self._telling = Telling(event_log, told_within_s)
         self._fetching = Fetching(files, max_bytes, page, is_ready, self._on_bad_disk)
-        self._fetches = asyncio.Semaphore(FETCHES_AT_ONCE)
+        self._fetches = Slots(FETCHES_AT_ONCE)
         self._gate = StoreGate(self._on_store_trouble, gate_backoff)
         self._in_hand: dict[str, int] = {}  # keys with the bytes that they may take
         self._contents: dict[str, _Content] = {}
@@ -109,7 +141,7 @@ class MediaKeeper:
     async def retry(self, keys: Sequence[str] | None) -> tuple[int, list[str]]:
         """Dead letters, or all of them, back to work. Answers how many, and which keys are none."""
         records = await self.ledger.failed(keys)
-        for commands in self.ledger.tried_anew(records, time.time()):
+        for commands in self.ledger.tried_anew(records, self._clock()):
             await self._telling.written(commands)
         self.poke()
         known = {record.key for record in records}
@@ -119,8 +151,8 @@ class MediaKeeper:
 
     async def _begin_what_is_due(self, tasks: asyncio.TaskGroup) -> float:
         """Answers after how many seconds to look again."""
-        now = time.time()
-        self._full = len(self._in_hand) >= FILES_AHEAD
+        now = self._clock()
+        self._full = self._room <= 0
         if self._full:
             return LOOK_AGAIN_S
         ready = self._is_ready()
@@ -129,7 +161,14 @@ class MediaKeeper:
         in_hand = frozenset(self._in_hand)
         due = await self.ledger.due(now, FILES_AHEAD, besides=in_hand)
         self._full = not due.is_all
+        for key in due.lost:
+            self._in_hand[key] = 0
+            tasks.create_task(self._tell_lost(key))
+        room = self._room
         for record in due.records:
+            if room <= 0:
+                self._full = True
+                break
             if not ready and record.state not in ENDED and self._files.size(record.key) is None:
                 put_off = True
                 continue
@@ -137,19 +176,21 @@ class MediaKeeper:
             if self._in_hand and self._bytes_ahead + size > BYTES_AHEAD:
                 self._full = True
                 break
+            room -= 1
             self._in_hand[record.key] = size
             tasks.create_task(self._work(record))
         if put_off:
             return NOT_READY_LOOK_S
         next_at = await self.ledger.next_due_after(now)
-        return LOOK_AGAIN_S if next_at is None else min(max(next_at - time.time(), 0.0), LOOK_AGAIN_S)
+        return LOOK_AGAIN_S if next_at is None else min(max(next_at - self._clock(), 0.0), LOOK_AGAIN_S)
 
     async def _work(self, record: MediaRecord) -> None:
         """One file, as far as it comes now. What it comes to is in Redis before it is out of our hands."""
         try:
-            if record.state in ENDED:
-                await self._telling.media(record, self.ledger.told_again(record), again=True)
+            if record.state in ENDED and not await self._may_be_gone(record):
+                await self._telling.media(record, self.ledger.told_again(record), lambda: None, again=True)
             else:
+                record = self.ledger.reopened(record) if record.state in ENDED else record
                 async with self._content(record.sha256):
                     await self._carry(record)
         except Exception as error:
@@ -162,10 +203,36 @@ class MediaKeeper:
             del self._in_hand[record.key]
             self._refill()
 
-    def _refill(self) -> None:
+    async def _tell_lost(self, key: str) -> None:
+        """Nothing can be done for it, but that a person finds it."""
+        try:
+            log.error("nothing is known of a file that is due, or nothing that can be read")
+            await self._tell_end(MediaRecord.lost(key, self._clock()))
+        finally:
+            del self._in_hand[key]
+            self._refill()
+
+    async def _may_be_gone(self, record: MediaRecord) -> bool:
+        """One that was stored, and whose message is told again: whether it has to be looked for."""
+        if record.state is not MediaState.STORED or record.sha256 is None:
+            return False
+        file = await self.ledger.stored_file(record.sha256)
+        return file is None or not self._is_fresh(file.checked_at)
+
+    def _is_fresh(self, checked_at: float) -> bool:
+        return abs(self._clock() - checked_at) < TRUSTED_FOR_S
+
+    def _refill(self, least: int = LOOK_FOR_AT_LEAST) -> None:
         """Look for more, where there was more. Not for each file: looking costs some questions to Redis."""
-        if self._full and len(self._in_hand) <= FILES_AHEAD // 2 and self._bytes_ahead <= BYTES_AHEAD // 2:
+        if self._full and self._fetches.waiting <= WAITING_AT_MOST // 2 and self._room >= least:
             self.poke()
+
+    @property
+    def _room(self) -> int:
+        """How many more may be begun."""
+        if self._bytes_ahead >= BYTES_AHEAD:
+            return 0
+        return min(WAITING_AT_MOST - self._fetches.waiting, FILES_AHEAD - len(self._in_hand))
 
     @property
     def _bytes_ahead(self) -> int:
@@ -193,47 +260,79 @@ class MediaKeeper:
         if record.size is not None and record.size > self._max_bytes:
             await self._failed(record, Problem.TOO_LARGE)
             return
-        if (stored := await self._stored_before(record)) is None:
-            record, problem = await self._on_disk(record)
-            if problem is None:
-                stored, problem = await self._store(record)
-            if problem is not None:
-                await self._failed(record, problem)
-                return
-        assert stored is not None
+        stored, problem = None, None
+        try:
+            stored = await self._stored_before(record)
+            if stored is None:
+                record, problem = await self._on_disk(record)
+                if problem is None:
+                    stored = await self._store(record)
+        except tuple(_PROBLEMS) as error:
+            problem = _PROBLEMS[type(error)]
+            log.warning("a file could not be kept", problem=problem, error=str(error))
+            if isinstance(error, Corrupt | LocalFileBad):
+                self._files.remove(record.key)
+        if stored is None:
+            await self._failed(record, problem or Problem.UNFETCHABLE)
+            return
         fields = {"url": stored.url, "sha256": stored.sha256, "size": stored.size}
-        record = record.changed(state=MediaState.STORED, problem=None, ended_at=time.time(), **fields)
-        await self._telling.media(record, self.ledger.ended(record))
-        self._files.remove(record.key)
+        record = record.changed(state=MediaState.STORED, problem=None, ended_at=self._clock(), **fields)
+        await self._tell_end(record, stored.checked_at)
 
-    async def _stored_before(self, record: MediaRecord) -> Stored | None:
+    async def _tell_end(self, record: MediaRecord, checked_at: float = 0.0) -> None:
+        """Tell it and then remove the file: were that gone before it is certain, it would have to be fetched again."""
+
+        def late() -> None:
+            if record.key not in self._in_hand:
+                self._files.remove(record.key)
+
+        if await self._telling.media(record, self.ledger.ended(record, checked_at), late):
+            self._files.remove(record.key)
+
+    async def _stored_before(self, record: MediaRecord) -> "_Kept | None":
         """Where the same content is stored already."""
-        if record.sha256 is None or (file := await self.ledger.stored_file(record.sha256)) is None:
+        if record.sha256 is None:
             return None
-        if time.time() - file.used_at > TRUSTED_FOR_S:
-            existing = await self._gate.through(
-                lambda: self.process.ask(Exists(url=file.url), Existing, STORE_WITHIN_S)
-            )
-            if not existing.exists:
-                return None
-        return Stored(url=file.url, sha256=record.sha256, size=file.size)
+        file = await self.ledger.stored_file(record.sha256)
+        if file is not None and self._is_fresh(file.checked_at):
+            return _Kept(file.url, record.sha256, file.size, file.checked_at)
+        url, size = (record.url, record.size or 0) if file is None else (file.url, file.size)
+        if url is not None:
+            existing = await self._gate.through(lambda: self.process.ask(Exists(url=url), Existing, STORE_WITHIN_S))
+            return _Kept(url, record.sha256, size, self._clock()) if existing.exists else None
+        if not self._may_be_forgotten(record):
+            return None
+        request = Find(key=self._key(record, record.sha256), sha256=record.sha256)
+        found = await self._gate.through(lambda: self.process.ask(request, Found, _within_s(record.size)))
+        return None if found.url is None else _Kept(found.url, record.sha256, found.size, self._clock())
+
+    def _may_be_forgotten(self, record: MediaRecord) -> bool:
+        """Whether it may have been stored once and not be remembered: an old one, at its first try."""
+        is_old = self._clock() - record.sent_at > TRUSTED_FOR_S
+        return is_old and not record.attempts and self._files.size(record.key) is None
 
     async def _on_disk(self, record: MediaRecord) -> tuple[MediaRecord, Problem | None]:
         """Its bytes are in our folder now, or why not."""
         if self._files.size(record.key) is not None:
             return record, None
-        async with self._fetches:
+        async with self._fetches.taken(record.sent_at, alone=is_suspect(record)):
             problem = await self._fetching.fetch(record)
+        self._refill(least=1)  # while the store is away nothing ends, and the disk is to be used
         if problem is not None:
             return record, problem
         record = record.changed(state=MediaState.FETCHED)
         self._telling.write(self.ledger.kept(record))
         return record, None
 
-    async def _store(self, record: MediaRecord) -> tuple[Stored | None, Problem | None]:
-        path = self._files.path(record.key)
-        key = media_key(self._session_id, record.sent_at, "{sha256}", record.mimetype, record.filename)
-        request = Store(path=str(path), key=key, sha256=record.sha256, size=record.size, mimetype=record.mimetype)
+    async def _store(self, record: MediaRecord) -> "_Kept":
+        """Raises the keys of _PROBLEMS."""
+        request = Store(
+            path=str(self._files.path(record.key)),
+            key=self._key(record, "{sha256}"),
+            sha256=record.sha256,
+            size=record.size,
+            mimetype=record.mimetype,
+        )
         verified = False
 
         def on_note(note: Verified) -> None:
@@ -243,26 +342,25 @@ class MediaKeeper:
                 now = record.changed(state=MediaState.VERIFIED, sha256=note.sha256, size=note.size)
                 self._telling.write(self.ledger.kept(now))
 
-        within_s = STORE_WITHIN_S + (self._files.size(record.key) or 0) / SLOWEST_BYTES_PER_S
-        try:
-            return await self._gate.through(lambda: self.process.ask(request, Stored, within_s, on_note)), None
-        except Corrupt as error:
-            log.warning("a file is not what its message says", found=str(error))
-            self._files.remove(record.key)
-            return None, Problem.CORRUPT
-        except LocalFileGone:
-            return None, Problem.INTERRUPTED
+        within_s = _within_s(self._files.size(record.key))
+        stored = await self._gate.through(lambda: self.process.ask(request, Stored, within_s, on_note))
+        return _Kept(stored.url, stored.sha256, stored.size, self._clock())
+
+    def _key(self, record: MediaRecord, sha256: str) -> str:
+        return media_key(self._session_id, record.sent_at, sha256, record.mimetype, record.filename)
 
     async def _failed(self, record: MediaRecord, problem: Problem) -> None:
         """Try again later, or give it up."""
         match after(record, problem, random.uniform(0.8, 1.2)):  # noqa: S311  # no secret
             case GivenUp(record=given_up):
-                given_up = given_up.changed(state=MediaState.FAILED, ended_at=time.time())
+                given_up = given_up.changed(state=MediaState.FAILED, ended_at=self._clock())
                 log.warning("a file was given up", error=given_up.error, attempts=given_up.attempts)
-                await self._telling.media(given_up, self.ledger.ended(given_up))
-                self._files.remove(record.key)
+                if given_up.url is not None:
+                    # It was told as stored, and that is final: somebody has deleted it since, and nobody has it now.
+                    given_up = given_up.changed(state=MediaState.STORED, error=None)
+                await self._tell_end(given_up)
             case again:
-                await self._telling.written(self.ledger.due_again(again.record, time.time() + again.wait_s))
+                await self._telling.written(self.ledger.due_again(again.record, self._clock() + again.wait_s))
                 self.poke()
 
     def _poke_when_told(self) -> None:
@@ -288,7 +386,7 @@ class MediaKeeper:
 
     async def _forget_now_and_then(self) -> None:
         while True:
-            for commands in await self._while_redis_is_away(lambda: self.ledger.forgettable(time.time())):
+            for commands in await self._while_redis_is_away(lambda: self.ledger.forgettable(self._clock())):
                 await self._telling.written(commands)
             await asyncio.sleep(FORGET_EVERY_S)
 
@@ -301,6 +399,19 @@ class MediaKeeper:
                 if not is_outage(error):
                     raise
                 await asyncio.sleep(backoff.next_s())
+
+
+class _Kept(NamedTuple):
+    """Where a file is stored, and when it was last known to be there."""
+
+    url: str
+    sha256: str
+    size: int
+    checked_at: float
+
+
+def _within_s(size: int | None) -> float:
+    return STORE_WITHIN_S + (size or 0) / SLOWEST_BYTES_PER_S
 
 
 class _Content:

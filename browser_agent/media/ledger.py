@@ -28,19 +28,24 @@ BATCH = 500
 
 
 class StoredFile(BaseModel):
-    """Where a file of some content is stored, and when a message last named it."""
+    """Where a file of some content is stored, when a message last named it, and when it was last known to be there."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     url: str
     size: int
     used_at: float
+    checked_at: float = 0.0
 
 
 class Due(NamedTuple):
-    """What may be tried now, oldest first. Unless `is_all`, there may be more."""
+    """What may be tried now, the newest and the oldest in turn. Unless `is_all`, there may be more.
+
+    Of those that are `lost` nothing is known, or nothing that could be read.
+    """
 
     records: list[MediaRecord]
+    lost: list[str]
     is_all: bool
 
 
@@ -69,7 +74,8 @@ class Ledger:
                 continue
             record = MediaRecord.of(message, now)
             commands.append(("HSETNX", self._names.media, record.key, record.model_dump_json()))
-            commands.append(("ZADD", self._names.media_due, "NX", now, record.key))
+            # By its age, so that what was just sent can be told from what was found later.
+            commands.append(("ZADD", self._names.media_due, "NX", min(now, record.sent_at), record.key))
         return commands
 
     def kept(self, record: MediaRecord) -> list[RedisCommand]:
@@ -77,10 +83,13 @@ class Ledger:
         return [("HSET", self._names.media, record.key, record.model_dump_json())]
 
     def due_again(self, record: MediaRecord, at: float) -> list[RedisCommand]:
-        return [*self.kept(record), ("ZADD", self._names.media_due, at, record.key)]
+        again: list[RedisCommand] = [*self.kept(record), ("ZADD", self._names.media_due, at, record.key)]
+        if record.url is not None:
+            again.append(("ZREM", self._names.media_stored, record.key))
+        return again
 
-    def ended(self, record: MediaRecord) -> list[RedisCommand]:
-        """Stored, or given up: what goes with its `media` event."""
+    def ended(self, record: MediaRecord, checked_at: float = 0.0) -> list[RedisCommand]:
+        """Stored, or given up: what goes with its `media` event. `checked_at`: when it was last known to be stored."""
         assert record.ended_at is not None
         stored = record.state is MediaState.STORED
         mine, other = self._names.media_stored, self._names.media_failed
@@ -93,13 +102,17 @@ class Ledger:
             ("ZADD", mine, record.ended_at, record.key),
         ]
         if stored and record.sha256 and record.url is not None and record.size is not None:
-            file = StoredFile(url=record.url, size=record.size, used_at=record.ended_at)
+            file = StoredFile(url=record.url, size=record.size, used_at=record.ended_at, checked_at=checked_at)
             commands.append(("HSET", self._names.media_urls, record.sha256, file.model_dump_json()))
         return commands
 
     def told_again(self, record: MediaRecord) -> list[RedisCommand]:
         """Nothing is due any more for a record that had ended."""
         return [("ZREM", self._names.media_due, record.key)]
+
+    def reopened(self, record: MediaRecord) -> MediaRecord:
+        """One that was stored, to be stored once more where that is necessary."""
+        return _anew(record)
 
     def tried_anew(self, records: Sequence[MediaRecord], now: float) -> list[list[RedisCommand]]:
         """Dead letters back among the living, some at a time."""
@@ -108,32 +121,25 @@ class Ledger:
         ]
 
     def _one_anew(self, record: MediaRecord, now: float) -> list[RedisCommand]:
-        anew = record.changed(
-            state=MediaState.SEEN,
-            attempts=0,
-            interrupted=0,
-            asked_again=0,
-            round=record.round + 1,
-            error=None,
-            ended_at=None,
-        )
-        return [*self.due_again(anew, now), ("ZREM", self._names.media_failed, record.key)]
+        return [*self.due_again(_anew(record), now), ("ZREM", self._names.media_failed, record.key)]
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
     async def due(self, until: float, at_most: int, besides: Container[str] = ()) -> Due:
-        """Those of the first so many that may be tried now that are not in somebody's hand."""
-        found: Any = await self._asked(
-            self._redis.zrangebyscore(self._names.media_due, "-inf", until, start=0, num=at_most)
-        )
-        keys = [key for key in found if key not in besides]
+        """So many of those that may be tried now and are not in somebody's hand."""
+        due = self._names.media_due
+        oldest: Any = await self._asked(self._redis.zrangebyscore(due, "-inf", until, start=0, num=at_most))
+        newest: Any = oldest[::-1]
+        if len(oldest) == at_most:
+            newest = await self._asked(self._redis.zrevrangebyscore(due, until, "-inf", start=0, num=at_most))
+        in_turn = dict.fromkeys(key for pair in zip(newest, oldest, strict=False) for key in pair)
+        keys = [key for key in in_turn if key not in besides][:at_most]
         records = await self.records(keys)
-        lost = [key for key in keys if key not in records]
-        if lost:
-            # Not of our making: somebody's hand, or a half-restored Redis. Nothing is known that could be fetched.
-            log.error("files are due of which nothing is known; they are dropped", files=len(lost))
-            await self._asked(self._redis.zrem(self._names.media_due, *lost))
-        return Due([records[key] for key in keys if key in records], len(found) < at_most)
+        return Due(
+            [records[key] for key in keys if key in records],
+            [key for key in keys if key not in records],
+            is_all=len(oldest) < at_most,
+        )
 
     async def next_due_after(self, moment: float) -> float | None:
         """When the next one falls due that was not yet."""
@@ -175,15 +181,6 @@ class Ledger:
         records = await self.records([key for key in every if wanted is None or key in wanted])
         return [record for record in records.values() if record.state is MediaState.FAILED]
 
-    async def counts(self) -> dict[str, int]:
-        """How many files are due, stored (of the last 30 days) and failed."""
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            pipeline.zcard(self._names.media_due)
-            pipeline.zcard(self._names.media_stored)
-            pipeline.zcard(self._names.media_failed)
-            due, stored, failed = await self._asked(pipeline.execute())
-        return {"due": int(due), "stored": int(stored), "failed": int(failed)}
-
     async def settled(self, within_s: float) -> None:
         """Wait for the answers to what was asked by those who were cancelled meanwhile."""
         if self._asking:
@@ -202,6 +199,8 @@ class Ledger:
         """Commands, some at a time, that forget what was stored long ago and the oldest of too many dead letters."""
         until = now - STORED_FOR_S
         stored: Any = await self._asked(self._redis.zrangebyscore(self._names.media_stored, "-inf", until))
+        due = set(await self.due_keys()) if stored else ()  # to be told again
+        stored = [key for key in stored if key not in due]
         failed: Any = await self._asked(self._redis.zrange(self._names.media_failed, 0, -(self._failed_at_most + 1)))
         commands: list[list[RedisCommand]] = [
             [("HDEL", self._names.media, *some), ("ZREM", zset, *some)]
@@ -220,6 +219,19 @@ class Ledger:
             if file is not None and file.used_at <= until:
                 unused.append(sha256)
         return unused
+
+
+def _anew(record: MediaRecord) -> MediaRecord:
+    return record.changed(
+        state=MediaState.SEEN,
+        attempts=0,
+        interrupted=0,
+        crashed=0,
+        asked_again=0,
+        round=record.round + 1,
+        error=None,
+        ended_at=None,
+    )
 
 
 def _record(value: str | None) -> MediaRecord | None:

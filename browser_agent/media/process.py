@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from browser_agent.session.errors import StoreUnavailable
 from whatsapp_contract.logs import get_logger
 
-from .requests import WorkFailed, from_line, to_line
+from .requests import ProcessDied, WorkFailed, from_line, to_line
 
 log = get_logger(__name__)
 
@@ -48,8 +48,8 @@ class MediaProcess:
     ) -> _Answer:
         """The answer to a request. Raises what the child raised: MediaWorkError, SessionError, ContractError.
 
-        StoreUnavailable, too, when it took too long: the process is ended then, since it may hang. WorkFailed when it
-        died or cannot be started.
+        StoreUnavailable, too, when it took too long: the process is ended then, since it may hang; and where none can
+        be started. ProcessDied when it died meanwhile.
         """
         child = await self._started()
         try:
@@ -57,18 +57,19 @@ class MediaProcess:
                 found = await child.ask(request, on_note)
         except TimeoutError:
             log.warning("the media process did not answer in time and is ended", request=type(request).__name__)
-            child.kill()
-            raise StoreUnavailable(f"not done within {within_s:g} s") from None
+            error = StoreUnavailable(f"not done within {within_s:g} s")
+            child.kill(error)
+            raise error from None
         if not isinstance(found, answer):
             raise WorkFailed(f"a {type(found).__name__} came for an answer")
         return found
 
     async def start(self) -> None:
-        """Have it ready before the first request. Raises WorkFailed."""
+        """Have it ready before the first request. Raises StoreUnavailable."""
         await self._started()
 
     async def close(self) -> None:
-        """End it. What waits fails with WorkFailed."""
+        """End it. What waits fails with ProcessDied."""
         if self._child is not None:
             self._child.kill()
             await asyncio.wait([self._child.reading], timeout=1.0)
@@ -92,7 +93,7 @@ async def _start(environ: Mapping[str, str]) -> asyncio.subprocess.Process:
             env={**environ, "PYTHONUNBUFFERED": "1"},
         )
     except OSError as error:
-        raise WorkFailed(f"no process could be started: {error.strerror}") from error
+        raise StoreUnavailable(f"no process could be started: {error.strerror}") from error
 
 
 class _Child:
@@ -102,6 +103,8 @@ class _Child:
         self.process = process
         self.reading = asyncio.create_task(self._read())
         self._numbers = 0
+        self._has_spoken = False
+        self._died_of: Exception | None = None
         self._waiting: dict[int, tuple[asyncio.Future[Any], OnNote]] = {}
 
     @property
@@ -110,7 +113,7 @@ class _Child:
 
     async def ask(self, request: BaseModel, on_note: OnNote) -> Any:
         if not self.is_alive:
-            raise WorkFailed("the media process died")
+            raise self._death()
         self._numbers += 1
         number = self._numbers
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -122,7 +125,9 @@ class _Child:
         finally:
             del self._waiting[number]
 
-    def kill(self) -> None:
+    def kill(self, cause: Exception | None = None) -> None:
+        """What waits fails with the cause, where there is one."""
+        self._died_of = self._died_of or cause
         if self.process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self.process.kill()
@@ -138,11 +143,19 @@ class _Child:
             self.kill()
             for future, _ in self._waiting.values():
                 if not future.done():
-                    future.set_exception(WorkFailed("the media process died"))
+                    future.set_exception(self._death())
         await self.process.wait()
+
+    def _death(self) -> Exception:
+        if self._died_of is not None:
+            return type(self._died_of)(*self._died_of.args)
+        if not self._has_spoken:
+            return StoreUnavailable("the process that stores them does not come up: see its log")
+        return ProcessDied("the media process died")
 
     def _take(self, text: bytes) -> None:
         line = from_line(text)
+        self._has_spoken = True
         if line.number not in self._waiting:
             return
         future, on_note = self._waiting[line.number]

@@ -18,7 +18,6 @@ class MediaState(StrEnum):
 
 
 ENDED = frozenset({MediaState.STORED, MediaState.FAILED})
-ON_DISK = frozenset({MediaState.FETCHED, MediaState.VERIFIED})
 
 
 class MediaRecord(BaseModel):
@@ -40,10 +39,11 @@ class MediaRecord(BaseModel):
     filename: str | None = None
     attempts: int = 0  # tries that failed for a reason of the file's own
     interrupted: int = 0  # tries that the page's or the link's end cut short
+    crashed: int = 0  # of these those that somebody died over
     asked_again: int = 0  # how often the sender's phone was asked to upload it again
     round: int = 0  # how often a dead letter was tried anew
     problem: str | None = None  # what the last try failed for
-    url: str | None = None
+    url: str | None = None  # of one that is on its way: where it was stored once
     error: str | None = None
     ended_at: float | None = None
 
@@ -61,6 +61,21 @@ class MediaRecord(BaseModel):
             size=media.size,
             sha256=media.sha256,
             filename=media.filename,
+        )
+
+    @classmethod
+    def lost(cls, key: str, now: float) -> "MediaRecord":
+        """Of a key of which nothing can be known any more, a dead letter that says so."""
+        parts = key.split("_")
+        return cls(
+            key=key,
+            chat_id=parts[1] if len(parts) > 1 else "",
+            sent_at=now,
+            seen_at=now,
+            state=MediaState.FAILED,
+            problem="lost",
+            error="unfetchable",
+            ended_at=now,
         )
 
     def changed(self, **fields: object) -> "MediaRecord":

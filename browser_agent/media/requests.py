@@ -23,8 +23,16 @@ class LocalFileGone(MediaWorkError):
     """The file to be stored is not on this machine's disk any more."""
 
 
+class LocalFileBad(MediaWorkError):
+    """The file to be stored cannot be read from this machine's disk."""
+
+
 class WorkFailed(MediaWorkError):
-    """A bug, or the process died. Its log has the traceback."""
+    """A bug. The child's log has the traceback."""
+
+
+class ProcessDied(MediaWorkError):
+    """The child died over this, or over what it did beside it."""
 
 
 class _Message(BaseModel):
@@ -64,6 +72,18 @@ class Existing(_Message):
     exists: bool
 
 
+class Find(_Message):
+    """Whether a file that nobody remembers to have stored is in the store, under its key and whole."""
+
+    key: str
+    sha256: str
+
+
+class Found(_Message):
+    url: str | None
+    size: int
+
+
 class SignLink(_Message):
     """A link to an `s3://` address that needs no credentials."""
 
@@ -75,12 +95,16 @@ class Link(_Message):
     url: str
 
 
+class Ready(_Message):
+    """Told once, with the number 0: the child has come up."""
+
+
 Note = Verified
-Answer = Stored | Existing | Link
+Answer = Stored | Existing | Found | Link
 
 # A further kind of request is a model here and an entry in Work's `_doers`.
 _KINDS: dict[str, type[_Message]] = {
-    kind.__name__: kind for kind in (Store, Verified, Stored, Exists, Existing, SignLink, Link)
+    kind.__name__: kind for kind in (Store, Verified, Stored, Exists, Existing, Find, Found, SignLink, Link, Ready)
 }
 
 
@@ -119,7 +143,7 @@ def from_line(line: bytes) -> Line:
 
 @functools.cache
 def _errors() -> Mapping[str, type[Exception]]:
-    kinds: list[type[Exception]] = [Corrupt, LocalFileGone, WorkFailed]
+    kinds: list[type[Exception]] = [Corrupt, LocalFileGone, LocalFileBad, WorkFailed, ProcessDied]
     kinds += _below(SessionError)
     kinds += _below(ContractError)
     return {f"{kind.__module__}.{kind.__qualname__}": kind for kind in kinds}

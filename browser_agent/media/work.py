@@ -1,9 +1,10 @@
 """What the child process does: looks at files, keeps them, signs links. Blocking; called from several threads."""
 
+import contextlib
 import hashlib
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ from .requests import (
     Corrupt,
     Existing,
     Exists,
+    Find,
+    Found,
     Link,
+    LocalFileBad,
     LocalFileGone,
     Note,
     SignLink,
@@ -43,11 +47,12 @@ class Work:
         self._doers: dict[type[BaseModel], Callable[[Any, Tell], Answer]] = {
             Store: self._keep,
             Exists: self._exists,
+            Find: self._find,
             SignLink: self._sign,
         }
 
     def do(self, request: BaseModel, tell: Tell) -> Answer:
-        """Raises MediaWorkError, SessionError (of the store) or OSError; `tell` hears what is known meanwhile."""
+        """Raises MediaWorkError, or SessionError of the store; `tell` hears what is known meanwhile."""
         return self._doers[type(request)](request, tell)
 
     @property
@@ -65,7 +70,8 @@ class Work:
             raise Corrupt(f"{size} bytes of SHA-256 {sha256[:8]}...")
         tell(Verified(sha256=sha256, size=size))
         key = request.key.replace("{sha256}", sha256)
-        self.store.upload(key, path, _content_type(request.mimetype))
+        with _local_trouble(path):  # the store's own trouble is a SessionError
+            self.store.upload(key, path, _content_type(request.mimetype))
         return Stored(url=self.store.address(key), sha256=sha256, size=size)
 
     def _exists(self, request: Exists, _tell: Tell) -> Existing:
@@ -79,6 +85,18 @@ class Work:
         except NotInStore:
             return Existing(exists=False)
 
+    def _find(self, request: Find, _tell: Tell) -> Found:
+        digest, size = hashlib.sha256(), 0
+        try:
+            with self.store.download(request.key) as stream:
+                while piece := stream.read(PIECE):
+                    digest.update(piece)
+                    size += len(piece)
+        except NotInStore:
+            return Found(url=None, size=0)
+        is_it = digest.hexdigest() == request.sha256
+        return Found(url=self.store.address(request.key) if is_it else None, size=size)
+
     def _sign(self, request: SignLink, _tell: Tell) -> Link:
         bucket, name = bucket_and_key(request.url)
         return Link(url=s3_store(self._settings, bucket).signed_url(name, request.expires_in_s))
@@ -86,14 +104,21 @@ class Work:
 
 def _looked_at(path: Path) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
+    with _local_trouble(path), path.open("rb", buffering=0) as file:
+        while piece := file.read(PIECE):
+            digest.update(piece)
+            size += len(piece)
+    return digest.hexdigest(), size
+
+
+@contextlib.contextmanager
+def _local_trouble(path: Path) -> Iterator[None]:
     try:
-        with path.open("rb", buffering=0) as file:
-            while piece := file.read(PIECE):
-                digest.update(piece)
-                size += len(piece)
+        yield
     except FileNotFoundError as error:
         raise LocalFileGone(path.name) from error
-    return digest.hexdigest(), size
+    except OSError as error:
+        raise LocalFileBad(error.strerror or type(error).__name__) from error
 
 
 def _content_type(mimetype: str | None) -> str | None:

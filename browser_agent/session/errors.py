@@ -19,6 +19,10 @@ class StoreRefused(StoreUnavailable):
     code = "store_refused"
 
 
+class ObjectRefused(StoreRefused):
+    """The store takes anything but this: it is too large for it."""
+
+
 class Conflict(SessionError):
     """A conditional write was refused: somebody else has written meanwhile."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from whatsapp_contract.logs import get_logger
 
-from .errors import Conflict, NotInStore, StoreRefused, StoreUnavailable
+from .errors import Conflict, NotInStore, ObjectRefused, StoreRefused, StoreUnavailable
 from .keys import checked
 from .store import Document
 
@@ -34,6 +34,7 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 _CREDENTIALS = "check BUCKET_STATE_ACCESS_KEY and BUCKET_STATE_SECRET_KEY, or what boto3 finds without them"
 _RIGHTS = "grant s3:GetObject, s3:PutObject and s3:DeleteObject on the bucket's objects"
+_TOO_LARGE = "it takes no object of this size"
 _REGION = "the bucket is in another region, or S3_ENDPOINT_URL is another server's: check AWS_REGION"
 # What a person must do about an answer of S3's; all other answers may pass by themselves.
 _ADVICE = {
@@ -53,7 +54,9 @@ _ADVICE = {
     "AuthorizationHeaderMalformed": _REGION,
     "IllegalLocationConstraintException": _REGION,
     "RequestTimeTooSkewed": "this machine's clock is wrong: set it",
-    "EntityTooLarge": "it takes no object of this size",
+    "EntityTooLarge": _TOO_LARGE,
+    "MaxMessageLengthExceeded": _TOO_LARGE,
+    "413": _TOO_LARGE,
     "InvalidObjectState": "the object was moved to an archive: restore it there",
 }
 # Exceptions of botocore's that come without an answer, and do not pass by themselves.
@@ -300,7 +303,8 @@ class S3Store:
         if answer.message:
             told += f", {self._without_keys(answer.message)[:300]!r}"
         if advice:
-            return StoreRefused(f"{self.location}: {advice} ({told})")
+            kind = ObjectRefused if advice is _TOO_LARGE else StoreRefused
+            return kind(f"{self.location}: {advice} ({told})")
         return StoreUnavailable(f"{self.location}: {told}")
 
     def _without_keys(self, text: str) -> str:

@@ -14,7 +14,18 @@ from browser_agent.event_log import EventLog
 from browser_agent.fence import Fence
 from browser_agent.media.keys import extension, media_key
 from browser_agent.media.ledger import STORED_FOR_S, Ledger
-from browser_agent.media.policy import ATTEMPTS, GONE_ATTEMPTS, LONGEST_RETRY_S, Again, GivenUp, Problem, after
+from browser_agent.media.policy import (
+    ATTEMPTS,
+    CRASHES,
+    GONE_ATTEMPTS,
+    INTERRUPTIONS,
+    LONGEST_RETRY_S,
+    Again,
+    GivenUp,
+    Problem,
+    after,
+    is_suspect,
+)
 from browser_agent.media.record import MediaRecord, MediaState
 from browser_agent.session.keys import checked
 from whatsapp_contract.events import EventType, MediaRef, MessageData, Person
@@ -101,6 +112,12 @@ async def put(redis: Any, ledger: Ledger, *keys: str) -> list[MediaRecord]:
     return [known[key] for key in keys]
 
 
+async def counts(redis: Any) -> tuple[int, int, int]:
+    """How many are due, stored and failed."""
+    due, stored_, failed_ = [await redis.zcard(n) for n in (NAMES.media_due, NAMES.media_stored, NAMES.media_failed)]
+    return due, stored_, failed_
+
+
 async def test_a_message_and_its_file_s_entry_are_one_step(redis: Any) -> None:
     ledger = Ledger(redis, NAMES)
     async with running_log(redis) as log:
@@ -110,7 +127,7 @@ async def test_a_message_and_its_file_s_entry_are_one_step(redis: Any) -> None:
         assert await log.flushed(5)
     assert [json.loads(fields["event"])["data"]["key"] for _, fields in await redis.xrange(NAMES.events)] == ["a", "b"]
     due = (await ledger.due(float("inf"), 10)).records
-    assert [(record.key, record.state, record.sha256, record.size) for record in due] == [
+    assert sorted((record.key, record.state, record.sha256, record.size) for record in due) == [
         ("a", MediaState.SEEN, "ab" * 32, 3),
         ("b", MediaState.SEEN, "ab" * 32, 3),
     ]
@@ -133,14 +150,28 @@ async def test_a_message_told_again_leaves_the_record_and_makes_it_due_to_be_tol
     assert (await ledger.due(float("inf"), 10)).records == []
 
 
-async def test_the_oldest_that_are_due_come_first_and_not_before_their_time(redis: Any) -> None:
+async def test_the_newest_and_the_oldest_that_are_due_come_in_turn_and_not_before_their_time(redis: Any) -> None:
     ledger = Ledger(redis, NAMES)
     records = await put(redis, ledger, "a", "b", "c")
     await carry_out(redis, *[ledger.due_again(r, at) for r, at in zip(records, (30.0, 10.0, 20.0), strict=True)])
-    assert [record.key for record in (await ledger.due(25.0, 10)).records] == ["b", "c"]
-    assert [record.key for record in (await ledger.due(99.0, 2)).records] == ["b", "c"]
+    assert [record.key for record in (await ledger.due(25.0, 10)).records] == ["c", "b"]
+    assert [record.key for record in (await ledger.due(99.0, 2)).records] == ["a", "b"]
+    assert [record.key for record in (await ledger.due(99.0, 2, besides=["a"])).records] == ["b", "c"]
+    assert not (await ledger.due(99.0, 2)).is_all
+    assert (await ledger.due(99.0, 4)).is_all
     assert await ledger.next_due_after(10.0) == 20.0
     assert await ledger.due_keys() == ["b", "c", "a"]
+
+
+async def test_what_was_just_sent_comes_before_what_was_sent_long_ago_and_is_found_later(redis: Any) -> None:
+    ledger = Ledger(redis, NAMES)
+    now = datetime.now(UTC)
+    told = [message(key).model_copy(update={"sent_at": at}) for key, at in (("live", now), ("a", SENT_AT), ("b", now))]
+    told[1] = told[1].model_copy(update={"sent_at": datetime(2020, 1, 1, tzinfo=UTC)})
+    told[2] = told[2].model_copy(update={"sent_at": datetime(2020, 1, 2, tzinfo=UTC)})
+    for data in told:
+        await carry_out(redis, ledger.commands_for(data))
+    assert [record.key for record in (await ledger.due(now.timestamp() + 1, 10)).records] == ["live", "a", "b"]
 
 
 async def test_a_stored_file_is_known_by_its_content(redis: Any) -> None:
@@ -160,11 +191,11 @@ async def test_a_dead_letter_is_tried_anew_and_may_be_stored_then(redis: Any) ->
     assert [record.key for record in await ledger.failed()] == ["a", "b"]
     dead = await ledger.failed(["a", "unknown"])
     await carry_out(redis, *ledger.tried_anew(dead, 3000.0))
-    assert await ledger.counts() == {"due": 1, "stored": 0, "failed": 1}
+    assert await counts(redis) == (1, 0, 1)
     [again] = (await ledger.due(3000.0, 10)).records
     assert (again.key, again.state, again.attempts, again.error, again.round) == ("a", MediaState.SEEN, 0, None, 1)
     await carry_out(redis, ledger.ended(stored(again)))
-    assert await ledger.counts() == {"due": 0, "stored": 1, "failed": 1}
+    assert await counts(redis) == (0, 1, 1)
 
 
 async def test_what_was_stored_long_ago_is_forgotten_with_its_address_unless_that_was_used_since(redis: Any) -> None:
@@ -188,14 +219,24 @@ async def test_of_too_many_dead_letters_the_oldest_are_forgotten(redis: Any) -> 
     assert await redis.hkeys(NAMES.media) == ["b", "c"]
 
 
-async def test_a_due_key_of_which_nothing_is_known_is_dropped(redis: Any) -> None:
+async def test_a_due_key_of_which_nothing_can_be_known_is_named(redis: Any) -> None:
     ledger = Ledger(redis, NAMES)
     await redis.zadd(NAMES.media_due, {"nobody": 1.0})
     await redis.hset(NAMES.media, "broken", "{")
     await redis.zadd(NAMES.media_due, {"broken": 1.0})
-    assert (await ledger.due(5.0, 10)).records == []
-    assert await ledger.next_due_after(0) is None
-    assert await ledger.due_keys() == []
+    due = await ledger.due(5.0, 10)
+    assert due.records == []
+    assert sorted(due.lost) == ["broken", "nobody"]
+    assert (await ledger.due(5.0, 10, besides=["broken", "nobody"])).lost == []
+
+
+async def test_what_is_due_once_more_is_not_forgotten(redis: Any) -> None:
+    """Its message was told again after 30 days, in the moment in which it was to be forgotten."""
+    ledger = Ledger(redis, NAMES)
+    [record] = await put(redis, ledger, "a")
+    await carry_out(redis, ledger.ended(stored(record, 1.0)))
+    await put(redis, ledger, "a")
+    assert await ledger.forgettable(STORED_FOR_S + 10) == []
 
 
 # -- when it is tried again ----------------------------------------------------------------------------------------
@@ -230,10 +271,27 @@ def test_a_file_is_given_up_for_what_it_failed_for() -> None:
 def test_what_the_page_s_end_cut_short_is_no_attempt_unless_it_always_is() -> None:
     match after(record_of(), Problem.INTERRUPTED, 1.0):
         case Again(record=record):
-            assert (record.attempts, record.interrupted) == (0, 1)
+            assert (record.attempts, record.interrupted, record.crashed) == (0, 1, 0)
         case other:
             raise AssertionError(other)
-    assert outcome(Problem.INTERRUPTED)[:2] == (10 * ATTEMPTS, "unfetchable")
+    assert outcome(Problem.INTERRUPTED)[:2] == (INTERRUPTIONS, "unfetchable")
+
+
+def test_a_file_that_the_page_dies_over_kills_it_a_few_times_at_growing_distances() -> None:
+    tries, error, waited = outcome(Problem.CRASHED)
+    assert (tries, error) == (CRASHES, "unfetchable")
+    assert tries < 10
+    assert 1000 < waited < 3600
+
+
+def test_it_is_suspected_from_the_second_time_on() -> None:
+    record = record_of()
+    assert not is_suspect(record)
+    for problem in (Problem.INTERRUPTED, Problem.CRASHED):
+        again = after(record, problem, 1.0)
+        assert isinstance(again, Again)
+        record = again.record
+    assert is_suspect(record)
 
 
 # -- where it is stored --------------------------------------------------------------------------------------------
