@@ -9,12 +9,14 @@ import asyncio
 import base64
 import json
 import os
+import time
 from collections import deque
 from pathlib import Path
 from typing import Any
 
-from whatsapp_contract.errors import PageTimeout
+from whatsapp_contract.errors import ContractError, NotReady, PageTimeout
 
+from .cdp import ChromiumRefused
 from .page import WhatsAppPage
 
 PIECE = 256 * 1024
@@ -39,12 +41,19 @@ async def read_media(page: WhatsAppPage, key: str, target: Path, most_bytes: int
     Raises MediaRefused, with the code `too_large` for one over `most_bytes`; PageTimeout, PageCrashed, BrowserGone,
     NotReady and ChromiumRefused as every call, and OSError. A part of it may have been written then.
     """
-    blob = await _open(page, key, most_bytes, within_s)
+    # One that comes after we gave up is let go at the file's next try; that the page sends one is prevented there.
+    group = f"media {key}"
     try:
-        answer = await page.session.call("IO.resolveBlob", {"objectId": blob}, within_s=ANSWER_WITHIN_S)
-        return await _copy(page, f"blob:{answer['uuid']}", target, most_bytes)
+        blob = await _open(page, key, group, most_bytes, within_s)
+        try:
+            answer = await page.session.call("IO.resolveBlob", {"objectId": blob}, within_s=ANSWER_WITHIN_S)
+            return await _copy(page, f"blob:{answer['uuid']}", target, most_bytes)
+        except ChromiumRefused:
+            if not await _is_there(page, blob):
+                raise NotReady("the page was loaded anew meanwhile") from None
+            raise
     finally:
-        _let_go(page, "Runtime.releaseObject", {"objectId": blob})
+        _let_go(page, "Runtime.releaseObjectGroup", {"objectGroup": group})
 
 
 def release_media(page: WhatsAppPage, key: str) -> None:
@@ -52,11 +61,14 @@ def release_media(page: WhatsAppPage, key: str) -> None:
     _let_go(page, "Runtime.evaluate", {"expression": f"void globalThis.waAgent?.releaseMedia({json.dumps(key)})"})
 
 
-async def _open(page: WhatsAppPage, key: str, most_bytes: int, within_s: float) -> str:
+async def _open(page: WhatsAppPage, key: str, group: str, most_bytes: int, within_s: float) -> str:
     """The handle of the file's Blob in the page."""
-    expression = f"globalThis.waAgent ? waAgent.openMedia({json.dumps(key)}, {most_bytes}) : null"
+    deadline = round((time.time() + within_s) * 1000)  # one machine, one clock
+    expression = f"globalThis.waAgent ? waAgent.openMedia({json.dumps(key)}, {most_bytes}, {deadline}) : null"
     answer = await page.session.call(
-        "Runtime.evaluate", {"expression": expression, "awaitPromise": True}, within_s=within_s
+        "Runtime.evaluate",
+        {"expression": expression, "awaitPromise": True, "objectGroup": group},
+        within_s=within_s + ANSWER_WITHIN_S,
     )
     result: dict[str, Any] = answer["result"]
     if "objectId" in result and "exceptionDetails" not in answer:
@@ -65,6 +77,16 @@ async def _open(page: WhatsAppPage, key: str, most_bytes: int, within_s: float) 
         raise PageTimeout("the page has no bridge to ask for a file")
     told = json.loads(result["value"])
     raise MediaRefused(str(told.get("code") or "unknown"), told.get("stage"), told.get("status"))
+
+
+async def _is_there(page: WhatsAppPage, blob: str) -> bool:
+    """Whether the document that holds it is still the tab's."""
+    asked = {"objectId": blob, "functionDeclaration": "function () { return true; }", "returnByValue": True}
+    try:
+        await page.session.call("Runtime.callFunctionOn", asked, within_s=ANSWER_WITHIN_S)
+    except ContractError:
+        return False
+    return True
 
 
 async def _copy(page: WhatsAppPage, handle: str, target: Path, most_bytes: int) -> int:

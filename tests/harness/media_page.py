@@ -32,6 +32,13 @@ const model = (key, told, plan) => ({
     const next = plan.length > 1 ? plan.shift() : plan[0];
     if (next.stage) this.mediaData.set(failed(next.stage));
     if (next.hang) await new Promise(() => {});
+    if (next.late_ms) await new Promise((resolve) => setTimeout(resolve, next.late_ms));
+    if (next.unreadable) {
+      const blob = Object.assign(Object.create(Blob.prototype), { slice: () => ({}) });
+      Object.defineProperty(blob, 'size', { value: 10 });
+      this.mediaData.set({ mediaBlob: { forceToBlob: () => blob }, mediaStage: 'RESOLVED' });
+      return;
+    }
     if (next.stage) return;
     const bytes = Uint8Array.from(atob(next.data), (c) => c.charCodeAt(0));
     const blob = new Blob([bytes], { type: told.mimetype });
@@ -42,13 +49,23 @@ window.give = (key, told, plan, isEarlier) => {
   if (isEarlier) earlier.push([key, model(key, told, plan)]);
   else models[key] = model(key, told, plan);
 };
-window.require = () => ({
-  loadEarlierMsgs: async () => {
-    const found = earlier.splice(0, 1);
-    for (const [key, message] of found) models[key] = message;
-    return found;
-  },
-});
+window.loadEarlierMsgs = async () => {
+  const found = earlier.splice(0, 1);
+  for (const [key, message] of found) models[key] = message;
+  return found;
+};
+window.chat = {};
+window.require = () => ({ loadEarlierMsgs });
+window.intervals = new Set();
+window.setInterval = ((set) => (...given) => {
+  const timer = set(...given);
+  intervals.add(timer);
+  return timer;
+})(setInterval);
+window.clearInterval = ((clear) => (timer) => {
+  intervals.delete(timer);
+  clear(timer);
+})(clearInterval);
 window.WPP = {
   isInjected: true,
   on() {},
@@ -62,7 +79,7 @@ window.WPP = {
   },
   whatsapp: {
     Stream: { mode: 'MAIN', info: 'NORMAL' }, Socket: { state: 'CONNECTED' }, functions: {},
-    MsgStore: { get: (key) => models[key], getModelsArray: () => [] }, ChatStore: { get: () => ({}) },
+    MsgStore: { get: (key) => models[key], getModelsArray: () => [] }, ChatStore: { get: () => chat },
     LruMediaStore: { async del() {} },
   },
 };
@@ -87,6 +104,33 @@ class MediaPage:
     async def kept(self, key: str) -> bool:
         """Whether the page still has a file's bytes."""
         return bool(await self._run(f"models[{json.dumps(key)}].mediaData.mediaBlob !== null"))
+
+    async def is_an_older_build(self) -> None:
+        """Earlier messages are the chat's own affair."""
+        await self._run("chat.loadEarlierMsgs = loadEarlierMsgs; window.require = () => { throw new Error('none'); }")
+
+    async def has_no_link(self) -> None:
+        """Asked for earlier messages it never answers."""
+        await self._run("window.require = () => ({ loadEarlierMsgs: () => new Promise(() => {}) })")
+
+    async def timers(self) -> int:
+        """How many intervals run."""
+        return int(await self._run("intervals.size"))
+
+    async def blobs(self) -> int:
+        """How many Blobs are held by whomever."""
+        session = self.page.session
+        prototype = await session.call("Runtime.evaluate", {"expression": "Blob.prototype"}, within_s=10)
+        asked = {"prototypeObjectId": prototype["result"]["objectId"], "objectGroup": "counted"}
+        found = await session.call("Runtime.queryObjects", asked, within_s=10)
+        counting = {
+            "objectId": found["objects"]["objectId"],
+            "functionDeclaration": "function () { return this.length; }",
+            "returnByValue": True,
+        }
+        answer = await session.call("Runtime.callFunctionOn", counting, within_s=10)
+        await session.call("Runtime.releaseObjectGroup", {"objectGroup": "counted"}, within_s=10)
+        return int(answer["result"]["value"])
 
     async def _run(self, expression: str) -> Any:
         answer = await self.page.session.call(

@@ -24,17 +24,32 @@ from browser_agent.media.keeper import MediaKeeper
 from browser_agent.media.ledger import Ledger
 from browser_agent.media.process import MediaProcess
 from browser_agent.media.record import MediaRecord, MediaState
-from browser_agent.media.requests import Existing, Exists, Link, SignLink
+from browser_agent.media.requests import (
+    Existing,
+    Exists,
+    Find,
+    Found,
+    Link,
+    LocalFileBad,
+    ProcessDied,
+    SignLink,
+    Store,
+    Stored,
+)
+from browser_agent.session.errors import ObjectRefused, StoreUnavailable
+from browser_agent.whatsapp.media import ANSWER_WITHIN_S, MediaRefused, read_media, release_media
 from tests.harness.media_page import MediaPage, media_page
 from tests.harness.redis_server import RedisServer
 from tests.harness.s3_proxy import Hang, Status
 from tests.harness.s3_server import S3Server
 from whatsapp_contract.backoff import Backoff
+from whatsapp_contract.errors import PageTimeout
 from whatsapp_contract.events import EventType, MediaRef, MessageData, Person
 from whatsapp_contract.names import SessionNames
 
 NAMES = SessionNames("s1")
 MAX_BYTES = 4 * 1024 * 1024
+SENT_AT = datetime.now(UTC)
 GROUPS = [f"12036300000000000{n}@g.us" for n in range(5)]
 
 
@@ -107,6 +122,13 @@ class Bench:
     async def records(self, *keys: str) -> list[MediaRecord]:
         return list((await self.keeper.ledger.records(keys)).values())
 
+    async def crash(self) -> None:
+        """The page's process dies, and the page is loaded anew."""
+        await asyncio.gather(self.page.page.session.call("Page.crash", within_s=1), return_exceptions=True)
+        async with asyncio.timeout(10):
+            await self.page.page.crashed.wait()
+        await self.page.page.reload()
+
     def files(self) -> list[Path]:
         folder = self.folder / "media"
         return list(folder.iterdir()) if folder.exists() else []
@@ -146,7 +168,7 @@ def _message(key: str, media: dict[str, Any]) -> MessageData:
         type="image",
         raw_type="image",
         text=None,
-        sent_at=datetime(2026, 11, 23, 12, tzinfo=UTC),
+        sent_at=SENT_AT,
         quoted_key=None,
         target_key=None,
         album_key=None,
@@ -192,7 +214,7 @@ async def test_a_file_is_stored_byte_for_byte_and_let_go(
     bench.tell(key, data, mimetype=mimetype)
     media = (await bench.ended(key))[key]
     assert (media["status"], media["sha256"], media["size"], media["error"]) == ("stored", sha256, len(data), None)
-    assert media["url"].startswith(f"s3://{s3.bucket}/media/s1/2026/11/23/{sha256}.")
+    assert media["url"].startswith(f"s3://{s3.bucket}/media/s1/{SENT_AT:%Y/%m/%d}/{sha256}.")
     assert object_of(s3, media) == data
     assert s3.admin.head_object(Bucket=s3.bucket, Key=s3.keys()[0])["ContentType"] == mimetype
     async with asyncio.timeout(5):
@@ -212,7 +234,7 @@ async def test_one_photo_in_five_groups_at_the_same_moment_is_fetched_and_stored
     ended = await bench.ended(*keys)
     assert {media["status"] for media in ended.values()} == {"stored"}
     assert len({media["url"] for media in ended.values()}) == 1
-    assert await bench.page.tries() == [keys[0]]
+    assert len(await bench.page.tries()) == 1
     assert len(s3.keys()) == 1
 
 
@@ -234,6 +256,22 @@ async def test_a_message_that_the_page_has_not_loaded_is_found_among_the_earlier
     await bench.page.give(key_of(1), told_of(data), data, earlier=True)
     bench.tell(key_of(1), data)
     assert (await bench.ended(key_of(1)))[key_of(1)]["status"] == "stored"
+
+
+async def test_so_it_is_on_a_build_whose_chats_load_their_own(bench: Bench) -> None:
+    data = os.urandom(1000)
+    await bench.page.is_an_older_build()
+    await bench.page.give(key_of(1), told_of(data), data, earlier=True)
+    bench.tell(key_of(1), data)
+    assert (await bench.ended(key_of(1)))[key_of(1)]["status"] == "stored"
+
+
+async def test_earlier_messages_that_never_come_are_not_waited_for(bench: Bench) -> None:
+    await bench.page.has_no_link()
+    bench.tell(key_of(1), b"x")
+    async with asyncio.timeout(15):
+        while not any(record.attempts for record in await bench.records(key_of(1))):
+            await asyncio.sleep(0.05)
 
 
 async def test_a_message_told_again_is_answered_again(bench: Bench) -> None:
@@ -273,7 +311,62 @@ async def test_one_that_the_phone_is_asked_for_does_not_hold_up_the_others(bench
         await bench.page.give(key, told_of(data), *plan)
         bench.tell(key, data)
     assert (await bench.ended(key_of(8), within_s=20))[key_of(8)]["status"] == "stored"
-    assert {(r.state, r.problem) for r in await bench.records(key_of(0), key_of(7))} == {(MediaState.SEEN, "gone")}
+    hung = [key_of(n) for n in range(8)]
+    async with asyncio.timeout(20):
+        while {(r.state, r.problem) for r in await bench.records(*hung)} != {(MediaState.SEEN, "gone")}:
+            await asyncio.sleep(0.05)
+
+
+async def test_nothing_runs_on_in_the_page_for_a_file_that_is_not_waited_for_any_more(bench: Bench) -> None:
+    data = os.urandom(1000)
+    await bench.page.give(key_of(1), told_of(data), {"stage": "REUPLOADING", "hang": True})
+    bench.tell(key_of(1), data)
+    async with asyncio.timeout(15):
+        while not [r for r in await bench.records(key_of(1)) if r.problem == "gone"]:
+            await asyncio.sleep(0.05)
+    assert await bench.page.timers() == 0
+
+
+async def test_a_file_that_comes_too_late_is_let_go(bench: Bench, tmp_path: Path) -> None:
+    """Whether the page is too slow, or it is we that did not wait."""
+    page, data = bench.page.page, os.urandom(100_000)
+    late = {"late_ms": 700, "data": base64.b64encode(data).decode()}
+    for n, patience_s in ((1, 0.2), (2, -ANSWER_WITHIN_S + 0.2)):
+        await bench.page.give(key_of(n), told_of(data), late)
+        with pytest.raises((MediaRefused, PageTimeout)):
+            await read_media(page, key_of(n), tmp_path / "late", MAX_BYTES, patience_s)
+        await asyncio.sleep(1)
+        release_media(page, key_of(n))
+    assert await bench.page.blobs() == 0
+    assert await bench.page.timers() == 0
+
+
+async def test_a_file_that_the_browser_does_not_hand_out_is_its_own_trouble(bench: Bench) -> None:
+    await bench.page.give(key_of(1), told_of(b"x"), {"unreadable": True})
+    bench.tell(key_of(1), b"x")
+    async with asyncio.timeout(15):
+        while not any(record.attempts for record in await bench.records(key_of(1))):
+            await asyncio.sleep(0.05)
+    assert (await bench.records(key_of(1)))[0].interrupted == 0
+
+
+async def test_a_file_that_the_page_dies_over_is_tried_alone_and_the_others_are_stored(bench: Bench) -> None:
+    photos = {key_of(n): os.urandom(1000 + n) for n in range(1, 9)}
+    await bench.page.give(key_of(0), told_of(b"x"), {"hang": True})
+    bench.tell(key_of(0), b"x")
+    for _ in range(2):
+        tries = await bench.page.tries()
+        async with asyncio.timeout(15):
+            while len(await bench.page.tries()) == len(tries):
+                await asyncio.sleep(0.01)
+        await bench.crash()
+        await bench.page.give(key_of(0), told_of(b"x"), {"hang": True})
+    for key, data in photos.items():
+        await bench.page.give(key, told_of(data), data)
+        bench.tell(key, data)
+    await bench.ended(*photos)
+    [suspect] = await bench.records(key_of(0))
+    assert (suspect.state, suspect.attempts, suspect.crashed) == (MediaState.SEEN, 0, 2)
 
 
 async def test_bytes_that_are_not_the_message_s_are_fetched_again(bench: Bench, s3: S3Server) -> None:
@@ -428,7 +521,7 @@ async def test_a_torn_file_on_the_disk_is_fetched_again(bench: Bench, s3: S3Serv
     assert object_of(s3, media) == data
 
 
-async def test_a_file_not_used_for_long_is_looked_for_before_it_is_named_again(bench: Bench, s3: S3Server) -> None:
+async def test_a_file_not_looked_at_for_long_is_looked_at_before_it_is_named(bench: Bench, s3: S3Server) -> None:
     """Somebody may have deleted it."""
     data = os.urandom(1000)
     sha256 = hashlib.sha256(data).hexdigest()
@@ -437,7 +530,7 @@ async def test_a_file_not_used_for_long_is_looked_for_before_it_is_named_again(b
     bench.tell(key_of(1), data)
     await bench.ended(key_of(1))
     kept = json.loads(str(await bench.client.hget(NAMES.media_urls, sha256)))
-    await bench.client.hset(NAMES.media_urls, sha256, json.dumps(kept | {"used_at": 1.0}))
+    await bench.client.hset(NAMES.media_urls, sha256, json.dumps(kept | {"checked_at": 1.0}))
     s3.reset()
     bench.tell(key_of(2), data)
     media = (await bench.ended(key_of(2)))[key_of(2)]
@@ -465,3 +558,40 @@ async def test_what_is_not_in_this_store_does_not_exist(bench: Bench, s3: S3Serv
         ("file:///a.jpg", False),
     ):
         assert (await bench.keeper.process.ask(Exists(url=url), Existing, 10)).exists is exists
+
+
+async def test_what_nobody_remembers_is_found_by_its_key_and_its_content(bench: Bench, s3: S3Server) -> None:
+    sha256 = hashlib.sha256(b"photo").hexdigest()
+    s3.put("media/s1/a.jpg", b"photo")
+    for key, of, url in (
+        ("media/s1/a.jpg", sha256, f"s3://{s3.bucket}/media/s1/a.jpg"),
+        ("media/s1/a.jpg", "ab" * 32, None),
+        ("media/s1/b.jpg", sha256, None),
+    ):
+        assert (await bench.keeper.process.ask(Find(key=key, sha256=of), Found, 10)).url == url
+
+
+async def test_the_child_tells_whose_trouble_it_is(bench: Bench, s3: S3Server, tmp_path: Path) -> None:
+    path = tmp_path / "photo"
+    path.write_bytes(b"photo")
+    request = Store(path=str(path), key="media/s1/{sha256}.jpg", sha256=None, size=None, mimetype=None)
+    process = bench.keeper.process
+    with pytest.raises(LocalFileBad):
+        await process.ask(request.model_copy(update={"path": str(tmp_path)}), Stored, 10)
+    s3.faults.add(Status(400, "EntityTooLarge"), times=1)
+    with pytest.raises(ObjectRefused):
+        await process.ask(request, Stored, 10)
+    s3.faults.add(Hang())
+    asking = asyncio.create_task(process.ask(request, Stored, 30))
+    await asyncio.sleep(0.5)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGKILL)
+    with pytest.raises(ProcessDied):
+        await asking
+
+
+async def test_a_child_that_does_not_come_up_is_no_file_s_trouble(bench: Bench, tmp_path: Path) -> None:
+    process = MediaProcess({**bench.environ, "S3_ENDPOINT_URL": "no address"})
+    with pytest.raises(StoreUnavailable):
+        await process.ask(Exists(url="s3://b/k"), Existing, 10)
+    await process.close()

@@ -1,8 +1,17 @@
 /* Files of messages: fetched by the page, handed out as a Blob, let go afterwards. */
 
 const EARLIER_LOADS_AT_MOST = 3;
+const EARLIER_PATIENCE_MS = 10000; // for each: without a link it would never come
 const REUPLOAD_PATIENCE_MS = 5000;
 const STAGE_LOOK_MS = 250;
+
+const orNullAfter = (ms, work) => {
+  let timer = null;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, ms, null);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+};
 
 // After a reload the page has loaded some of its messages: wa-js looks for others on the page's disk. What is not
 // there either may be among the earlier ones, which the phone is asked for.
@@ -13,8 +22,8 @@ const messageOfMedia = async (key) => {
     } catch (error) {
       if (error?.code !== 'msg_not_found' || loads === EARLIER_LOADS_AT_MOST) throw error;
       const chat = WPP.whatsapp.ChatStore.get(key.split('_')[1]);
-      const { loadEarlierMsgs } = window.require('WAWebChatLoadMessages');
-      if (!(await loadEarlierMsgs({ chat }))?.length) throw error;
+      const loaded = chat ? await orNullAfter(EARLIER_PATIENCE_MS, loadEarlier(chat)) : null;
+      if (!loaded?.length) throw error;
     }
   }
 };
@@ -33,28 +42,34 @@ const downloaded = async (message, key) => {
   return WPP.chat.downloadMedia(key);
 };
 
-// The sender's phone may be off for hours: the page waits for it by itself, and a later call finds what came.
-const unlessAskedForLong = (message, work) =>
-  new Promise((resolve, reject) => {
+// The sender's phone may be off for hours: the page waits for it by itself, and a later call finds what came. Nor is
+// any other work waited for longer than the agent waits: nobody would let go of its Blob.
+const unlessLong = (message, work, deadline) => {
+  let timer = null;
+  const long = new Promise((_, reject) => {
     let since = null;
     const look = () => {
       since = stageOf(message) === 'REUPLOADING' ? (since ?? Date.now()) : null;
       if (since !== null && Date.now() - since > REUPLOAD_PATIENCE_MS) reject({ code: 'reuploading' });
+      if (Date.now() > deadline) reject({ code: 'too_slow' });
     };
-    const timer = setInterval(look, STAGE_LOOK_MS);
-    work.then(resolve, reject).finally(() => clearInterval(timer));
+    timer = setInterval(look, STAGE_LOOK_MS);
   });
+  return Promise.race([work, long]).finally(() => clearInterval(timer));
+};
 
 /**
  * The file as a Blob, whose handle the agent reads; else why there is none, as JSON. The page downloads and decrypts
- * it. Where it is gone, the page has asked for it, and a later call may find it.
+ * it, until the deadline (epoch milliseconds). Where it is gone, the page has asked for it, and a later call may find
+ * it.
  */
-waAgent.openMedia = async (key, mostBytes) => {
+waAgent.openMedia = async (key, mostBytes, deadline) => {
   let message = null;
   try {
     message = await messageOfMedia(key);
     if (whole(() => message.size) > mostBytes) return JSON.stringify({ code: 'too_large' });
-    const blob = await unlessAskedForLong(message, downloaded(message, key));
+    const blob = await unlessLong(message, downloaded(message, key), deadline);
+    if (Date.now() > deadline) return JSON.stringify({ code: 'too_slow' });
     if (!(blob instanceof Blob)) return JSON.stringify({ code: 'media_not_found', stage: stageOf(message) });
     if (blob.size > mostBytes) return JSON.stringify({ code: 'too_large' });
     // Chromium hands out text as text, and cuts it within characters; this way all is base64.
