@@ -2,16 +2,21 @@
 
 What all groups have acknowledged goes, except for the last KEEP_LAST events, which people look at. Where no group is
 known, nothing is known to be acknowledged. Above the maximum the oldest events go whoever has not read them, in steps,
-so that the alert that names those is rare; it is told in the same step in which they go.
+so that the alert that names those is rare; it is told in the same step in which they go. Where there is no group
+nobody is known to have read them: then one alert an hour names all that went.
+
+Groups, and the stream, may go in any moment: what was to be done about them is looked at again the next time.
 """
 
 import asyncio
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import redis.asyncio
+from redis.exceptions import ResponseError
 
 from whatsapp_contract.events import AlertData, EventType
 from whatsapp_contract.logs import get_logger
@@ -29,6 +34,7 @@ INTERVAL_S = 5.0
 KEEP_LAST = 1000
 CUT_AT_MOST = 10_000  # in one step
 PAGE = 500
+UNREAD_TOLD_EVERY_S = 3600.0
 CLAIMS_KEPT_S = 30 * 24 * 3600
 CLAIMS_AT_MOST = 500_000
 
@@ -69,6 +75,15 @@ return length - redis.call('XTRIM', KEYS[2], 'MINID', '=', before(kept, acknowle
 """
 
 
+@dataclass(frozen=True)
+class _Gone:
+    """Events that went while there was no group, not told yet."""
+
+    count: int
+    first: str
+    last: str
+
+
 class StreamTrimmer:
     """A task of the agent."""
 
@@ -92,6 +107,8 @@ class StreamTrimmer:
         self._interval_s = interval_s
         self._keep_last = min(keep_last, maxlen)
         self._clock = clock
+        self._gone: _Gone | None = None
+        self._gone_told_at: float | None = None
 
     async def run(self) -> None:
         """Trim until cancelled. Raises Fenced."""
@@ -111,9 +128,15 @@ class StreamTrimmer:
 
     async def trim(self) -> None:
         """Trim once. Raises Fenced, and Redis' own errors."""
-        while await self._trim_acknowledged() > self._maxlen:
-            if not await self._cut():
-                return
+        try:
+            while await self._trim_acknowledged() > self._maxlen:
+                if not await self._cut():
+                    break
+        except ResponseError as error:
+            if not _says_gone(error):
+                raise
+            log.info("a group or the stream went while it was looked at", error=str(error))
+        self._tell_gone()
 
     async def _trim_acknowledged(self) -> int:
         """The stream's length then."""
@@ -142,9 +165,14 @@ class StreamTrimmer:
         if count < 1:
             return False
         oldest = await self._oldest(count)
+        if not oldest:
+            return False  # somebody has emptied it meanwhile
         cut = ["XTRIM", events, "MINID", "=", _next(oldest[-1])]
         told = asyncio.Event()
-        behind = await self._behind(oldest)
+        groups: Any = await self._redis.xinfo_groups(events)
+        behind = await self._behind(oldest, groups)
+        if not groups:
+            await self._note_gone(oldest)
         if behind:
             message = await self._message(oldest, behind)
             log.error("events are lost that not all groups had acknowledged", groups=sorted(behind))
@@ -167,10 +195,10 @@ class StreamTrimmer:
             ids += [entry_id for entry_id, _fields in page]
         return ids
 
-    async def _behind(self, ids: list[str]) -> dict[str, set[str]]:
+    async def _behind(self, ids: list[str], groups: list[Any]) -> dict[str, set[str]]:
         """The groups that have not acknowledged all of these, with those that they have not."""
         behind = {}
-        for facts in await self._redis.xinfo_groups(self._names.events):
+        for facts in groups:
             name, given, count = facts["name"], _as_numbers(facts["last-delivered-id"]), int(facts["pending"])
             pending: Any = []
             if count:
@@ -180,6 +208,24 @@ class StreamTrimmer:
             if lacking:
                 behind[name] = lacking
         return behind
+
+    async def _note_gone(self, ids: list[str]) -> None:
+        first, last = [f"{entry_id} (seq {await self._seq(entry_id)})" for entry_id in (ids[0], ids[-1])]
+        before = self._gone
+        self._gone = _Gone(len(ids) + (before.count if before else 0), before.first if before else first, last)
+
+    def _tell_gone(self) -> None:
+        gone, now = self._gone, self._clock()
+        if gone is None or (self._gone_told_at is not None and now - self._gone_told_at < UNREAD_TOLD_EVERY_S):
+            return
+        self._gone, self._gone_told_at = None, now
+        message = (
+            f"The stream was longer than EVENTS_MAXLEN ({self._maxlen}), and its oldest events went, {gone.count}: "
+            f"from {gone.first} to {gone.last}. There is no consumer group: nobody is known to have read them. "
+            "A backend that follows without one must be quicker than that; one that follows as a group holds them."
+        )
+        log.error("events went that nobody is known to have read", events=gone.count)
+        self._event_log.publish(EventType.ALERT, AlertData(code=EVENTS_LOST, message=message))
 
     async def _message(self, oldest: list[str], behind: dict[str, set[str]]) -> str:
         lost = [entry_id for entry_id in oldest if any(entry_id in lacking for lacking in behind.values())]
@@ -196,6 +242,11 @@ class StreamTrimmer:
             return str(json.loads(entries[0][1]["event"])["seq"])
         except (ValueError, LookupError, TypeError):
             return "unknown"
+
+
+def _says_gone(error: ResponseError) -> bool:
+    """NOGROUP, or `no such key` of what needs a stream."""
+    return str(error).startswith("NOGROUP") or "no such key" in str(error).lower()
 
 
 def _next(entry_id: str) -> str:
