@@ -108,8 +108,6 @@ class BrowserAgent(Observer):
             if not await self._unless_stopped(fence.take()):
                 return
             self._assemble(redis_client, fence)
-            if not await self._unless_stopped(self.follow.load()):
-                return
             await self._tell_restart(redis_client)
             try:
                 await self._serve_until_stopped()
@@ -151,9 +149,9 @@ class BrowserAgent(Observer):
         self.session = SessionKeeper(
             settings, fence, self.event_log, self.keeper, self._aside, self.on_starting, marker.set
         )
-        self.follow = Follow(client, settings.names, settings.follow_chats)
+        self.follow = Follow(client, settings.names, settings.follow_chats, settings.session_dir / "follow.json")
         self._watermarks = Watermarks(client, settings.names, settings.session_dir / "watermarks.json")
-        self.session.watermarks = self._watermarks
+        self.session.watermarks, self.session.follow = self._watermarks, self.follow
         self.media = MediaKeeper(
             Ledger(client, settings.names),
             self.event_log,
@@ -370,6 +368,7 @@ class BrowserAgent(Observer):
 
     async def prepare(self, executable_version: str) -> None:
         await self.session.prepare(executable_version)
+        await self.follow.load()
         await self._watermarks.load()
         await self.sends.standing.load()
         if self.state is SessionState.STARTING:

@@ -7,6 +7,7 @@ break, so that taking a chat in does not replay its past, and a change that does
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import redis.asyncio
@@ -40,12 +41,17 @@ class _Kept(BaseModel):
 
 
 class Follow:
-    """One per agent. Until `load` the configured rules hold."""
+    """One per agent. Until `load` the configured rules hold. `path` is the copy that came with the session's snapshot,
+    for the day when Redis has lost its own."""
 
-    def __init__(self, redis_client: "redis.asyncio.Redis", names: SessionNames, configured: tuple[str, ...]) -> None:
+    def __init__(
+        self, redis_client: "redis.asyncio.Redis", names: SessionNames, configured: tuple[str, ...], path: Path
+    ) -> None:
         self._redis = redis_client
         self._names = names
         self._configured = configured
+        self._path = path
+        self._loaded = False
         self._eras: list[tuple[float, FollowRules]] = [(0, FollowRules(configured))]
 
     @property
@@ -77,18 +83,22 @@ class Follow:
         return since
 
     async def load(self) -> None:
-        """Take the kept rules, or begin with the configured ones. Waits for Redis as long as it takes."""
+        """Once, when the profile is in place: the kept rules, else the configured ones. Waits for Redis."""
+        if self._loaded:
+            return
         backoff = Backoff(0.1, 5.0)
         while True:
             try:
                 text: Any = await self._redis.get(self._names.follow)
-                kept = _parse(text)
+                kept = _parse(text or await asyncio.to_thread(self._read))
                 if kept is None:
                     await self._keep(self._eras)
                 else:
                     self._eras = [(era.since, FollowRules(era.rules)) for era in kept.eras]
                     if kept.configured != self._configured:
                         await self._begin(self._configured)
+                    await self.keep_again()
+                self._loaded = True
                 return
             except Exception as error:
                 if not is_outage(error):
@@ -121,11 +131,22 @@ class Follow:
         await self._keep(eras)
         self._eras = eras
 
+    def dump(self) -> str:
+        """As JSON, for the snapshot."""
+        return self._kept(self._eras).model_dump_json()
+
+    def _read(self) -> str | None:
+        try:
+            return self._path.read_text()
+        except OSError:
+            return None
+
+    def _kept(self, eras: list[tuple[float, FollowRules]]) -> _Kept:
+        kept = tuple(_Era(since=since, rules=rules.rules) for since, rules in eras)
+        return _Kept(configured=self._configured, eras=kept)
+
     async def _keep(self, eras: list[tuple[float, FollowRules]]) -> None:
-        kept = _Kept(
-            configured=self._configured, eras=tuple(_Era(since=since, rules=rules.rules) for since, rules in eras)
-        )
-        await self._redis.set(self._names.follow, kept.model_dump_json())
+        await self._redis.set(self._names.follow, self._kept(eras).model_dump_json())
 
 
 def _parse(text: str | None) -> _Kept | None:

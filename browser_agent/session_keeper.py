@@ -36,7 +36,7 @@ from .session import errors
 from .session.errors import SessionError
 from .session.local_profile import LocalProfile
 from .session.local_storage import KeptLocalStorage, write_private
-from .session.manifest import LOCAL_STORAGE, SENDING, WATERMARKS
+from .session.manifest import FOLLOW, LOCAL_STORAGE, SENDING, WATERMARKS
 from .session.pointer import Generation
 from .session.process import run_work
 from .session.snapshot import BrowserMoved, Staged, stage
@@ -52,6 +52,7 @@ FIRST_SAVE_AFTER_S = 60.0
 BURY_AGAIN_AFTER_S = 30.0
 
 if TYPE_CHECKING:
+    from .follow import Follow
     from .sending.standing import Standing
     from .watermarks import Watermarks
     from .whatsapp.chromium import Chromium
@@ -76,6 +77,7 @@ class SessionKeeper:
         self.problem: str | None = None
         self.watermarks: Watermarks | None = None  # go into every snapshot, and lie beside the profile
         self.standing: Standing | None = None  # as they do
+        self.follow: Follow | None = None
         self.outrun = asyncio.Event()  # the store says that another agent has claimed the session
         self.store = open_store(settings).location
         self.newest: Generation | None = None
@@ -297,6 +299,8 @@ class SessionKeeper:
             await _to_the_end(self.watermarks.save)
         if self.standing is not None and (standing := await self.standing.dump()) is not None:
             await _to_the_end(write_private, folder / SENDING, standing)
+        if self.follow is not None:
+            await _to_the_end(write_private, folder / FOLLOW, self.follow.dump())
         return staged
 
     def _must_be_at_rest(self, chromium: "Chromium | None") -> None:

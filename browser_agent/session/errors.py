@@ -22,6 +22,8 @@ class StoreRefused(StoreUnavailable):
 class ObjectRefused(StoreRefused):
     """The store takes anything but this: it is too large for it."""
 
+    code = "object_refused"
+
 
 class Conflict(SessionError):
     """A conditional write was refused: somebody else has written meanwhile."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .durable import sync
-from .manifest import CURRENT_BYTES, LOCAL_STORAGE, PROFILE, SENDING, WATERMARKS, problems_of_stores
+from .manifest import CURRENT_BYTES, FOLLOW, LOCAL_STORAGE, PROFILE, SENDING, WATERMARKS, problems_of_stores
 from .snapshot import kept_files
 
 
@@ -37,6 +37,7 @@ class LocalProfile:
         self.local_storage = session_dir / LOCAL_STORAGE
         self.watermarks = session_dir / WATERMARKS
         self.sending = session_dir / SENDING
+        self.follow = session_dir / FOLLOW
         self._record = session_dir / "profile.json"
 
     # -- what is there -----------------------------------------------------------------------------------------------
@@ -86,7 +87,7 @@ class LocalProfile:
         new as the generation, is written last.
         """
         self._forget_record()
-        beside = (self.local_storage, self.watermarks, self.sending)
+        beside = (self.local_storage, self.watermarks, self.sending, self.follow)
         for kept in beside:
             kept.unlink(missing_ok=True)
         if self.path.exists():

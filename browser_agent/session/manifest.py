@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 LOCAL_STORAGE = "local-storage.json"
 WATERMARKS = "watermarks.json"
 SENDING = "sending.json"
-BESIDE = (LOCAL_STORAGE, WATERMARKS, SENDING)  # what an archive has beside the profile
+FOLLOW = "follow.json"
+BESIDE = (LOCAL_STORAGE, WATERMARKS, SENDING, FOLLOW)  # what an archive has beside the profile
 PROFILE = "profile/"
 INDEXEDDB = PROFILE + "Default/IndexedDB/"
 

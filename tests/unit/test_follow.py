@@ -1,5 +1,6 @@
 """What is followed: rules, and since when."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,24 +55,24 @@ def test_a_person_is_followed_under_either_address() -> None:
     assert not FollowRules(["all", f"!{PERSON}"]).follows(chat)
 
 
-async def test_a_change_by_command_outlives_the_agent_until_the_variable_changes(redis: Any) -> None:
-    follow = Follow(redis, NAMES, ("groups",))
+async def test_a_change_by_command_outlives_the_agent_until_the_variable_changes(redis: Any, tmp_path: Path) -> None:
+    follow = Follow(redis, NAMES, ("groups",), tmp_path / "f")
     await follow.load()
     await follow.change((GROUP,))
-    again = Follow(redis, NAMES, ("groups",))
+    again = Follow(redis, NAMES, ("groups",), tmp_path / "f")
     await again.load()
     assert again.rules == (GROUP,)
-    configured = Follow(redis, NAMES, ("all",))
+    configured = Follow(redis, NAMES, ("all",), tmp_path / "f")
     await configured.load()
     assert configured.rules == ("all",)
-    kept = Follow(redis, NAMES, ("all",))
+    kept = Follow(redis, NAMES, ("all",), tmp_path / "f")
     await kept.load()
     assert kept.rules == ("all",)
     assert kept.since_s == configured.since_s
 
 
-async def test_a_chat_that_is_taken_in_begins_now_and_one_that_stays_loses_nothing(redis: Any) -> None:
-    follow = Follow(redis, NAMES, (GROUP,))
+async def test_a_chat_that_is_taken_in_begins_now_and_one_that_stays_loses_nothing(redis: Any, tmp_path: Path) -> None:
+    follow = Follow(redis, NAMES, (GROUP,), tmp_path / "f")
     await follow.load()
     assert follow.followed_since_s(FAMILY) == 0
     await follow.change(("groups",))
@@ -85,35 +86,50 @@ async def test_a_chat_that_is_taken_in_begins_now_and_one_that_stays_loses_nothi
     assert follow.followed_since_s(FAMILY) == follow.since_s
 
 
-async def test_rules_that_cannot_be_kept_are_not_taken() -> None:
+async def test_rules_that_cannot_be_kept_are_not_taken(tmp_path: Path) -> None:
     away = FakeRedis(connected=False)
-    follow = Follow(away, NAMES, ("groups",))
+    follow = Follow(away, NAMES, ("groups",), tmp_path / "f")
     with pytest.raises(StoreUnavailable):
         await follow.change(("all",))
     assert follow.rules == ("groups",)
 
 
-async def test_what_cannot_be_read_gives_way_to_the_configured(redis: Any) -> None:
+async def test_what_cannot_be_read_gives_way_to_the_configured(redis: Any, tmp_path: Path) -> None:
     await redis.set(NAMES.follow, "{odd")
-    follow = Follow(redis, NAMES, ("private",))
+    follow = Follow(redis, NAMES, ("private",), tmp_path / "f")
     await follow.load()
     assert follow.rules == ("private",)
 
 
-async def test_many_changes_in_a_row_end_no_run_of_a_chat_that_was_followed_all_along(redis: Any) -> None:
-    follow = Follow(redis, NAMES, (GROUP,))
+async def test_many_changes_in_a_row_end_no_run_of_a_chat_that_was_followed_all_along(
+    redis: Any, tmp_path: Path
+) -> None:
+    follow = Follow(redis, NAMES, (GROUP,), tmp_path / "f")
     await follow.load()
     for number in range(50):
         await follow.change((GROUP, f"12036300000000{number:04}@g.us"))
     assert follow.followed_since_s(FAMILY) == 0
 
 
-async def test_a_redis_that_lost_the_rules_gets_them_again(redis: Any) -> None:
-    follow = Follow(redis, NAMES, ("groups",))
+async def test_a_redis_that_lost_the_rules_gets_them_again(redis: Any, tmp_path: Path) -> None:
+    follow = Follow(redis, NAMES, ("groups",), tmp_path / "f")
     await follow.load()
     await follow.change((GROUP,))
     await redis.flushall()
     await follow.keep_again()
-    again = Follow(redis, NAMES, ("groups",))
+    again = Follow(redis, NAMES, ("groups",), tmp_path / "f")
     await again.load()
     assert again.rules == (GROUP,)
+
+
+async def test_rules_come_with_the_session_to_a_redis_that_has_none(redis: Any, tmp_path: Path) -> None:
+    follow = Follow(redis, NAMES, ("groups",), tmp_path / "f")
+    await follow.load()
+    await follow.change((GROUP,))
+    (tmp_path / "f").write_text(follow.dump())
+    await redis.flushall()
+    moved = Follow(redis, NAMES, ("groups",), tmp_path / "f")
+    await moved.load()
+    assert moved.rules == (GROUP,)
+    assert moved.followed_since_s(FAMILY) == 0
+    assert await redis.exists(NAMES.follow)

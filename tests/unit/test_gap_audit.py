@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ class Page:
         self.unreadable: set[str] = set()
         self.asked: list[tuple[str, float]] = []
         self.forgets = 0
-        self.on_listing = lambda: None
+        self.on_listing: Callable[[], None] = lambda: None
 
     async def account(self) -> PageWid:
         return PageWid(lid="9@lid", phone="39333@c.us")
@@ -77,7 +77,7 @@ class World:
         self.page = Page()
         self.fence = Fence(redis, NAMES)
         self.log = EventLog(redis, NAMES, self.fence)
-        self.follow = Follow(redis, NAMES, ("groups",))
+        self.follow = Follow(redis, NAMES, ("groups",), folder / "follow.json")
         self.marks = Watermarks(redis, NAMES, folder / "watermarks.json")
         self.inbox = Inbox(self.log, self.follow, self.marks, lambda _data: ())
         page: Any = self.page

@@ -95,8 +95,13 @@ def watermarks(tmp_path: Path) -> Watermarks:
 
 
 @pytest.fixture
-def inbox(log: Published, watermarks: Watermarks) -> Inbox:
-    return Inbox(log, Follow(FakeRedis(), NAMES, ("groups",)), watermarks, lambda data: [("ENTER", data.key)])
+def inbox(log: Published, watermarks: Watermarks, tmp_path: Path) -> Inbox:
+    return Inbox(
+        log,
+        Follow(FakeRedis(), NAMES, ("groups",), tmp_path / "follow.json"),
+        watermarks,
+        lambda data: [("ENTER", data.key)],
+    )
 
 
 def test_a_message_and_its_file_s_entry_are_one_step(inbox: Inbox, log: Published) -> None:
