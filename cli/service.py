@@ -53,6 +53,22 @@ def start(environ: Mapping[str, str]) -> NoReturn:
 
 def checked_settings(environ: Mapping[str, str]) -> Settings:
     """Raises CannotStart naming everything that is wrong at once."""
+    settings, problems = usable_settings(environ)
+    if not settings.wa_js_path.is_file():
+        problems.append(f"WA_JS_PATH: there is no {settings.wa_js_path}; run 'npm ci' in {PROJECT}")
+    if shutil.which("setpriv") is None:
+        problems.append("setpriv is missing; run 'apt-get install util-linux'")
+    problems += _browser_problems(settings)
+    if problems:
+        raise CannotStart(problems)
+    return settings
+
+
+def usable_settings(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
+    """The settings, and what is wrong with the variables: one sentence each, which begins with the variable's name.
+
+    One that cannot be used has its default.
+    """
     from scheduler.schedule import crons
 
     problems: list[str] = []
@@ -69,16 +85,9 @@ def checked_settings(environ: Mapping[str, str]) -> Settings:
     problems += _key_problems(settings)
     if settings.redis_embedded == "on" and (settings.redis_host or settings.redis_url_given):
         problems.append("REDIS_EMBEDDED: 'on' excludes REDIS_HOST and REDIS_URL")
-    if not settings.wa_js_path.is_file():
-        problems.append(f"WA_JS_PATH: there is no {settings.wa_js_path}; run 'npm ci' in {PROJECT}")
-    if shutil.which("setpriv") is None:
-        problems.append("setpriv is missing; run 'apt-get install util-linux'")
     if len(os.fsencode(settings.run_dir / "supervisor.sock.1234567")) > SOCKET_PATH_BYTES:  # as supervisord makes it
         problems.append(f"RUN_DIR: {settings.run_dir} is too long for a socket's path; choose another")
-    problems += _browser_problems(settings)
-    if problems:
-        raise CannotStart(problems)
-    return settings
+    return settings, problems
 
 
 def make_folders(settings: Settings) -> None:

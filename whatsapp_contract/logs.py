@@ -24,7 +24,7 @@ _OURS = ("whatsapp_contract", "browser_agent", "scheduler", "workers", "web", "c
 
 def configure(process: str, level: str = "INFO", log_format: str = "text", secrets: Iterable[str] = ()) -> None:
     """Call once, first thing in a process. `secrets` are values to hide wherever they turn up."""
-    redact = _Redactor([secret for secret in secrets if len(secret) >= 4])
+    redact = _redactor(secrets)
     # structlog calls a processor with (logger, method, event).
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -69,6 +69,15 @@ def get_logger(name: str) -> Any:
     return structlog.stdlib.get_logger(name)
 
 
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """What a log would show of it."""
+    return str(_redactor(secrets).clean(text))
+
+
+def _redactor(secrets: Iterable[str]) -> "_Redactor":
+    return _Redactor([secret for secret in secrets if len(secret) >= 4])
+
+
 class _Redactor:
     """Hides secret fields, known secrets, phone numbers and passwords in addresses."""
 
@@ -76,9 +85,9 @@ class _Redactor:
         self._secrets = sorted(secrets, key=len, reverse=True)  # one may be a part of another
 
     def __call__(self, _logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
-        return {key: _HIDDEN if key in _SECRET_FIELDS else self._clean(value) for key, value in event.items()}
+        return {key: _HIDDEN if key in _SECRET_FIELDS else self.clean(value) for key, value in event.items()}
 
-    def _clean(self, value: Any) -> Any:
+    def clean(self, value: Any) -> Any:
         if isinstance(value, (int, float, bool, type(None), logging.LogRecord)):
             return value
         text = value if isinstance(value, str) else str(value)

@@ -56,6 +56,10 @@ class SessionNames:
         """Counter behind every event's `seq`."""
         return f"{self._prefix}:seq"
 
+    def probe(self, token: str) -> str:
+        """Key, and channel, by which `whatsapp-container doctor` finds out what it may; deleted at once."""
+        return f"{self._prefix}:probe:{token}"
+
     # -- messages in
 
     @cached_property
@@ -190,6 +194,10 @@ class InstanceNames:
     def queue(self) -> str:
         """Huey's queue. Huey strips all but letters, digits and `_` from it, hence the encoding."""
         return f"whatsapp_{_encode(self.session_id)}__{_encode(self.instance_id)}"
+
+    def queue_probe(self, token: str) -> str:
+        """As SessionNames.probe, among the keys that Huey makes of the queue's name."""
+        return f"huey.redis.{self.queue}:probe:{token}"
 
     def tick(self, task: str, second: int) -> str:
         """Key that lets one scheduler, of however many, enqueue a task's tick of that epoch second."""

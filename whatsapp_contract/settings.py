@@ -178,11 +178,13 @@ class Settings(BaseModel):
         return InstanceNames(self.session_id, self.instance_id)
 
 
-_SECRETS = frozenset(field.alias for field in Settings.model_fields.values() if "SecretStr" in str(field.annotation))
+SECRET_VARIABLES = frozenset(
+    field.alias for field in Settings.model_fields.values() if "SecretStr" in str(field.annotation)
+)
 
 
 def _problem(item: dict[str, Any], given: Mapping[str, str]) -> str:
     variable = str(item["loc"][0])
-    shown = "" if variable in _SECRETS or variable not in given else f" (it is {given[variable]!r})"
+    shown = "" if variable in SECRET_VARIABLES or variable not in given else f" (it is {given[variable]!r})"
     message = item["msg"].removeprefix("Value error, ")
     return f"{variable}: {message[0].lower()}{message[1:]}{shown}"

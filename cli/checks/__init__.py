@@ -1,0 +1,1 @@
+"""What `whatsapp-container doctor` looks at: one module per part, decisions apart from looking. Nothing is changed."""
