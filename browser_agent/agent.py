@@ -59,6 +59,7 @@ log = get_logger(__name__)
 
 STOP_WITHIN_S = 4.8  # everything; the container is killed ten seconds after it was asked to stop
 FLUSH_WITHIN_S = 0.8
+STOP_REMEMBERED_S = 30 * 86_400
 
 
 class BrowserAgent(Observer):
@@ -84,6 +85,7 @@ class BrowserAgent(Observer):
         self.media: MediaKeeper
         self._watermarks: Watermarks
         self._board: StatusBoard
+        self._budget: StartBudget
         self._qr: QrShow
         self._bus: CommandBus
         self.flow: SessionFlow
@@ -110,7 +112,7 @@ class BrowserAgent(Observer):
             self._assemble(redis_client, fence)
             await self._tell_restart(redis_client)
             try:
-                await self._serve_until_stopped()
+                await self._serve_until_stopped(redis_client)
             except* Fenced:
                 await self._stand_aside()
 
@@ -132,7 +134,9 @@ class BrowserAgent(Observer):
     def _assemble(self, client: "redis.asyncio.Redis", fence: Fence) -> None:
         settings = self.settings
         self._fence = fence
-        budget = StartBudget(client, settings.instance_names, settings.start_budget, settings.start_budget_window_s)
+        self._budget = StartBudget(
+            client, settings.instance_names, settings.start_budget, settings.start_budget_window_s
+        )
         browser = BrowserSettings(
             executable=settings.browser_executable,
             sandbox=settings.chromium_sandbox == "on",
@@ -140,7 +144,7 @@ class BrowserAgent(Observer):
             url=settings.whatsapp_web_url,
             wa_js=settings.wa_js_path,
         )
-        self.keeper = BrowserKeeper(browser, budget, self)
+        self.keeper = BrowserKeeper(browser, self._budget, self)
         self.keeper.is_busy = lambda: self.operation is not None
         self.evidence = Evidence(self.keeper, settings.link_silence_s)
         self.event_log = EventLog(client, settings.names, fence)
@@ -202,7 +206,7 @@ class BrowserAgent(Observer):
         )
         self.session.standing = self.sends.standing
 
-    async def _serve_until_stopped(self) -> None:
+    async def _serve_until_stopped(self, redis_client: "redis.asyncio.Redis") -> None:
         loop = asyncio.get_running_loop()
         log.info("agent started", epoch=self.epoch, session=self.settings.session_id)
         async with asyncio.TaskGroup() as tasks:
@@ -234,6 +238,7 @@ class BrowserAgent(Observer):
                 async with asyncio.timeout_at(deadline):
                     await self.event_log.flushed(FLUSH_WITHIN_S)
                     await self._board.write()
+                    await self._leave_word(redis_client)
             await _end([*serving, *telling, *self._side_tasks])
         log.info("agent stopped")
 
@@ -267,6 +272,13 @@ class BrowserAgent(Observer):
         with contextlib.suppress(redis.exceptions.RedisError, OSError):
             left = await client.getdel(self.settings.instance_names.restart_cause)
         self.event_log.publish(EventType.RESTARTED, RestartedData(what="agent", cause=left or "unknown"))
+
+    async def _leave_word(self, client: "redis.asyncio.Redis") -> None:
+        """For the next agent: this one was stopped, and nothing was wrong; unless whoever stopped it said why."""
+        with contextlib.suppress(redis.exceptions.RedisError, OSError):
+            await client.set(self.settings.instance_names.restart_cause, "stop", nx=True, ex=STOP_REMEMBERED_S)
+            if self.keeper.closed_properly:
+                await self._budget.forgive()
 
     async def _unless_stopped(self, work: Awaitable[None]) -> bool:
         """Whether the work was done before `stop`."""

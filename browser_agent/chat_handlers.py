@@ -1,5 +1,6 @@
 """Handlers of the commands about chats and messages in; see handlers.py."""
 
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from whatsapp_contract.arguments import BackfillArgs, FollowChatsArgs, ListChatsArgs, ListGroupsArgs, NoArgs
-from whatsapp_contract.errors import NotReady
+from whatsapp_contract.errors import ContractError, NotReady
 from whatsapp_contract.results import (
     BackfillResult,
     ChatInfo,
@@ -34,7 +35,11 @@ async def follow_chats(agent: "BrowserAgent", args: FollowChatsArgs) -> FollowCh
     if args.chats is not None:
         await agent.follow.change(tuple(args.chats))
         agent.audit.want()
-    return FollowChatsResult(chats=list(agent.follow.rules), since=_time(agent.follow.since_s))
+    matching: int | None = None
+    with contextlib.suppress(ContractError):
+        chats = await _history(agent).chats()
+        matching = sum(agent.follow.follows(Chat.of(chat)) for chat in chats)
+    return FollowChatsResult(chats=list(agent.follow.rules), since=_time(agent.follow.since_s), matching=matching)
 
 
 async def list_chats(agent: "BrowserAgent", args: ListChatsArgs) -> ListChatsResult:

@@ -107,7 +107,9 @@ class CommandBus:
             known = error if isinstance(error, ContractError) else Internal("see the agent's log")
             if reply_to is None:
                 self.refused += 1
-                log.warning("a command failed with nobody to tell", code=known.code, refused=self.refused)
+                log.warning(
+                    "a command failed with nobody to tell", code=known.code, error=str(known), refused=self.refused
+                )
                 return
             reply = commands.reply_error(reply_to, known, _ms_since(started))
         await self._reply(reply_to, reply)

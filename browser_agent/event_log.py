@@ -168,7 +168,8 @@ class EventLog:
             self._sha = await self._redis.script_load(event_script.PUBLISH_LUA)
         keys = event_script.publish_keys(self._names)
         args = [event_script.epoch_arg(epoch), *(arg for entry in batch for arg in entry.args)]
-        answers: Any = await self._redis.evalsha(self._sha, len(keys), *keys, *args)
+        # Shielded: redis waits with asyncio.wait_for, which may swallow a cancellation (Python 3.11).
+        answers: Any = await asyncio.shield(self._redis.evalsha(self._sha, len(keys), *keys, *args))
         return list(answers)
 
     def _forget(self, batch: list[_Entry]) -> None:

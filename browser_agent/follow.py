@@ -121,7 +121,7 @@ class Follow:
             await self._keep(self._eras)
 
     async def _begin(self, rules: tuple[str, ...]) -> None:
-        if rules == self.rules:
+        if FollowRules(rules).rules == self.rules:
             await self._keep(self._eras)
             return
         eras = [*self._eras, (time.time(), FollowRules(rules))]

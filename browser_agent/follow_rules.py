@@ -14,6 +14,7 @@ from .whatsapp.models import PageChat, PageMessage, PageWid
 
 _NEVER = ("@broadcast", "@newsletter")
 _WORDS = frozenset({"all", "groups", "private"})
+_NUMBER = re.compile(r"^(!?)\s*\+?([0-9]{5,20})$")
 _ID = re.compile(r"[0-9A-Za-z._:-]+@(c\.us|s\.whatsapp\.net|g\.us|lid|broadcast|newsletter)")
 
 
@@ -34,11 +35,16 @@ class Chat:
         return cls(_ids(message.chat_id, message.chat_alias), message.chat_name, message.is_group)
 
 
+def normalised(rule: str) -> str:
+    """A bare number is a person's chat."""
+    return _NUMBER.sub(r"\1\2@c.us", rule)
+
+
 class FollowRules:
     """Made of rules in any order. No rule that takes in means that nothing is followed."""
 
     def __init__(self, rules: Iterable[str]) -> None:
-        self.rules = tuple(rules)
+        self.rules = tuple(map(normalised, rules))
         self._takes_in = [rule for rule in self.rules if not rule.startswith("!")]
         self._takes_out = [rule[1:].strip() for rule in self.rules if rule.startswith("!")]
         self._go_by_name = any(_is_pattern(rule.removeprefix("!").strip()) for rule in self.rules)

@@ -50,6 +50,17 @@ class StartBudget:
                 raise
             log.warning("a start could not be noted", error=str(error))
 
+    async def forgive(self) -> None:
+        """The last start ended as it should, because somebody stopped the service: it was no sign of trouble."""
+        if not self._own:
+            return
+        noted = self._own.pop()
+        try:
+            await self._redis.zrem(self._key, f"{noted:.6f}")
+        except Exception as error:
+            if not is_outage(error):
+                raise
+
     async def _starts(self, now: float) -> list[float]:
         """Times of the starts in the window, oldest first. A time in the future, left by a clock that was set
         back, counts for nothing: it would hold the browser back for as long as the clock was stepped."""

@@ -29,6 +29,7 @@ def start(environ: Mapping[str, str]) -> NoReturn:
     settings = checked_settings(environ)
     make_folders(settings)
     lock = take_lock(settings)
+    refuse_taken_port(settings)
     embedded = embeds_redis(settings)
     if embedded:
         write_redis_config(settings)
@@ -111,6 +112,16 @@ def take_lock(settings: Settings) -> int:
         os.close(descriptor)
         raise CannotStart([f"another service runs on DATA_DIR {settings.data_dir}; stop it first"]) from None
     return descriptor
+
+
+def refuse_taken_port(settings: Settings) -> None:
+    """The web process would find out too late, and end the service. Raises CannotStart."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as uvicorn
+        try:
+            probe.bind(("0.0.0.0", settings.port))  # noqa: S104  # as the web process
+        except OSError as error:
+            raise CannotStart([f"PORT: {settings.port} cannot be used: {error.strerror}; choose another"]) from None
 
 
 def embeds_redis(settings: Settings) -> bool:

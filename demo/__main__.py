@@ -12,9 +12,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.harness.service import Service
 from tests.whatsapp_web.client import WhatsAppWeb
+from tests.whatsapp_web.people import FAMILY
 from whatsapp_contract import qr
 from whatsapp_contract.events import Event
 
@@ -86,6 +88,16 @@ def receive(say: Narrator, service: Service, whatsapp: WhatsAppWeb) -> None:
         photo = whatsapp.deliver_photo(PHOTO, "image/png", "Here they are", filename="beach.png", width=1, height=1)
         for key in (text, photo):
             say.event(service.wait_event("message", where=lambda data, key=key: data["key"] == key))  # type: ignore[misc]
+        stored = service.wait_event("media", where=lambda data: data["key"] == photo)
+        say.event(stored)
+        say.saw(f"{len(PHOTO)} bytes, verified and stored")
+    with say.step("The backend answers, with a key of its own; twice, to be sure"):
+        answer = {"idempotency_key": "thanks-1", "chat_id": FAMILY.id, "text": "Thank you, Anna"}
+        for _ in range(2):
+            sent: Any = service.client.call("send_text", answer)
+            say.saw(f"send_text: {sent.status}")
+        say.event(service.wait_event("message_ack", where=lambda data: data["ack"] == "sent"))
+        say.saw(f"in the chat {len(whatsapp.outbox())} time")
 
 
 def lose_the_link(say: Narrator, service: Service, whatsapp: WhatsAppWeb) -> None:

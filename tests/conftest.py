@@ -21,10 +21,10 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"seed: --hypothesis-seed={config.option.hypothesis_seed}"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What has to run for minutes beside the others is looked at last. With `-n 2` the acceptance tests, which share
-    that, stay together in one process, and the others go by file."""
+    """What has to run for minutes beside the others is looked at last. With `-n 2` a file's tests, which share
+    services and browsers, stay together in one process."""
     items.sort(key=lambda item: "test_quiet" in item.nodeid)
     for item in items:
-        folder = item.path.parent.name
-        item.add_marker(pytest.mark.xdist_group("acceptance" if folder == "acceptance" else item.path.name))
+        item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.name}"))

@@ -62,7 +62,11 @@ class TokenGate:
             request.cookies.get(COOKIE, ""),
         )
         if not any(self.fits(token) for token in given):
-            raise HTTPException(401, "a token is needed", headers={"WWW-Authenticate": "Bearer"})
+            raise HTTPException(
+                401,
+                "a token is needed: API_TOKEN, or what DATA_DIR/api-token holds",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
 
     def fits(self, token: str) -> bool:
         """Compared in constant time. An empty one never fits."""

@@ -187,6 +187,7 @@ class MediaData(_Data):
 
     key: str
     chat_id: str
+    from_me: bool
     status: Literal["stored", "failed"]
     url: str | None
     sha256: str | None

@@ -76,10 +76,12 @@ class BackupResult(_Result):
 
 
 class FollowChatsResult(_Result):
-    """`since`: chats that have no watermark of their own are told from then on."""
+    """`since`: chats that have no watermark of their own are told from then on. `matching` counts the chats that fit
+    the rules now; null where the page cannot say. 0 may be a slip of the pen."""
 
     chats: list[str]
     since: AwareDatetime | None
+    matching: int | None
 
 
 class ChatInfo(_Result):

@@ -87,6 +87,7 @@ class MediaRecord(BaseModel):
         return MediaData(
             key=self.key,
             chat_id=self.chat_id,
+            from_me=self.key.startswith("true_"),
             status="stored" if self.state is MediaState.STORED else "failed",
             url=self.url,
             sha256=self.sha256,

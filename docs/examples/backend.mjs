@@ -1,4 +1,4 @@
-// A backend in Node, with the package `redis`. Run as many as you like, each under a name of its own that it keeps
+// A backend in Node, with the package `redis` (npm install redis). Run as many as you like, each under a name of its own that it keeps
 // over restarts:
 //   REDIS_URL=redis://localhost:6379/0 node backend.mjs backend-1
 import { createClient } from "redis";
@@ -8,7 +8,7 @@ const group = "photos-node";
 const consumer = process.argv[2];
 const idleMs = process.env.CLAIM_IDLE_MS ?? "600000"; // whose event is older is dead: longer than any work on one
 
-const redis = createClient({ url: process.env.REDIS_URL, socket: { socketTimeout: 30_000 } });
+const redis = createClient({ RESP: 2, url: process.env.REDIS_URL, socket: { socketTimeout: 30_000 } });
 redis.on("error", (error) => console.error("Redis:", error.message)); // it connects again by itself
 await redis.connect();
 
@@ -31,6 +31,7 @@ async function read(from) {
 }
 
 function handle({ type, data }) {
+  if (data.from_me) return; // what this account itself has sent
   if (type === "message") console.log("message", data.key, data.chat_name, data.text);
   else if (type === "media" && data.status === "stored") console.log("photo", data.key, data.url);
   else if (type === "media") console.log("no photo", data.key, data.error);

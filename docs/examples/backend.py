@@ -26,6 +26,8 @@ async def main(consumer: str) -> None:
 
 
 def handle(kind: str, data: dict[str, Any]) -> None:
+    if data["from_me"]:  # what this account itself has sent
+        return
     if kind == "message":
         print("message", data["key"], data["chat_name"], data["text"], flush=True)
     elif data["status"] == "stored":

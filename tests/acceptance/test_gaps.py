@@ -149,7 +149,7 @@ def test_what_is_followed_changes_by_command(service: Service, whatsapp: WhatsAp
     unheard = whatsapp.deliver_text("private", chat=ANNA.phone, written_at=int(time.time()) - 5)
     wait_told(service, [whatsapp.deliver_text("one", chat=OTHER)])
     answer: Any = service.client.call("follow_chats", {"chats": ["Fam*", "private"]})
-    assert answer.chats == ["Fam*", "private"]
+    assert (answer.chats, answer.matching) == (["Fam*", "private"], 2)
     other = whatsapp.deliver_text("two", chat=OTHER)
     private = whatsapp.deliver_text("private again", chat=ANNA.phone)
     family = whatsapp.deliver_text("family")

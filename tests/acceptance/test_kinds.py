@@ -142,6 +142,12 @@ def test_reactions_edits_and_revocations_live_and_found_afterwards_are_the_same(
     assert told_of(service, away, "revoke", before)["source"] == "backfill"
     found = told_of(service, edited, "reaction", before)
     assert (found["text"], found["author"]["phone"], found["source"]) == ("❤", BRUNO.phone.split("@")[0], "backfill")
+    assert (found["chat_id"], found["chat_name"], found["is_group"], found["from_me"]) == (
+        FAMILY.id,
+        FAMILY.subject,
+        True,
+        False,
+    )
     last = whatsapp.deliver_text("done")
     told(service, last)
     service.client.call("backfill", {})

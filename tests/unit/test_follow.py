@@ -36,6 +36,8 @@ def redis() -> Any:
         (["Family*"], GROUP, "family photos", True, True),
         (["Family*"], GROUP, None, True, False),
         (["F?mily @ home"], GROUP, "Family @ home", True, True),
+        ([PERSON.split("@", maxsplit=1)[0]], PERSON, "Anna", False, True),
+        (["private", f"! +{PERSON.split('@', maxsplit=1)[0]}"], PERSON, "Anna", False, False),
         (["groups", "!Work*"], GROUP, "Work and more", True, False),
         (["groups", f"!{GROUP}"], GROUP, "Family", True, False),
         (["!Work*"], GROUP, "Family", True, False),

@@ -17,6 +17,7 @@ from cli.service import (
     checked_settings,
     embeds_redis,
     make_folders,
+    refuse_taken_port,
     take_lock,
     write_redis_config,
 )
@@ -130,6 +131,11 @@ def test_redis_is_embedded_where_nothing_else_is_named_or_found(tmp_path: Path) 
     assert not embeds_redis(settings(tmp_path, REDIS_PORT=port, REDIS_HOST="redis"))
     assert not embeds_redis(settings(tmp_path, REDIS_PORT=port, REDIS_URL="redis://redis:1/0"))
     assert not embeds_redis(settings(tmp_path, REDIS_PORT=port, REDIS_EMBEDDED="off"))
+
+
+def test_the_web_s_port_that_is_taken_is_named_before_anything_is_started(tmp_path: Path, listener: int) -> None:
+    with pytest.raises(CannotStart, match=f"PORT: {listener} cannot be used"):
+        refuse_taken_port(settings(tmp_path, PORT=str(listener)))
 
 
 def test_a_port_that_is_taken_by_something_else_is_named(tmp_path: Path, listener: int) -> None:

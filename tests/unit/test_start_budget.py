@@ -70,3 +70,15 @@ async def test_with_redis_away_this_life_s_own_starts_count() -> None:
         assert await mine.held_until() is None
         await mine.spend()
     assert await mine.held_until() is not None
+
+
+async def test_a_start_that_ended_as_it_should_counts_for_nothing(redis: Any) -> None:
+    for _ in range(9):
+        life = budget(redis)
+        await life.spend()
+        await life.forgive()
+        await life.forgive()
+    assert await budget(redis).count() == 0
+    await note(redis, 10)
+    await budget(redis).forgive()
+    assert await budget(redis).count() == 1

@@ -129,7 +129,12 @@ const readRevocation = (targetKey, chat, author, t) => ({
   t,
 });
 
-const readReaction = ({ id, msgId, reactionText, sender, timestamp }) => {
+// Live their keys are objects; those read back may be texts.
+const asKey = (key) => (typeof key === 'string' ? WPP.whatsapp.MsgKey.fromString(key) : key);
+
+const readReaction = (told) => {
+  const [id, msgId] = [asKey(told.id), asKey(told.msgId)];
+  const { reactionText, sender, timestamp } = told;
   const chat = msgId.remote;
   return {
     key: `reaction_${id}`,
