@@ -14,7 +14,7 @@ demo: setup-dev ## watch the service at work against a stand-in, without an acco
 	@exec $(PY) -m demo
 
 test: setup-dev ## all tests
-	@$(PY) -m pytest -n 2 --dist loadgroup
+	@$(PY) -m pytest -n 3 --dist loadgroup
 
 soak: setup-dev ## ten minutes of faults, 2,000 messages, 300 photos; SOAK_SEED=... repeats one
 	@SOAK=long $(PY) -m pytest -s tests/soak

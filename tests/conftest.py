@@ -23,7 +23,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What has to run for minutes beside the others is looked at last. With `-n 2` a file's tests, which share
+    """What has to run for minutes beside the others is looked at last. With `-n 3` a file's tests, which share
     services and browsers, stay together in one process."""
     items.sort(key=lambda item: "test_quiet" in item.nodeid)
     for item in items:

@@ -179,9 +179,9 @@ def test_a_second_service_on_the_folder_is_refused_and_the_first_goes_on(
 def test_a_program_that_cannot_be_kept_running_ends_the_service_with_70(tmp_path: Path, whatsapp: WhatsAppWeb) -> None:
     import socket
 
-    with socket.create_server(("0.0.0.0", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        with Service(tmp_path, whatsapp.url, PORT=port) as service:
+    with Service(tmp_path, whatsapp.url) as service:
+        wait_until(service.pids, 20, "it has begun, and its web process not yet", every_s=0.01)
+        with socket.create_server(("0.0.0.0", service.port)):
             assert service.wait_exit(60) == 70
             assert "web cannot be kept running" in service.log()
             assert service.leftovers() == []

@@ -232,14 +232,14 @@ async def test_a_redis_that_is_not_there_at_first_is_waited_for(redis_server: Re
 def _message(redis: Any, key: str) -> None:
     event = {"v": 1, "type": "message", "session_id": "s1", "epoch": 1, "seq": 1}
     times = {"occurred_at": "2026-11-23T19:34:33.000Z", "observed_at": "2026-11-23T19:34:33.412Z"}
-    data = {"key": key, "chat_name": "Family", "text": "hello", "media": None}
+    data = {"key": key, "from_me": False, "chat_name": "Family", "text": "hello", "media": None}
     redis.xadd(EVENTS, {"event": json.dumps(event | times | {"data": data})})
 
 
 def _media(redis: Any, key: str, status: str) -> None:
     event = {"v": 1, "type": "media", "session_id": "s1", "epoch": 1, "seq": 1}
     times = {"occurred_at": "2026-11-23T19:34:33.000Z", "observed_at": "2026-11-23T19:34:33.412Z"}
-    data = {"key": key, "status": status, "url": "s3://b/k" if status == "stored" else None, "error": "gone"}
+    data = {"key": key, "from_me": False, "status": status, "url": "s3://b/k" if status == "stored" else None, "error": "gone"}
     redis.xadd(EVENTS, {"event": json.dumps(event | times | {"data": data})})
 
 
