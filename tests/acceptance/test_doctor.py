@@ -27,10 +27,15 @@ def doctor(environ: dict[str, str]) -> tuple[int, dict[str, Any], str]:
     return done.returncode, {check["name"]: check for check in json.loads(done.stdout)["checks"]}, done.stdout
 
 
+def all_run(service: Service) -> None:
+    """A program counts as running some seconds after its start."""
+    wait_until(lambda: service.status().verdict == "healthy", 30, "healthy")
+    programs = service.control.programs()
+    wait_until(lambda: all(service.program(name).name == "RUNNING" for name in programs), 30, "all run")
+
+
 def test_all_is_well_with_a_service_that_is_well(ready_service: Service) -> None:
-    wait_until(lambda: ready_service.status().verdict == "healthy", 30, "healthy")
-    programs = ready_service.control.programs()
-    wait_until(lambda: all(ready_service.program(name).name == "RUNNING" for name in programs), 30, "all run")
+    all_run(ready_service)
     ready_service.client.call("backup", {"cause": "so that the store is in use"})
     browser, events = ready_service.status().browser_pid, ready_service.last_event_id()
     code, findings, printed = doctor(ready_service.environ)
@@ -63,6 +68,7 @@ def test_it_is_one_line_a_check_with_what_to_do(ready_service: Service) -> None:
 
 
 def test_redis_away_and_a_stopped_program(ready_service: Service, tmp_path: Path) -> None:
+    all_run(ready_service)
     code, findings, _ = doctor(ready_service.environ | {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(free_port())})
     assert (code, findings["redis"]["level"], findings["agent"]["level"]) == (1, "bad", "warn")
     assert findings["supervisord"]["level"] == "ok"
