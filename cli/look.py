@@ -30,6 +30,7 @@ def status(as_json: bool) -> None:
     cli = Cli(as_json)
     with cli.working("asking Redis"):
         known = cli.client.status()
+        sends_open, sends_stopped = _sends(cli)
     if known is None:
         cli.fail(Exit.NO_AGENT, "no_agent", f"no agent has ever run for session {cli.settings.session_id}")
     now = datetime.now(UTC)
@@ -38,8 +39,12 @@ def status(as_json: bool) -> None:
         "verdict": assessment.verdict.value,
         "verdict_reason": assessment.reason,
         "heartbeat_age_s": round(known.age_s(now), 1),
+        "sends_open": sends_open,
+        "sends_stopped": sends_stopped,
     }
-    cli.show(document, _status_text(known, assessment.verdict, assessment.reason, now))
+    sends = f"{sends_open} open" + (f"; nothing is sent: {sends_stopped}" if sends_stopped else "")
+    text = f"{_status_text(known, assessment.verdict, assessment.reason, now)}\n{'sends':<10} {sends}"
+    cli.show(document, text)
     if known.age_s(now) > SILENT_AFTER_S:
         raise SystemExit(Exit.NO_AGENT)
     raise SystemExit(Exit.OK if assessment.verdict is Verdict.HEALTHY else Exit.NOT_READY)
@@ -104,6 +109,14 @@ def events(follow: bool, types: tuple[str, ...], last: int, as_json: bool) -> No
                 raise
             click.echo("whatsapp-container: Redis does not answer; waiting", err=True)
             time.sleep(RETRY_EVERY_S)
+
+
+def _sends(cli: Cli) -> tuple[int, str | None]:
+    """How many have no end yet, and why none goes out, if that is so."""
+    names, redis = cli.client.names, cli.client.redis
+    is_open: Any = redis.zcard(names.sends_open)
+    stopped: Any = redis.hget(names.sending, "stopped")
+    return int(is_open), None if stopped is None else str(stopped)
 
 
 def _past(cli: Cli, wanted: frozenset[str] | None, last: int) -> tuple[str, list[Event]]:

@@ -100,7 +100,7 @@ def sends() -> None:
 @click.option("--last", "-n", default=100, show_default=True, type=click.IntRange(1, 10_000), help="How many at most.")
 @json_option
 def list_(last: int, as_json: bool) -> None:
-    """Show the sends that have no end yet, the oldest first."""
+    """Show the sends that have no end yet, the oldest first: to which chat, and why and until when each waits."""
     cli = Cli(as_json)
     names, redis = cli.client.names, cli.client.redis
     with cli.working("asking Redis"):
@@ -112,7 +112,7 @@ def list_(last: int, as_json: bool) -> None:
             with suppress_error(NotFound):  # it ended meanwhile, or this Redis has lost it
                 results.append(_status(cli, key))
     lines = [f"nothing is sent: {stopped}"] if stopped else []
-    lines += [_line(result) for result in results] or ["no send is open"]
+    lines += [_line(result, with_chat=True) for result in results] or ["no send is open"]
     document = {"stopped": stopped, "sends": [result.model_dump(mode="json") for result in results]}
     cli.show(document, "\n".join(lines))
 
@@ -213,12 +213,16 @@ def _change_suppressed(as_json: bool, change: dict[str, list[str]]) -> None:
     cli.show(result.model_dump(mode="json"), "\n".join(result.suppressed) or "the list is empty")
 
 
-def _line(result: SendResult) -> str:
+def _line(result: SendResult, *, with_chat: bool = False) -> str:
     facts = {
+        "kind": result.kind,
+        "chat": result.chat_id if with_chat else None,
         "message": result.message_key,
         "error": result.error,
         "attempts": result.attempts or None,
         "accepted": f"{result.accepted_at:%Y-%m-%d %H:%M:%S}",
+        "next_try": None if result.next_try_at is None else f"{result.next_try_at:%Y-%m-%d %H:%M:%S}",
     }
     told = " ".join(f"{name}={value}" for name, value in facts.items() if value is not None)
-    return f"{result.idempotency_key}: {result.status} {told}"
+    why = f" ({result.detail})" if result.detail else ""
+    return f"{result.idempotency_key}: {result.status} {told}{why}"

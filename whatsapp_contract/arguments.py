@@ -1,8 +1,13 @@
 """What each command takes; an unknown argument is refused."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from .addresses import NO_ADDRESS, canonical, chat_of
+from .errors import BadArguments
 
 
 class _Strict(BaseModel):
@@ -24,16 +29,48 @@ class CauseArgs(_Strict):
 
 # -- arguments: chats and messages
 
-ADDRESS_PATTERN = r"^(\+?[0-9]{5,20}|[0-9A-Za-z._:-]{1,64}@(c\.us|s\.whatsapp\.net|g\.us|lid))$"
 IDEMPOTENCY_KEY_PATTERN = r"^[A-Za-z0-9_.:-]{1,128}$"
 MAX_TEXT_CHARS = 65_536  # WhatsApp's own limit
 MAX_FOLLOW_RULES = 10_000
 SIGNED_FOR_AT_MOST_S = 7 * 24 * 3600  # S3's own limit
 
-Address = Annotated[str, StringConstraints(pattern=ADDRESS_PATTERN)]
-"""A chat's id as in events, or a phone number with its country code."""
-MessageKey = Annotated[str, StringConstraints(pattern=r"^(true|false)_[^\s_]+@[^\s_]+_\S+$", max_length=512)]
-IdempotencyKey = Annotated[str, StringConstraints(pattern=IDEMPOTENCY_KEY_PATTERN)]
+
+# Who gives what can be none is told in a sentence, without the value: it may be somebody's number.
+
+
+def _address(given: str) -> str:
+    try:
+        return canonical(given)
+    except BadArguments:
+        raise PydanticCustomError("address", "{reason}", {"reason": NO_ADDRESS}) from None
+
+
+def _message_key(given: str) -> str:
+    try:
+        chat_of(given)
+    except (BadArguments, IndexError):
+        is_key = False
+    else:
+        is_key = re.fullmatch(r"(true|false)_[^\s_]+@[^\s_]+_\S+", given) is not None
+    if not is_key:
+        raise PydanticCustomError(
+            "message_key", "a message's key is what its event has as `key`, as in true_393331111111@c.us_3EB0C0FFEE"
+        )
+    return given
+
+
+def _idempotency_key(given: str) -> str:
+    if re.fullmatch(IDEMPOTENCY_KEY_PATTERN, given) is None or given.endswith("\n"):
+        raise PydanticCustomError(
+            "idempotency_key", "a key of the backend's own is 1 to 128 letters, digits and `_`, `.`, `:`, `-`"
+        )
+    return given
+
+
+Address = Annotated[str, StringConstraints(max_length=100), AfterValidator(_address)]
+"""A chat's id as in events, or a phone number with its country code; in its one form, see addresses.py."""
+MessageKey = Annotated[str, StringConstraints(max_length=512), AfterValidator(_message_key)]
+IdempotencyKey = Annotated[str, AfterValidator(_idempotency_key)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_CHARS)]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^/\x00-\x1f]+$")]
 FollowRule = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]

@@ -201,9 +201,9 @@ class MediaData(_Data):
 
 class MessageAckData(_Data):
     """How far a message of ours has come: `sent` (the server has it), `delivered`, `read`, `played`, or `failed` (the
-    send was given up, with the `error`'s code). A later stage implies the earlier ones; none is told twice.
-    `by` is who received or read it, in groups; a stage by nobody is one that all of them have reached. `key` is null
-    where nothing went out."""
+    send was given up, with the `error`'s code and why, in a sentence, as `detail`). A later stage implies the earlier
+    ones; none is told twice. `by` is who received or read it, in groups; a stage by nobody is one that all of them
+    have reached. `key` is null where nothing went out."""
 
     idempotency_key: str
     key: str | None
@@ -211,6 +211,7 @@ class MessageAckData(_Data):
     ack: Literal["sent", "delivered", "read", "played", "failed"]
     by: Person | None
     error: str | None
+    detail: str | None = None
 
 
 class SessionSavedData(_Data):

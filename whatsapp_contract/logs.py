@@ -27,6 +27,7 @@ def configure(process: str, level: str = "INFO", log_format: str = "text", secre
     redact = _redactor(secrets)
     # structlog calls a processor with (logger, method, event).
     shared: list[Any] = [
+        _of_process(process),
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
@@ -61,7 +62,14 @@ def configure(process: str, level: str = "INFO", log_format: str = "text", secre
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(process=process)
+
+
+def _of_process(process: str) -> Any:
+    # Not bound to the context: that of a thread begins empty.
+    def add(_logger: Any, _method: str, event: dict[str, Any]) -> dict[str, Any]:
+        return {"process": process, **event}
+
+    return add
 
 
 def get_logger(name: str) -> Any:

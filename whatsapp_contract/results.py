@@ -157,7 +157,8 @@ SendStatus = Literal["queued", "sent", "failed"]
 
 class SendResult(_Result):
     """How a send stands. `message_key` is known from the first try on; `error` is the code of why it was given up, or
-    waits."""
+    waits, and `detail` says it in a sentence. `attempts` counts how often its file was asked for in vain, too.
+    `next_try_at` is when one that waits is tried next, where a time is all it waits for."""
 
     idempotency_key: str
     status: SendStatus
@@ -167,6 +168,9 @@ class SendResult(_Result):
     attempts: int
     accepted_at: AwareDatetime
     sent_at: AwareDatetime | None
+    kind: Literal["text", "media", "reply", "reaction"] | None = None
+    detail: str | None = None
+    next_try_at: AwareDatetime | None = None
 
 
 class CarrySendResult(_Result):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from whatsapp_contract.errors import ContractError
 
-from .source import Rules, fetch
+from .source import NoSuchHost, Rules, fetch
 
 
 def main() -> int:
@@ -16,7 +16,7 @@ def main() -> int:
         rules = Rules.model_validate(request["rules"])
         answer = asdict(fetch(request["source"], Path(request["target"]), rules, request["within_s"]))
     except ContractError as error:
-        answer = {"error": error.code, "message": str(error)}
+        answer = {"error": error.code, "message": str(error), "no_such_host": isinstance(error, NoSuchHost)}
     sys.stdout.write(json.dumps(answer))
     return 0
 

@@ -27,7 +27,20 @@ from .acks import Acks
 from .addresses import is_group
 from .files import Files, SourceFailed
 from .outbox import PAUSED, Gate, Outbox
-from .outcome import MOST_FAILURES, Verdict, after_refusal, is_known_not_to_go, of_answer, of_failure, retry_in_s
+from .outcome import (
+    CODE_SAYS,
+    GROUP_LOOK_AGAIN_S,
+    LINK_BROKE_OFF,
+    SUPPRESSED,
+    WORKERS_DIED,
+    Verdict,
+    after_refusal,
+    is_known_not_to_go,
+    of_answer,
+    of_failure,
+    page_says,
+    retry_in_s,
+)
 from .pacing import Line, Rates
 from .record import Kind, SendRecord
 
@@ -214,12 +227,13 @@ class _Try:
                 return Carried(wait_s)
             return await self._look_and_send()
         except _GivenUp as why:
-            return await self._fail(why.error)
+            return await self._fail(why.error, why.detail)
         except SourceFailed as failure:
             failures = self.record.source_failures + 1
-            if failure.is_final or failures >= MOST_FAILURES:
-                return await self._fail(failure.code)
-            await self._save(error=failure.code, source_failures=failures)
+            self.record = self.record.changed(source_failures=failures)
+            if failures >= failure.tries_at_most:
+                return await self._fail(failure.code, str(failure))
+            await self._save(error=failure.code, detail=str(failure))
             return Carried(retry_in_s(failures + SOURCE_PATIENCE))
         except PageScriptFailed as error:
             return await self._page_failed(error.page_code)
@@ -228,7 +242,7 @@ class _Try:
                 raise NotReady("its end is being written") from error
             if error.code == Internal.code:
                 return await self._page_failed(error.code)
-            await self._save(error=error.code)
+            await self._save(error=error.code, detail=CODE_SAYS.get(error.code))
             return self._all._paused(self._key)
 
     # -- whether it may go -------------------------------------------------------------------------------------------
@@ -236,7 +250,8 @@ class _Try:
     async def _wait_s(self) -> float | None:
         """How long it has to wait for its turn; None where the page is to be asked now. Raises _GivenUp."""
         if self._is_told_to_give_up:
-            await self._save(given_up=self._give_up)  # the worker does not say so twice
+            detail = self.record.detail or WORKERS_DIED
+            await self._save(given_up=self._give_up, detail=detail)  # the worker does not say so twice
         now = await self._outbox.now()
         age_s, lives_s = self._outbox.age_s(self.record, now), self._all._lives_s
         if self._give_up is None and age_s > lives_s:
@@ -264,6 +279,8 @@ class _Try:
                 return await self._conclude(found)
         if self._give_up is not None:
             return await self._fail(self._give_up)
+        if self.record.tried_at is None and is_group(self.record.chat_id):
+            await self._check_group(page)
         await self._check_suppressed(page, await self._outbox.gate())
         if self.record.kind is Kind.MEDIA:
             wait_s = await self._wait_for_slot_s(take=False)
@@ -287,13 +304,18 @@ class _Try:
             return await page.look_for_reaction(given["message_key"], given["reaction"])
         return await page.look_for(record.chat_id, record.message_id, is_file=record.kind is Kind.MEDIA)
 
+    async def _check_group(self, page: PageOutgoing) -> None:
+        """Raises PageScriptFailed where the page does not have the group, as it does when it is given a message."""
+        if not await page.knows_chat(self.record.chat_id):
+            raise PageScriptFailed("knowsChat", "group_not_found")
+
     async def _check_suppressed(self, page: PageOutgoing, gate: Gate) -> None:
         """By all addresses of whoever is behind it. Raises _GivenUp."""
         if not gate.any_suppressed:
             return
         addresses = {self.record.chat_id, *await page.aliases(self.record.chat_id, ask=True)}
         if await self._outbox.is_suppressed(addresses):
-            raise _GivenUp(Refused.code)
+            raise _GivenUp(Refused.code, SUPPRESSED)
 
     async def _pass_gate(self, page: PageOutgoing) -> float:
         """Whatever forbids a message is asked here, right before the page is given it; and that it may have gone out
@@ -378,7 +400,7 @@ class _Try:
                 self._all._refused.clear()
                 if is_given_up:
                     return await self._fail(self._give_up or Refused.code)
-                await self._save(error=Refused.code)
+                await self._save(error=Refused.code, detail=STOPPED_ALERTS[outcome.verdict])
                 return self._all._paused(self._key)
             case Verdict.REFUSED:
                 return await self._refused()
@@ -386,43 +408,52 @@ class _Try:
                 return await self._fail(self._give_up or Refused.code)
             case _:  # broken off with the link: it has as long as a send has
                 broken_off = self.record.broken_off + 1
-                await self._save(error=outcome.error, broken_off=broken_off)
+                await self._save(error=outcome.error, detail=LINK_BROKE_OFF, broken_off=broken_off)
                 return Carried(retry_in_s(broken_off))
 
     async def _sent(self, ack: int) -> Carried:
         """It went out: the server has it. It may have come further than that while nobody listened."""
         self._all._refused.clear()
         message_id = self.record.message_id
-        self.record = self.record.ended("sent", sent_at=await self._outbox.now(), error=None)
+        self.record = self.record.ended("sent", sent_at=await self._outbox.now(), error=None, detail=None)
         await self._all._end(self.record)
         await self._all._acks.tell([PageAck(id=message_id, ack=ack)])
         return DONE
 
-    async def _fail(self, error: str) -> Carried:
-        """Given up. Where it may have gone out, the page has said that it did not before this is called."""
-        log.warning("a send is given up", error=error, kind=self.record.kind.value, attempts=self.record.attempts)
-        self.record = self.record.ended("failed", error=error)
+    async def _fail(self, error: str, detail: str | None = None) -> Carried:
+        """Given up. Where it may have gone out, the page has said that it did not before this is called. `detail` is
+        why; by default what it waited for."""
+        detail = detail or self.record.detail or CODE_SAYS.get(error)
+        facts = {"error": error, "detail": detail, "kind": self.record.kind.value, "attempts": self.record.tries}
+        log.warning("a send is given up", idempotency_key=self._key, **facts)
+        self.record = self.record.ended("failed", error=error, detail=detail)
         return await self._all._end(self.record)
 
     async def _page_failed(self, page_code: str) -> Carried:
         """The page's function threw. After the last time that is borne it may still have gone out: once more it is
         only looked for."""
         failures = self.record.failures + 1
-        outcome = of_failure(page_code, self.record.failures)
+        unknown_chat, detail = self.record.unknown_chat, page_says(page_code)
+        if page_code == "group_not_found" and self.record.tried_at is None:
+            unknown_chat += 1
+        outcome = of_failure(page_code, self.record.failures, unknown_chat)
         if outcome.verdict is Verdict.FAILED and (
             is_known_not_to_go(page_code, given_up=self._give_up is not None) or self.record.tried_at is None
         ):
-            return await self._fail(self._give_up or outcome.error or Internal.code)
+            return await self._fail(self._give_up or outcome.error or Internal.code, detail)
         given_up = self._give_up
         if outcome.verdict is Verdict.FAILED:
             given_up = given_up or outcome.error
-        await self._save(error=outcome.error, failures=failures, given_up=given_up)
-        return Carried(retry_in_s(failures))
+        changes = {"failures": failures, "unknown_chat": unknown_chat, "given_up": given_up}
+        is_group_unknown = unknown_chat > self.record.unknown_chat
+        await self._save(error=outcome.error, detail=detail, **changes)
+        return Carried(GROUP_LOOK_AGAIN_S if is_group_unknown else retry_in_s(failures))
 
     async def _refused(self) -> Carried:
         """The server refused it and the page does not say why."""
         self._all._refused.add(self._key)
-        self.record = self.record.changed(refusals=self.record.refusals + 1, error=Refused.code)
+        refusals, detail = self.record.refusals + 1, CODE_SAYS[Refused.code]
+        self.record = self.record.changed(refusals=refusals, error=Refused.code, detail=detail)
         verdict = after_refusal(len(self._all._refused), self.record.refusals)
         if verdict is Verdict.STOP_RATE:
             self._all._refused.clear()
@@ -442,9 +473,10 @@ class _Try:
 class _GivenUp(Exception):
     """No further try is to be made."""
 
-    def __init__(self, error: str) -> None:
+    def __init__(self, error: str, detail: str | None = None) -> None:
         super().__init__(error)
         self.error = error
+        self.detail = detail
 
 
 def _ack(record: SendRecord) -> MessageAckData:
@@ -455,4 +487,5 @@ def _ack(record: SendRecord) -> MessageAckData:
         ack="sent" if record.status == "sent" else "failed",
         by=None,
         error=record.error,
+        detail=record.detail,
     )

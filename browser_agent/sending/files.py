@@ -16,6 +16,7 @@ from browser_agent.whatsapp.outgoing import FileOut, FileType
 from whatsapp_contract.errors import Refused, StoreUnavailable
 from whatsapp_contract.logs import get_logger
 
+from .outcome import MOST_FAILURES
 from .record import SendRecord
 from .source import Fetched, Rules
 
@@ -25,20 +26,26 @@ FETCH_WITHIN_S = 60.0
 AT_ONCE = 2
 WAITING_AT_MOST = 8  # files that lie here and are not on their way yet
 _STARTING_S = 5.0
+NO_SUCH_HOST_TRIES = 3  # within half a minute
+_PAGES = ("text/html", "application/xhtml+xml")
 
 
 class SourceFailed(Exception):
-    """The file cannot be had. `is_final`: no further try would change that."""
+    """The file cannot be had. `tries_at_most`: after so many no further one would change that."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, *, no_such_host: bool = False) -> None:
         super().__init__(message)
         self.code = code
-        self.is_final = code != StoreUnavailable.code
+        if no_such_host:
+            self.tries_at_most = NO_SUCH_HOST_TRIES
+        else:
+            self.tries_at_most = MOST_FAILURES if code == StoreUnavailable.code else 1
 
 
 class _Failure(BaseModel):
     error: str
     message: str
+    no_such_host: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +86,11 @@ class Files:
                     self._waiting.discard(key)
         kept, args = self._kept[key], record.args
         mimetype = args["mimetype"] or kept.fetched.mimetype
+        if is_page_by_mistake(args, mimetype):
+            raise SourceFailed(
+                Refused.code,
+                "the source is a web page; `kind` `document` sends it all the same, if it is meant",
+            )
         if not fits(args["kind"], mimetype):
             raise SourceFailed(Refused.code, f"a file of the type {mimetype} cannot be sent as {args['kind']}")
         file_type, voice = file_type_of(args["kind"], mimetype)
@@ -104,11 +116,22 @@ class Files:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return _Kept(path, await _in_a_process(record.args["source"], path, self.rules))
+        except SourceFailed as failure:
+            path.unlink(missing_ok=True)
+            key = record.idempotency_key
+            log.warning("a file to be sent cannot be had", idempotency_key=key, code=failure.code, error=str(failure))
+            raise
         except BaseException as error:
             path.unlink(missing_ok=True)
             if isinstance(error, OSError):
                 raise SourceFailed(StoreUnavailable.code, f"the disk: {error.strerror}") from error
             raise
+
+
+def is_page_by_mistake(args: dict[str, Any], mimetype: str) -> bool:
+    """Servers answer 200 with a page, too, where they ask for a login or have not what was asked for."""
+    is_of_a_server = args["source"][:4].lower() == "http"
+    return is_of_a_server and args["kind"] == "auto" and args["mimetype"] is None and mimetype in _PAGES
 
 
 def fits(kind: str, mimetype: str) -> bool:
@@ -166,8 +189,7 @@ async def _in_a_process(source: str, target: Path, rules: Rules) -> Fetched:
     except ValidationError:
         raise SourceFailed(StoreUnavailable.code, "the fetching process ended without an answer") from None
     if isinstance(found, _Failure):
-        log.warning("a file to be sent cannot be had", code=found.error, error=found.message)
-        raise SourceFailed(found.error, found.message)
+        raise SourceFailed(found.error, found.message, no_such_host=found.no_such_host)
     return found
 
 

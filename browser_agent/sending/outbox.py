@@ -123,6 +123,15 @@ class Outbox:
             raise NotReady("another agent holds the session")
         return place
 
+    async def waiting(self, record: SendRecord) -> tuple[int | None, float | None]:
+        """How many sends of its chat go first, and when it is to be tried next; None where that is not known."""
+        names, key = self._names, record.idempotency_key
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            pipeline.lpos(names.sends_of(record.chat_id), key)
+            pipeline.zscore(names.send_queue_due, message_of(key))
+            place, due_at = await pipeline.execute()
+        return place, due_at
+
     async def save(self, record: SendRecord) -> None:
         """Write an open send's record. Raises NotReady where Redis has not taken it in time."""
         await self._written([self._set(record)])

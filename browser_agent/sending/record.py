@@ -52,6 +52,7 @@ class SendRecord(BaseModel):
     attempts: int = 0  # how often it was given to the page
     tried_at: float | None = None
     failures: int = 0  # of the page
+    unknown_chat: int = 0  # how often the page did not know the group, before it was ever given to it
     source_failures: int = 0  # to have the file
     broken_off: int = 0  # with the link
     refusals: int = 0  # by WhatsApp's server
@@ -59,6 +60,12 @@ class SendRecord(BaseModel):
     message_key: str | None = None
     sent_at: float | None = None
     error: str | None = None
+    detail: str | None = None  # `error` in a sentence, without numbers, texts and addresses
+
+    @property
+    def tries(self) -> int:
+        """What the backend is told: with what was in vain for its file."""
+        return self.attempts + self.source_failures
 
     def result(self) -> SendResult:
         """What the backend is told."""
@@ -68,7 +75,9 @@ class SendRecord(BaseModel):
             chat_id=self.chat_id,
             message_key=self.message_key,
             error=self.error,
-            attempts=self.attempts,
+            detail=self.detail,
+            kind=self.kind.value,
+            attempts=self.tries,
             accepted_at=datetime.fromtimestamp(self.accepted_at, UTC),
             sent_at=None if self.sent_at is None else datetime.fromtimestamp(self.sent_at, UTC),
         )

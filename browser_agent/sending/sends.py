@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
@@ -28,9 +29,9 @@ from .addresses import canonical
 from .deliveries import Carried, Deliveries
 from .files import Files
 from .outbox import Outbox
-from .outcome import BLOCK_CODES
+from .outcome import BLOCK_CODES, CODE_SAYS
 from .pacing import Rates
-from .record import SendArgs, new_record
+from .record import SendArgs, SendRecord, new_record
 from .standing import Standing
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ class Sends:
             known = await self._outbox.load(args.idempotency_key)
             if known is None:
                 if isinstance(args, SendMediaArgs):
-                    source.check(args.source, self._files.rules)
+                    # Links are followed, on a disk that may take its time.
+                    await asyncio.to_thread(source.check, args.source, self._files.rules)
                 if await self._is_suppressed(record.chat_id):
                     raise Refused("this address is on the list of those that are never written to")
                 known = await self._outbox.accept(record)
@@ -103,10 +105,25 @@ class Sends:
         record = await self._outbox.load(key)
         if record is None:
             raise NotFound("there is no send with this key, or no longer")
-        result = record.result()
-        if result.status == "queued" and result.error is None and not self._is_ready():
-            return result.model_copy(update={"error": NotReady.code})
-        return result
+        if record.status != "queued":
+            return record.result()
+        return record.result().model_copy(update=await self._waits_for(record))
+
+    async def _waits_for(self, record: SendRecord) -> dict[str, Any]:
+        """What of a send that waits is only known now: why it does, and until when."""
+        place, due_at = await self._outbox.waiting(record)
+        stopped = await self._outbox.stopped()
+        if place:
+            return {"detail": record.detail or f"it waits for {place} before it in its chat"}
+        if stopped is not None:
+            return {"detail": f"all sending is stopped: {stopped}"}
+        if not self._is_ready():
+            detail = record.detail or CODE_SAYS[NotReady.code]
+            return {"error": record.error or NotReady.code, "detail": detail}
+        if due_at is None:
+            return {}
+        next_try_at = datetime.fromtimestamp(due_at, UTC)
+        return {"next_try_at": next_try_at, "detail": record.detail or "it waits for its turn (SEND_RATE)"}
 
     async def carry(self, key: str, give_up: str | None) -> Carried:
         """One try; for the worker."""

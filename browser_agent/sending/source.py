@@ -72,8 +72,12 @@ class Fetched:
     filename: str
 
 
+class NoSuchHost(NotFound):
+    """A name server says that the host's name does not exist. Names come and go, but not for long."""
+
+
 def check(source: str, rules: Rules) -> None:
-    """What can be said of a source without touching it. Raises Refused."""
+    """What can be said of a source without having it: it may come to be there later. Raises Refused."""
     parts = _split(source)
     match parts.scheme:
         case "http" | "https":
@@ -82,7 +86,9 @@ def check(source: str, rules: Rules) -> None:
         case "s3":
             _s3_place(parts, rules)
         case "file" | "":
-            pass  # links have to be followed first
+            path = rules.folders[0] / _path_in(source, parts)
+            if not _is_inside(Path(os.path.realpath(path)), rules):
+                raise Refused(_OUTSIDE)
         case _:
             raise Refused("a source is https://, s3://bucket/key, or a file below DATA_DIR/outgoing")
 
@@ -166,6 +172,29 @@ def _check_address(parts: SplitResult, rules: Rules) -> None:
         raise Refused("the source's address cannot be used; a name and a password must not be in it")
     if parts.scheme == "http" and host.lower() not in rules.private_hosts:
         raise Refused("without TLS a source is taken only from hosts in SEND_PRIVATE_HOSTS")
+    if host.lower() not in rules.private_hosts and _is_plainly_private(host):
+        raise Refused(_NOT_PUBLIC)
+
+
+_NOT_PUBLIC = "the source's host is not a public one; SEND_PRIVATE_HOSTS can name it"
+
+
+def _is_plainly_private(host: str) -> bool:
+    """Whether that needs no name server to be known: the other hosts are looked at when they are connected to."""
+    name = host.lower().rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    literal = _literal(name)
+    return literal is not None and not is_public(literal)
+
+
+def _literal(host: str) -> str | None:
+    """The IP address that a host is, None for a name."""
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(host.partition("%")[0]))
+    with contextlib.suppress(OSError):
+        return socket.inet_ntoa(socket.inet_aton(host))  # 127.1 and 0x7f000001 are addresses, too
+    return None
 
 
 def _is_host(host: str) -> bool:
@@ -219,10 +248,14 @@ def _socket_to(host: str, port: int, rules: Rules, deadline: float) -> socket.so
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError:
         raise Refused("the source's host can be none") from None
+    except socket.gaierror as error:
+        if error.errno in _NO_SUCH_HOST:
+            raise NoSuchHost("the source's host does not exist: no name server knows it") from None
+        raise StoreUnavailable("no name server can be asked for the source's host") from None
     except OSError:
-        raise StoreUnavailable("the source's host is not known") from None
+        raise StoreUnavailable("no name server can be asked for the source's host") from None
     if host.lower() not in rules.private_hosts and not all(is_public(str(where[0])) for *_, where in found):
-        raise Refused("the source's host is not a public one; SEND_PRIVATE_HOSTS can name it")
+        raise Refused(_NOT_PUBLIC)
     for family, kind, protocol, _name, where in found:
         sock = socket.socket(family, kind, protocol)
         sock.settimeout(min(STEP_WITHIN_S, _left_s(deadline)))
@@ -233,6 +266,9 @@ def _socket_to(host: str, port: int, rules: Rules, deadline: float) -> socket.so
             continue
         return sock
     raise StoreUnavailable("the source cannot be connected to")
+
+
+_NO_SUCH_HOST = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
 
 
 def is_public(address: str) -> bool:
@@ -334,15 +370,23 @@ def _s3_from_environment() -> S3:
 
 
 def _fetch_file(source: str, parts: SplitResult, out: BinaryIO, rules: Rules, deadline: float) -> Fetched:
+    path = _path_in(source, parts)
+    with _opened(rules.folders[0] / path, rules) as file:
+        expected = os.fstat(file.fileno()).st_size
+        size, head = _copy(file.read, out, rules.max_bytes, expected, deadline)
+    return _described(size, head, None, Path(path).name)
+
+
+def _path_in(source: str, parts: SplitResult) -> str:
     if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
         raise Refused("a file is one of this machine's")
     path = unquote(parts.path) if parts.scheme == "file" else source
     if "\0" in path:
         raise Refused("no file has such a name")
-    with _opened(rules.folders[0] / path, rules) as file:
-        expected = os.fstat(file.fileno()).st_size
-        size, head = _copy(file.read, out, rules.max_bytes, expected, deadline)
-    return _described(size, head, None, Path(path).name)
+    return path
+
+
+_OUTSIDE = "of files only those below DATA_DIR/outgoing and DATA_DIR/store/media may be sent"
 
 
 @contextlib.contextmanager
@@ -351,7 +395,7 @@ def _opened(path: Path, rules: Rules) -> Iterator[BinaryIO]:
     try:
         resolved = Path(os.path.realpath(path))
         if not _is_inside(resolved, rules):
-            raise Refused("of files only those below DATA_DIR/outgoing and DATA_DIR/store/media may be sent")
+            raise Refused(_OUTSIDE)
         # Not blocking: a pipe would let us wait for ever.
         descriptor = os.open(resolved, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -363,7 +407,7 @@ def _opened(path: Path, rules: Rules) -> Iterator[BinaryIO]:
         raise Refused("that is no file")
     with os.fdopen(descriptor, "rb") as file:
         if not _is_inside(Path(os.path.realpath(f"/proc/self/fd/{descriptor}")), rules):
-            raise Refused("of files only those below DATA_DIR/outgoing and DATA_DIR/store/media may be sent")
+            raise Refused(_OUTSIDE)
         yield file
 
 

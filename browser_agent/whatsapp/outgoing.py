@@ -93,6 +93,10 @@ class PageOutgoing:
         """See to it that our reaction to a message is this one; an empty one takes it back."""
         return _checked(_answer, await self._page.call("react", message_key, reaction, within_s=within_s + MARGIN_S))
 
+    async def knows_chat(self, to: str) -> bool:
+        """Whether the page has this chat."""
+        return await self._page.call("knowsChat", to, within_s=ANSWER_WITHIN_S + MARGIN_S) is not False
+
     async def is_stranger(self, to: str) -> bool:
         """Whether it is a private chat of somebody who never wrote to this account."""
         return await self._page.call("isStranger", to, within_s=ANSWER_WITHIN_S + MARGIN_S) is True

@@ -165,6 +165,15 @@ def run_json(service: Service, *arguments: str, stdin: str = "") -> tuple[int, A
     return done.returncode, json.loads(done.stdout)
 
 
+def run_text(service: Service, *arguments: str) -> str:
+    done = subprocess.run(
+        [COMMAND, *arguments], env=service.environ, cwd=REPOSITORY, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_the_command_line(sending: Service, whatsapp: WhatsAppWeb) -> None:
     code, paused = run_json(sending, "sends", "pause", "--cause", "the test")
     assert (code, paused["stopped"]) == (0, "paused: the test")
@@ -175,6 +184,12 @@ def test_the_command_line(sending: Service, whatsapp: WhatsAppWeb) -> None:
     code, listed = run_json(sending, "sends", "list")
     sending.redis.zrem(f"whatsapp:{SESSION}:sends:open", "lost")
     assert [send["idempotency_key"] for send in listed["sends"]] == ["hand-1"]
+    assert [send["kind"] for send in listed["sends"]] == ["text"]
+    assert listed["sends"][0]["detail"] == "all sending is stopped: paused: the test"
+    assert ANNA.phone in run_text(sending, "sends", "list")
+    code, state = run_json(sending, "status")
+    assert (code, state["sends_open"] >= 1, state["sends_stopped"]) == (0, True, "paused: the test")
+    assert "nothing is sent: paused: the test" in run_text(sending, "status")
     assert run_json(sending, "sends", "resume")[1]["stopped"] is None
     wait_sent(sending, ["hand-1"])
     code, sent = run_json(sending, "sends", "status", "hand-1")

@@ -38,6 +38,7 @@ class FakePage:
         self.session = _Session()
         self.out: dict[str, tuple[float, str, str | None]] = {}
         self.strangers: set[str] = set()
+        self.unknown: set[str] = set()
         self.aliases: dict[str, list[str]] = {}
         self.looks = 0
         self.transmissions: list[tuple[float, str]] = []
@@ -54,6 +55,8 @@ class FakePage:
         match name:
             case "aliases":
                 return self.aliases.get(given[0], [])
+            case "knowsChat":
+                return given[0] not in self.unknown
             case "isStranger":
                 return given[0] in self.strangers
             case "acksOf":

@@ -363,6 +363,62 @@ def test_files_below_the_two_folders(tmp_path: Path, target: Path) -> None:
         fetch("a/another.jpg", target, allowed, 5)
 
 
+def test_what_may_not_be_read_is_refused_before_it_is_kept(tmp_path: Path) -> None:
+    allowed = rules(tmp_path, "10.0.0.1")
+    outgoing = tmp_path / "data/outgoing"
+    outgoing.mkdir(parents=True)
+    (outgoing / "link").symlink_to(tmp_path)
+    for bad in (
+        *("/etc/passwd", "../api-token", "a/../../api-token", "file:///tmp/x.jpg", "link/x", "a\0b"),
+        *("file://elsewhere/x.jpg", f"file://{outgoing}/%2e%2e/api-token"),
+        *(
+            "https://127.0.0.1/x",
+            "https://127.1/x",
+            "https://0x7f000001/x",
+            "https://[::1]:8443/x",
+            "https://10.0.0.2/",
+        ),
+        *(
+            "https://169.254.169.254/latest",
+            "https://localhost/x",
+            "https://a.LOCALHOST./x",
+            "https://[::ffff:10.0.0.2]/",
+        ),
+    ):
+        with pytest.raises(Refused):
+            source.check(bad, allowed)
+    for good in (
+        *("not there yet.jpg", str(outgoing / "a/b.jpg"), f"file://{outgoing}/a%20b.jpg"),
+        *(str(tmp_path / "data/store/media/x"), "https://10.0.0.1/x", "http://10.0.0.1/x", "https://8.8.8.8/x"),
+        *("https://[2606:4700::1111]/x", "https://example.com/x"),
+    ):
+        source.check(good, allowed)
+
+
+def test_a_data_folder_behind_a_link_is_one(tmp_path: Path) -> None:
+    (tmp_path / "real/outgoing").mkdir(parents=True)
+    (tmp_path / "data").symlink_to(tmp_path / "real")
+    for path in ("x.jpg", str(tmp_path / "data/outgoing/x.jpg"), str(tmp_path / "real/outgoing/x.jpg")):
+        source.check(path, rules(tmp_path))
+
+
+def test_a_name_that_does_not_exist_is_not_one_that_cannot_be_asked_for(
+    tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for errno, kind in (
+        (socket.EAI_NONAME, source.NoSuchHost),
+        (socket.EAI_NODATA, source.NoSuchHost),
+        (socket.EAI_AGAIN, StoreUnavailable),
+    ):
+
+        def fails(*_: Any, errno: int = errno, **__: Any) -> Any:
+            raise socket.gaierror(errno, "as the resolver says")
+
+        monkeypatch.setattr(socket, "getaddrinfo", fails)
+        with pytest.raises(kind):
+            fetch("https://photos.example/17.jpg", target, rules(tmp_path), 5)
+
+
 def test_no_other_file_can_be_had(tmp_path: Path, target: Path) -> None:
     allowed = rules(tmp_path)
     data, outgoing = tmp_path / "data", tmp_path / "data/outgoing"

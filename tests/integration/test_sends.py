@@ -115,7 +115,8 @@ async def test_a_file_goes_out_as_it_is_and_leaves_nothing(
     assert (message["id"], message["type"], message["text"]) == (result.message_key, "image", "us")
     assert message["media"]["mimetype"] == "image/jpeg"
     assert whatsapp.media_bytes(message["media"]["directPath"]) == JPEG
-    assert list((tmp_path / "data/sessions/s1/sending").iterdir()) == []
+    folder = tmp_path / "data/sessions/s1/sending"  # what was sent is told a moment before the file is gone
+    await until(lambda: list(folder.iterdir()) == [])
 
 
 async def test_a_document_keeps_its_name(agent: SmallAgent, whatsapp: WhatsAppWeb) -> None:

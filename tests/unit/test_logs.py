@@ -24,6 +24,22 @@ except ValueError:
 """
 
 
+IN_A_THREAD = """
+import threading
+from whatsapp_contract import logs
+logs.configure("test", "INFO", "json")
+log = logs.get_logger("workers.here")
+thread = threading.Thread(target=lambda: log.info("sends are carried again"))
+thread.start()
+thread.join()
+"""
+
+
+def test_a_thread_s_line_names_its_process_too() -> None:
+    line = subprocess.run([sys.executable, "-c", IN_A_THREAD], check=True, capture_output=True, text=True).stdout
+    assert json.loads(line)["process"] == "test"
+
+
 DEBUGGING = """
 import logging
 from whatsapp_contract import logs

@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,12 +10,19 @@ from hypothesis import strategies as st
 
 from browser_agent.sending import outcome, pacing
 from browser_agent.sending.addresses import canonical, chat_of
-from browser_agent.sending.files import file_type_of
+from browser_agent.sending.files import file_type_of, is_page_by_mistake
 from browser_agent.sending.outcome import Outcome, Verdict
 from browser_agent.sending.pacing import Rates
 from browser_agent.sending.record import message_id, new_record
 from browser_agent.whatsapp.models import SendAnswer
-from whatsapp_contract.arguments import IDEMPOTENCY_KEY_PATTERN, SendReactionArgs, SendReplyArgs, SendTextArgs
+from whatsapp_contract.arguments import (
+    IDEMPOTENCY_KEY_PATTERN,
+    SendReactionArgs,
+    SendReplyArgs,
+    SendTextArgs,
+    SuppressArgs,
+)
+from whatsapp_contract.commands import Command, parse_args
 from whatsapp_contract.errors import BadArguments
 from whatsapp_contract.send_queue import around_key, key_in, message_of
 
@@ -32,6 +40,14 @@ RATES = Rates(all=20, per_chat=10, strangers=3)
         ("+393331111111", "393331111111@c.us"),
         ("393331111111@c.us", "393331111111@c.us"),
         ("393331111111:12@s.whatsapp.net", "393331111111@c.us"),
+        ("39 333 111 1111", "393331111111@c.us"),
+        (" +39-333-111-1111\n", "393331111111@c.us"),
+        ("(39) 333.111.1111", "393331111111@c.us"),
+        ("+39\u00a0[333]\u2011111\u20131111", "393331111111@c.us"),
+        ("\u202a+39 333 111 1111\u202c", "393331111111@c.us"),
+        ("00393331111111", "393331111111@c.us"),
+        ("00 39 333 111 1111", "393331111111@c.us"),
+        ("00393331111111@c.us", "393331111111@c.us"),
         ("100000000000011@lid", "100000000000011@lid"),
         ("100000000000011:3@lid", "100000000000011@lid"),
         ("120363000000000001@g.us", "120363000000000001@g.us"),
@@ -42,10 +58,57 @@ def test_an_address_has_one_form(given_as: str, expected: str) -> None:
     assert canonical(given_as) == expected
 
 
-@pytest.mark.parametrize("bad", ["status@c.us", "12@c.us", "a@g.us", "..@lid", "1-@g.us", "٣٩٣٣٣١١١١١١١", ""])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "status@c.us",
+        "12@c.us",
+        "a@g.us",
+        "..@lid",
+        "1-@g.us",
+        "٣٩٣٣٣١١١١١١١",
+        "",
+        "0333 111 1111",
+        "39+3331111111",
+        "+44 (0)20 7946 0000",
+        "000393331111111",
+        "393331111111@x",
+    ],
+)
 def test_what_can_be_no_chat_s_is_refused(bad: str) -> None:
     with pytest.raises(BadArguments):
         canonical(bad)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ({"chat_id": "call 0333-1234567"}, "chat_id: an address is a phone number"),
+        ({"mentions": ["+393331111111", "0333-1234567"]}, "mentions.1: an address is a phone number"),
+        ({"idempotency_key": "0333-1234567 "}, "idempotency_key: a key of the backend's own is"),
+        ({"idempotency_key": "0333-1234567\n"}, "idempotency_key: a key of the backend's own is"),
+    ],
+)
+def test_what_is_wrong_with_an_argument_is_a_sentence_without_its_value(args: dict[str, Any], said: str) -> None:
+    given = {"idempotency_key": "k", "chat_id": "+393331111111", "text": "x", **args}
+    with pytest.raises(BadArguments) as refusal:
+        parse_args(Command(name="send_text", args=given))
+    assert str(refusal.value).startswith(said)
+    assert "1234567" not in str(refusal.value)
+    assert "pattern" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("bad", ["3EB0", "true_status@broadcast_3EB0", "true_0333-1234567@c.us_3EB0", "false__"])
+def test_a_message_s_key_that_is_none_is_said_to_be(bad: str) -> None:
+    with pytest.raises(BadArguments, match="message_key: a message's key is what its event has") as refusal:
+        parse_args(Command(name="send_reaction", args={"idempotency_key": "k", "message_key": bad, "reaction": ""}))
+    assert "1234567" not in str(refusal.value)
+
+
+def test_whoever_is_left_alone_is_in_every_way_of_writing_it() -> None:
+    _spec, args = parse_args(Command(name="suppress", args={"add": ["0039 333 111 1111", "+39-333-111-1111"]}))
+    assert isinstance(args, SuppressArgs)
+    assert args.add == ["393331111111@c.us"] * 2
 
 
 def test_a_reply_goes_to_the_chat_of_the_message() -> None:
@@ -281,6 +344,34 @@ def test_what_may_pass_is_tried_again_for_a_while() -> None:
     assert outcome.of_failure("TypeError", 7) == Outcome(Verdict.FAILED, "internal")
     assert outcome.of_failure("group_not_found", 7) == Outcome(Verdict.FAILED, "not_found")
     assert outcome.retry_in_s(0) < outcome.retry_in_s(3) < outcome.retry_in_s(50) == 300
+
+
+def test_a_group_that_the_page_does_not_know_is_told_at_the_second_look() -> None:
+    assert outcome.of_failure("group_not_found", 0, 1) == Outcome(Verdict.AGAIN, "not_found")
+    assert outcome.of_failure("group_not_found", 1, 2) == Outcome(Verdict.FAILED, "not_found")
+
+
+@pytest.mark.parametrize("code", ["TypeError", "x@1", "393331111111", "no such +39 333", ""])
+def test_why_is_a_sentence_without_what_may_be_a_number(code: str) -> None:
+    said = outcome.page_says(code)
+    assert said.startswith("the page failed")
+    assert not any(c.isdigit() for c in said)
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, True),
+        ({"mimetype": "text/html"}, False),
+        ({"kind": "document"}, False),
+        ({"source": "page.html"}, False),
+        ({"source": "s3://media/page.html"}, False),
+    ],
+)
+def test_a_page_that_comes_instead_of_a_file_is_none(changed: dict[str, Any], expected: bool) -> None:
+    args = {"source": "https://photos.example/17.jpg", "kind": "auto", "mimetype": None, **changed}
+    assert is_page_by_mistake(args, "text/html") is expected
+    assert not is_page_by_mistake(args, "image/jpeg")
 
 
 def test_the_third_send_that_is_refused_in_a_row_stops_all_sending() -> None:

@@ -253,6 +253,8 @@ Object.assign(waAgent, {
   reactionIs: async (messageKey, reaction) =>
     (await reactionThatIs(messageKey, reaction)) ?? answerOf('', -1, 'NOT_FOUND'),
 
+  knowsChat: (to) => Boolean(knownChat(to)),
+
   /** Whether the person of a private chat never wrote to this account, as far as the page can tell. */
   isStranger: async (to) => {
     if (!isPrivate(to)) return false;
