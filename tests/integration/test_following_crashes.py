@@ -239,7 +239,13 @@ def _message(redis: Any, key: str) -> None:
 def _media(redis: Any, key: str, status: str) -> None:
     event = {"v": 1, "type": "media", "session_id": "s1", "epoch": 1, "seq": 1}
     times = {"occurred_at": "2026-11-23T19:34:33.000Z", "observed_at": "2026-11-23T19:34:33.412Z"}
-    data = {"key": key, "from_me": False, "status": status, "url": "s3://b/k" if status == "stored" else None, "error": "gone"}
+    data = {
+        "key": key,
+        "from_me": False,
+        "status": status,
+        "url": "s3://b/k" if status == "stored" else None,
+        "error": "gone",
+    }
     redis.xadd(EVENTS, {"event": json.dumps(event | times | {"data": data})})
 
 
