@@ -49,13 +49,19 @@ const fromDatabase = (chat, oldest) => {
 
 /** What the server, or the phone, has before all that is here. It may come a while after the page has asked. */
 const fromServer = async (chat, isNew, deadline) => {
-  const inStore = () => chat.msgs.getModelsArray().filter(isNew);
-  await within(loadEarlier(chat), deadline);
-  for (let look = 0; look < LOOKS_FOR_LATE_ONES && !inStore().length && !isAtItsEnd(chat); look++) {
-    if (Date.now() > deadline) break;
+  const inStore = () => chat.msgs.getModelsArray();
+  const fresh = () => inStore().filter(isNew);
+  const goesOn = () => !fresh().length && !isAtItsEnd(chat) && Date.now() < deadline;
+  let before;
+  do {
+    // It begins with what the page's database has, which is known here already.
+    before = inStore().length;
+    await within(loadEarlier(chat), deadline);
+  } while (goesOn() && inStore().length > before);
+  for (let look = 0; look < LOOKS_FOR_LATE_ONES && goesOn(); look++) {
     await new Promise((resolve) => setTimeout(resolve, BETWEEN_LOOKS_MS));
   }
-  return inStore();
+  return fresh();
 };
 
 const isAtItsEnd = (chat) => flag(() => chat.msgs.msgLoadState.noEarlierMsgs);
