@@ -1,17 +1,13 @@
 """The epoch under which this agent speaks, saves and writes its status: who has a newer one has taken the session."""
 
-import asyncio
 from typing import Any
 
 import redis.asyncio
 
 from whatsapp_contract import event_script
-from whatsapp_contract.backoff import Backoff
-from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
-from whatsapp_contract.redis_connection import is_outage
 
-log = get_logger(__name__)
+from .redis_wait import once_redis_answers
 
 
 class Fenced(Exception):
@@ -28,18 +24,9 @@ class Fence:
 
     async def take(self, at_least: int = 1) -> None:
         """Take an epoch above all that Redis knows of. Waits for Redis as long as it takes."""
-        backoff = Backoff(0.1, 5.0)
-        away = False
-        while True:
-            try:
-                taken: Any = await self._redis.eval(event_script.TAKE_EPOCH_LUA, 1, self._names.fence, str(at_least))
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                if not away:
-                    log.warning("waiting for Redis", error=str(error))
-                away = True
-                await asyncio.sleep(backoff.next_s())
-                continue
-            self.epoch = int(taken)
-            return
+        taken = await once_redis_answers(lambda: self._take(at_least))
+        self.epoch = int(taken)
+
+    async def _take(self, at_least: int) -> Any:
+        answer: Any = self._redis.eval(event_script.TAKE_EPOCH_LUA, 1, self._names.fence, str(at_least))
+        return await answer

@@ -13,13 +13,13 @@ from typing import Any
 import redis.asyncio
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.errors import StoreUnavailable
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import is_outage
 
 from .follow_rules import Chat, FollowRules
+from .redis_wait import once_redis_answers
 
 log = get_logger(__name__)
 
@@ -86,24 +86,8 @@ class Follow:
         """Once, when the profile is in place: the kept rules, else the configured ones. Waits for Redis."""
         if self._loaded:
             return
-        backoff = Backoff(0.1, 5.0)
-        while True:
-            try:
-                text: Any = await self._redis.get(self._names.follow)
-                kept = _parse(text or await asyncio.to_thread(self._read))
-                if kept is None:
-                    await self._keep(self._eras)
-                else:
-                    self._eras = [(era.since, FollowRules(era.rules)) for era in kept.eras]
-                    if kept.configured != self._configured:
-                        await self._begin(self._configured)
-                    await self.keep_again()
-                self._loaded = True
-                return
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                await asyncio.sleep(backoff.next_s())
+        await once_redis_answers(self._load)
+        self._loaded = True
 
     async def change(self, rules: tuple[str, ...]) -> None:
         """From now on these. Raises StoreUnavailable while Redis is away: nothing has changed then."""
@@ -130,6 +114,17 @@ class Follow:
             eras = [(eras[0][0], eras[-ERAS_AT_MOST][1]), *eras[1 - ERAS_AT_MOST :]]
         await self._keep(eras)
         self._eras = eras
+
+    async def _load(self) -> None:
+        text: Any = await self._redis.get(self._names.follow)
+        kept = _parse(text or await asyncio.to_thread(self._read))
+        if kept is None:
+            await self._keep(self._eras)
+            return
+        self._eras = [(era.since, FollowRules(era.rules)) for era in kept.eras]
+        if kept.configured != self._configured:
+            await self._begin(self._configured)
+        await self.keep_again()
 
     def dump(self) -> str:
         """As JSON, for the snapshot."""

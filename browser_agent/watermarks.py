@@ -15,13 +15,12 @@ from typing import Any
 import redis.asyncio
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.event_script import RedisCommand
 from whatsapp_contract.events import Person
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
-from whatsapp_contract.redis_connection import is_outage
 
+from .redis_wait import once_redis_answers
 from .session.local_storage import write_private
 
 log = get_logger(__name__)
@@ -63,16 +62,7 @@ class Watermarks:
         """Once, when the profile is in place: Redis' marks, else those that came with the session. Waits for Redis."""
         if self._loaded:
             return
-        backoff = Backoff(0.1, 5.0)
-        while True:
-            try:
-                found: Any = await self._redis.hgetall(self._names.watermarks)
-                break
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                await asyncio.sleep(backoff.next_s())
-        kept = _parse(found)
+        kept = _parse(await once_redis_answers(self._ask))
         if _BASE not in kept:  # a Redis that has lost them, and may have some new ones
             kept = await asyncio.to_thread(self._read) | kept
             if kept:
@@ -147,6 +137,10 @@ class Watermarks:
     def _all(self) -> dict[str, _Kept]:
         marks = {chat: _Kept(key=mark.key, t=mark.t) for chat, mark in self._marks.items()}
         return {_BASE: self._base, **marks} if self._base else marks
+
+    async def _ask(self) -> dict[str, str]:
+        found: Any = await self._redis.hgetall(self._names.watermarks)
+        return dict(found)
 
     def _read(self) -> dict[str, _Kept]:
         try:

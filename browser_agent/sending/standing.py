@@ -12,8 +12,8 @@ from typing import Any
 import redis.asyncio
 from pydantic import BaseModel, ValidationError
 
+from browser_agent.redis_wait import once_redis_answers
 from browser_agent.session.local_storage import write_private
-from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import is_outage
@@ -49,15 +49,7 @@ class Standing:
 
     async def load(self) -> None:
         """Once, when the profile is in place and before anything is sent. Waits for Redis."""
-        backoff = Backoff(0.1, 5.0)
-        while True:
-            try:
-                await self.restore()
-                return
-            except Exception as error:
-                if not is_outage(error):
-                    raise
-                await asyncio.sleep(backoff.next_s())
+        await once_redis_answers(self.restore)
 
     async def restore(self) -> None:
         """Write the copy into a Redis that knows of none. Raises redis' own errors."""
