@@ -13,8 +13,9 @@ run: setup ## run the service in the foreground; the QR code appears here and on
 demo: setup-dev ## watch the service at work against a stand-in, without an account; under three minutes
 	@exec $(PY) -m demo
 
+# A file's tests share services and browsers, and so stay together in one process.
 test: setup-dev ## all tests
-	@$(PY) -m pytest -n 3 --dist loadgroup
+	@$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 soak: setup-dev ## ten minutes of faults, 2,000 messages, 300 photos; SOAK_SEED=... repeats one
 	@SOAK=long $(PY) -m pytest -s tests/soak

@@ -9,6 +9,8 @@ from hypothesis import settings
 settings.register_profile("project", deadline=None, print_blob=True)
 settings.load_profile("project")
 
+LONGEST_FIRST = ("soak", "acceptance", "faults", "integration", "unit")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """One seed for all that is random, told in the header, given back by --hypothesis-seed."""
@@ -21,10 +23,6 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"seed: --hypothesis-seed={config.option.hypothesis_seed}"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What has to run for minutes beside the others is looked at last. With `-n 3` a file's tests, which share
-    services and browsers, stay together in one process."""
-    items.sort(key=lambda item: "test_quiet" in item.nodeid)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.parent.name}/{item.path.name}"))
+    """What takes longest comes first, so that no process is left with it at the end."""
+    items.sort(key=lambda item: (LONGEST_FIRST.index(item.path.parent.name), item.path.name != "test_quiet.py"))

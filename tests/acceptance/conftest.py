@@ -37,9 +37,9 @@ def ready_service(whatsapp: WhatsAppWeb, tmp_path_factory: pytest.TempPathFactor
         yield service
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module")
 def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quiet]:
-    """A service that runs beside all tests of this folder and later ones, and is looked at last."""
+    """A service to which nothing is done."""
     folder = tmp_path_factory.mktemp("quiet")
     with (
         WhatsAppWeb(keepalive_s=2) as whatsapp,

@@ -1,6 +1,6 @@
 """False alarms: three minutes in which nothing is wrong, a reset on the same second as a check, blips of Redis.
 
-The service of this test runs beside all other tests, which makes the machine busy, and is looked at last.
+The service of these tests runs beside other tests, which make the machine busy.
 """
 
 import time

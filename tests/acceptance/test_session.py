@@ -16,7 +16,7 @@ from tests.harness.s3_proxy import Status
 from tests.harness.s3_server import S3Server
 from tests.harness.service import COMMAND, REPOSITORY, Service
 from tests.harness.waiting import wait_until
-from tests.harness.whatsapp_web_js import JsClient, node_with_packages
+from tests.harness.whatsapp_web_js import SYNC_MS, JsClient, node_with_packages
 from tests.whatsapp_web.client import WhatsAppWeb
 
 POINTER = "sessions/test-session/pointer.json"
@@ -236,6 +236,7 @@ def test_a_session_of_whatsapp_web_js_is_taken_over_without_a_scan(
     place = {"endpoint": s3.direct_url, "bucket": s3.bucket, "remotePath": "backups", "clientId": "shula"}
     access_key, secret_key = s3.admin_keys
     keys = {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key}
+    whatsapp.set_options(sync_ms=SYNC_MS)
     client = JsClient(node, whatsapp.url, old_data, place, keys)
     try:
         whatsapp.scan(client.next("qr"))

@@ -20,6 +20,10 @@ from tests.whatsapp_web.server_process import REPOSITORY
 
 PACKAGE = REPOSITORY / "tests/whatsapp_web_js"
 
+# The client tells of the code before it listens for what follows; a person takes longer to scan than these tests. So
+# the stand-in's page gets this as its `sync_ms`.
+SYNC_MS = 3000
+
 
 def node_with_packages() -> str:
     """Node, with what the client needs installed from its lock file."""

@@ -472,7 +472,7 @@ async def test_the_child_killed_at_any_time_costs_nothing(bench: Bench, s3: S3Se
         bench.tell(key, data)
     killed = 0
     while len(await bench.events()) < len(photos):
-        if killed < 5 and (pid := bench.keeper.process.pid) is not None and await bench.events():
+        if killed < 2 and (pid := bench.keeper.process.pid) is not None and await bench.events():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
             killed += 1

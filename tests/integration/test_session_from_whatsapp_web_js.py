@@ -15,7 +15,7 @@ from browser_agent.whatsapp.chromium import open_chromium
 from browser_agent.whatsapp.executable import find_executable
 from tests.harness.s3_server import S3Server
 from tests.harness.waiting import wait_until
-from tests.harness.whatsapp_web_js import JsClient, node_with_packages
+from tests.harness.whatsapp_web_js import SYNC_MS, JsClient, node_with_packages
 from tests.whatsapp_web.browser import Page
 from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.devtools import DevTools
@@ -29,7 +29,7 @@ KEPT = {"IndexedDB", "Local Storage"}
 @pytest.fixture(scope="module")
 def whatsapp() -> Iterator[WhatsAppWeb]:
     """One for both clients: the session belongs to its address."""
-    with WhatsAppWeb() as whatsapp:
+    with WhatsAppWeb(sync_ms=SYNC_MS) as whatsapp:
         yield whatsapp
 
 

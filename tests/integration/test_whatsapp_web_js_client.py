@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.harness.whatsapp_web_js import JsClient, node_with_packages
+from tests.harness.whatsapp_web_js import SYNC_MS, JsClient, node_with_packages
 from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.people import ANNA, BRUNO, FAMILY
 
@@ -17,7 +17,7 @@ PHOTO = bytes(range(256)) * 64
 
 @pytest.fixture(scope="module")
 def whatsapp() -> Iterator[WhatsAppWeb]:
-    with WhatsAppWeb() as whatsapp:
+    with WhatsAppWeb(sync_ms=SYNC_MS) as whatsapp:
         yield whatsapp
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from urllib.parse import urlencode
+from urllib.request import urlopen
 
 import pytest
 
@@ -94,6 +97,18 @@ def test_the_phone_refuses_any_code_but_the_complete_one_on_show(page: Page, wha
     assert page.evaluate(STATE) == "UNPAIRED"
 
     link(page, whatsapp)
+
+
+def test_a_code_can_be_scanned_by_whoever_reads_it_before_the_phone_sees_it(page: Page, whatsapp: WhatsAppWeb) -> None:
+    page.devtools.call("Network.setBlockedURLs", urls=["*/qr.png*"])  # by which the phone sees it
+    load(page, whatsapp)
+    code = page.until(DOM_CODE)
+
+    picture = f"{whatsapp.url}qr.png?{urlencode({'code': code})}"
+    timer = threading.Timer(0.5, lambda: urlopen(picture, timeout=5).close())
+    timer.start()
+    assert whatsapp.scan(code) == 1
+    timer.join()
 
 
 def test_a_code_for_a_phone_number_links_as_well(page: Page, whatsapp: WhatsAppWeb) -> None:

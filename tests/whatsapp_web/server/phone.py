@@ -25,6 +25,7 @@ class Phone:
     async def scan(self, payload: str | None, timeout_s: float) -> int:
         """Scan a QR code (the one on show when none is given); the answer is the new device's number."""
         code = payload or await self.code_on_show(timeout_s)
+        await self._is_shown(code, timeout_s)
         return await self._link(self._session_of(code), timeout_s)
 
     async def enter_link_code(self, code: str, timeout_s: float) -> int:
@@ -69,13 +70,22 @@ class Phone:
     def _waiting(self) -> list[tuple[Session, Registration]]:
         return [(s, s.registration) for s in self._site.network.sessions if s.registration is not None]
 
+    async def _is_shown(self, code: str, timeout_s: float) -> None:
+        """A page shows a new code to everybody at once; whoever has read it elsewhere may be here before it is."""
+        ref, _, _ = code.partition(",")
+        given = [registration for _, registration in self._waiting() if ref in registration.refs]
+        await self._until(lambda: all(registration.code_on_show is not None for registration in given), timeout_s)
+
     async def _sees(self, expected: Callable[[str | None], bool], timeout_s: float) -> str | None:
+        await self._until(lambda: expected(self.glance()), timeout_s)
+        return self.glance()
+
+    async def _until(self, condition: Callable[[], bool], timeout_s: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while not expected(self.glance()):
+                while not condition():
                     self._site.codes_changed.clear()
                     await self._site.codes_changed.wait()
-        return self.glance()
 
     def _session_of(self, code: str) -> Session:
         """The page whose code this is; every part of it must be right, as for a phone."""
