@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import redis.asyncio
 from pydantic import BaseModel
 
-from whatsapp_contract.arguments import CauseArgs
+from whatsapp_contract.arguments import RungArgs
 from whatsapp_contract.commands import CommandSpec
 from whatsapp_contract.errors import BrowserGone, Busy, ContractError, PageTimeout
 from whatsapp_contract.events import (
@@ -315,7 +315,7 @@ class BrowserAgent(Observer):
             log.warning("the page is stuck and is loaded anew", state=self.state.value)
             self._unstuck_at = now
             async with self.exclusive("reload"):
-                await handlers.reload(self, CauseArgs(cause=f"stuck_in_{self.state.value}"))
+                await handlers.reload(self, RungArgs(cause=f"stuck_in_{self.state.value}"))
 
     # -- commands ----------------------------------------------------------------------------------------------------
 

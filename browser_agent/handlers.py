@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from whatsapp_contract.arguments import CauseArgs, NoArgs
+from whatsapp_contract.arguments import CauseArgs, NoArgs, RungArgs
 from whatsapp_contract.errors import ContractError, NotReady, ResetUnproven
 from whatsapp_contract.events import EventType, ResetData
 from whatsapp_contract.results import (
@@ -66,7 +66,7 @@ async def check(agent: "BrowserAgent", _args: NoArgs) -> CheckResult:
     return CheckResult(facts=facts, verdict=assessment.verdict, reason=assessment.reason, operation=agent.operation)
 
 
-async def reset(agent: "BrowserAgent", args: CauseArgs) -> ResetResult:
+async def reset(agent: "BrowserAgent", args: RungArgs) -> ResetResult:
     """Raises NotReady without an account, ResetUnproven without proof of a new connection."""
     if agent.state not in _CAN_RESET:
         raise NotReady(f"cannot reset while {agent.state}")
@@ -75,24 +75,24 @@ async def reset(agent: "BrowserAgent", args: CauseArgs) -> ResetResult:
     try:
         await page.reset()
     except ResetUnproven:
-        _tell_reset(agent, "reconnect", args.cause, started, proven=False)
+        _tell_reset(agent, "reconnect", args, started, proven=False)
         raise
-    took_ms = _tell_reset(agent, "reconnect", args.cause, started, proven=True)
+    took_ms = _tell_reset(agent, "reconnect", args, started, proven=True)
     return ResetResult(took_ms=took_ms, frame_seen_at=agent.facts().frame_seen_at)
 
 
-async def reload(agent: "BrowserAgent", args: CauseArgs) -> ReloadResult:
+async def reload(agent: "BrowserAgent", args: RungArgs) -> ReloadResult:
     started = time.monotonic()
     try:
         steps = await agent.page().reload()
     except ContractError:
-        _tell_reset(agent, "reload", args.cause, started, proven=False)
+        _tell_reset(agent, "reload", args, started, proven=False)
         raise
-    took_ms = _tell_reset(agent, "reload", args.cause, started, proven=True)
+    took_ms = _tell_reset(agent, "reload", args, started, proven=True)
     return ReloadResult(steps=steps, took_ms=took_ms)
 
 
-async def restart_browser(agent: "BrowserAgent", args: CauseArgs) -> RestartBrowserResult:
+async def restart_browser(agent: "BrowserAgent", args: RungArgs) -> RestartBrowserResult:
     started = time.monotonic()
     chromium = await agent.keeper.restart(args.cause, RESTART_BROWSER_WITHIN_S)
     return RestartBrowserResult(browser_pid=chromium.pid, took_ms=_ms_since(started))
@@ -135,9 +135,10 @@ HANDLERS: dict[str, Handler] = (
 )
 
 
-def _tell_reset(agent: "BrowserAgent", how: Any, cause: str, started: float, *, proven: bool) -> float:
+def _tell_reset(agent: "BrowserAgent", how: Any, args: RungArgs, started: float, *, proven: bool) -> float:
     took_ms = _ms_since(started)
-    agent.event_log.publish(EventType.RESET, ResetData(how=how, cause=cause, proven=proven, took_ms=took_ms))
+    data = ResetData(how=how, cause=args.cause, proven=proven, took_ms=took_ms, incident=args.incident)
+    agent.event_log.publish(EventType.RESET, data)
     return took_ms
 
 

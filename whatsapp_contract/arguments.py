@@ -14,6 +14,8 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
+INCIDENT_ID_PATTERN = r"^[A-Za-z0-9_.:-]{1,64}$"
+
 Cause = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
@@ -25,6 +27,12 @@ class CauseArgs(_Strict):
     """Why it is done; goes into the event that tells of it."""
 
     cause: Cause = "command"
+
+
+class RungArgs(CauseArgs):
+    """As CauseArgs; `incident` is the id of the incident in which it is a rung."""
+
+    incident: Annotated[str, StringConstraints(pattern=INCIDENT_ID_PATTERN)] | None = None
 
 
 # -- arguments: chats and messages

@@ -241,12 +241,14 @@ class SessionRestoredData(_Data):
 
 
 class ResetData(_Data):
-    """The connection was reset: `how` by a reconnect, or by loading the page anew."""
+    """The connection was reset: `how` by a reconnect, by taking the session over from another client, or by loading
+    the page anew. `incident` is the id of the incident it is a part of, if any."""
 
-    how: Literal["reconnect", "reload"]
+    how: Literal["reconnect", "takeover", "reload"]
     cause: str
     proven: bool
     took_ms: float
+    incident: str | None = None
 
 
 class RestartedData(_Data):
@@ -255,6 +257,7 @@ class RestartedData(_Data):
     what: Literal["browser", "agent"]
     cause: str
     starts: int | None = None
+    incident: str | None = None
 
 
 class AlertData(_Data):
@@ -262,6 +265,7 @@ class AlertData(_Data):
 
     code: str
     message: str
+    incident: str | None = None
 
 
 class QrOnShow(BaseModel):

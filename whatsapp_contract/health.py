@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from .errors import BrowserGone, PageCrashed, PageTimeout
 from .states import SessionState
 
 # Reasons of STARTING. The agent tries these again by itself, for as long as it takes; no restart helps.
@@ -17,6 +18,10 @@ OUTRUN = "outrun"
 LEFT_TO_A_PERSON = frozenset({"store_refused", "wrong_key", "newer_browser", "newer_format", "bad_archive", OUTRUN})
 
 
+# Why a link is down that no rung brings back: the page's own requests do not reach the site.
+SITE_SILENT = "site_silent"
+
+
 class Verdict(StrEnum):
     """What the facts amount to. The last two can only be seen from outside the agent."""
 
@@ -24,11 +29,26 @@ class Verdict(StrEnum):
     WAITING_FOR_PERSON = "waiting_for_person"  # no restart can scan a code, close another client, or find the cause
     DEGRADED = "degraded"  # coming up, within its time
     DISCONNECTED = "disconnected"
+    DEAF = "deaf"  # messages reach the page's store, and the page does not tell of them
     PAGE_HUNG = "page_hung"
     BROWSER_GONE = "browser_gone"
     BLOCKED = "blocked"
     AGENT_HUNG = "agent_hung"  # listens, but does not answer
     AGENT_GONE = "agent_gone"  # nobody listens
+
+
+class Outside(BaseModel):
+    """What only a watcher outside the agent can see, at `asked_at`. Null: could not be learned."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    asked_at: AwareDatetime
+    listeners: int | None = None  # who received the question; 0: nobody subscribes to the commands
+    reply_took_ms: float | None = None  # null: no reply within the time for one
+    error: str | None = None  # the code with which a check failed: what the page, or the browser, is in
+    program: str | None = None  # supervisord's name of the agent's state
+    program_running_s: float | None = None
+    redis_up_s: float | None = None
 
 
 class Facts(BaseModel):
@@ -52,10 +72,23 @@ class Facts(BaseModel):
     link_asked_after_s: float | None = None  # silence after which the agent asks the server (LINK_SILENCE_S)
     link_asked_at: AwareDatetime | None = None  # last query sent because the link was silent
     link_answered_at: AwareDatetime | None = None  # last time such a query was followed by a frame
+    injected: bool | None = None  # wa-js has found the page's modules
+    broken_calls: tuple[str, ...] = ()  # what does not work with this build of the site, as its probe says
     stream_mode: str | None = None
     stream_info: str | None = None
     socket_state: str | None = None
+    online: bool | None = None  # as the browser has it
     authenticated: bool | None = None
+    site_answered_at: AwareDatetime | None = None  # last time a request of the page reached the site
+    site_silent_since: AwareDatetime | None = None  # its requests do not reach the site since then
+    stored_message_at: AwareDatetime | None = None  # when the page's store last got a message
+    told_message_at: AwareDatetime | None = None  # when the page last told of one
+    unheard_since: AwareDatetime | None = None  # a message is in the store since then and was not told
+    message_event_at: AwareDatetime | None = None  # last `message` event
+    memory_bytes: int | None = None  # of the browser's whole process tree
+    memory_seen_at: AwareDatetime | None = None
+    loop_lag_ms: float | None = None  # the agent's event loop, worst of the last ten seconds
+    outside: Outside | None = None  # added by whoever looks from outside
 
 
 @dataclass(frozen=True)
@@ -69,8 +102,16 @@ class Limits:
     page_silence_s: float = 30.0
     browser_silence_s: float = 30.0
     link_silence_s: float = 120.0
+    unheard_s: float = 10.0
+    loop_lag_s: float = 5.0
+    # States, each with the time after which it counts as stuck.
     starting_s: float = 180.0
     syncing_s: float = 900.0
+    disconnected_s: float = 120.0
+    conflict_s: float = 600.0
+    # For whoever looks from outside: an agent, or a Redis, that young may have no subscribers yet.
+    agent_grace_s: float = 20.0
+    redis_settled_s: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +123,9 @@ class Assessment:
     since: datetime | None = None
 
 
+# Errors of a check, and what they say.
+_PAGE_ERRORS = frozenset({PageTimeout.code, PageCrashed.code})
+
 # What needs a person is never "fixed" by a restart.
 _FOR_A_PERSON = frozenset({SessionState.AWAITING_SCAN, SessionState.LOGGED_OUT, SessionState.CONFLICT})
 
@@ -89,9 +133,12 @@ _FOR_A_PERSON = frozenset({SessionState.AWAITING_SCAN, SessionState.LOGGED_OUT, 
 def verdict(facts: Facts, limits: Limits, now: datetime) -> Assessment:
     """What the facts amount to at `now`. Pure.
 
-    A verdict of HEALTHY needs everything at once: a browser, a page and a server heard lately (a server that was
+    What was seen from outside, where it was, comes first: the other facts may be those of a dead agent. A verdict of
+    HEALTHY needs everything at once: a browser, a page and a server heard lately (a server that was
     never heard is unknown, not dead), an account, and the state ready, which the agent leaves when the link dies.
     """
+    if facts.outside is not None and (seen := _from_outside(facts.outside, limits)) is not None:
+        return seen
     state, in_state = facts.state, now - facts.since
 
     if facts.held_until is not None and facts.held_until > now:
@@ -109,7 +156,7 @@ def verdict(facts: Facts, limits: Limits, now: datetime) -> Assessment:
     if state in _FOR_A_PERSON:
         return Assessment(Verdict.WAITING_FOR_PERSON, state.value, facts.since)
     if state is SessionState.DISCONNECTED:
-        return Assessment(Verdict.DISCONNECTED, facts.reason or "disconnected", facts.since)
+        return _disconnected(facts, limits, in_state)
     if state is SessionState.SYNCING:
         return _unless_overdue(state, in_state, limits.syncing_s, facts.since)
     return _ready(facts, limits, now)
@@ -123,6 +170,43 @@ def _starting(facts: Facts, limits: Limits, in_state: timedelta) -> Assessment:
     return _unless_overdue(facts.state, in_state, limits.starting_s, facts.since)
 
 
+def _from_outside(outside: Outside, limits: Limits) -> Assessment | None:
+    """None where the agent answered: then its own facts decide."""
+    if outside.listeners == 0:
+        return _nobody_listens(outside, limits)
+    if outside.error in _PAGE_ERRORS:
+        return Assessment(Verdict.PAGE_HUNG, outside.error or "", outside.asked_at)
+    if outside.error == BrowserGone.code:
+        return Assessment(Verdict.BROWSER_GONE, outside.error, outside.asked_at)
+    if outside.error is not None:
+        return Assessment(Verdict.DEGRADED, outside.error, outside.asked_at)
+    if outside.reply_took_ms is None:
+        return Assessment(Verdict.AGENT_HUNG, "no_reply", outside.asked_at)
+    return None
+
+
+def _nobody_listens(outside: Outside, limits: Limits) -> Assessment:
+    """It counts only when there was time to subscribe, and when it is known that the agent should run at all."""
+    if outside.program == "STOPPED":
+        return Assessment(Verdict.WAITING_FOR_PERSON, "agent_stopped", outside.asked_at)
+    if outside.redis_up_s is None or outside.redis_up_s < limits.redis_settled_s:
+        return Assessment(Verdict.DEGRADED, "redis_settling", outside.asked_at)
+    if outside.program is None:
+        return Assessment(Verdict.DEGRADED, "supervisor_silent", outside.asked_at)
+    if outside.program != "RUNNING" or (outside.program_running_s or 0.0) < limits.agent_grace_s:
+        return Assessment(Verdict.DEGRADED, "agent_starting", outside.asked_at)
+    return Assessment(Verdict.AGENT_GONE, "nobody_listens", outside.asked_at)
+
+
+def _disconnected(facts: Facts, limits: Limits, in_state: timedelta) -> Assessment:
+    reason = facts.reason or "disconnected"
+    if facts.site_silent_since is not None:
+        reason = SITE_SILENT
+    elif in_state > timedelta(seconds=limits.disconnected_s):
+        reason = "stuck_in_disconnected"
+    return Assessment(Verdict.DISCONNECTED, reason, facts.since)
+
+
 def _ready(facts: Facts, limits: Limits, now: datetime) -> Assessment:
     """The state says ready; the account and the link must bear it out."""
     if facts.authenticated is False:
@@ -132,6 +216,10 @@ def _ready(facts: Facts, limits: Limits, now: datetime) -> Assessment:
     limit_s = max(limits.link_silence_s, 2 * (facts.link_asked_after_s or 0.0) + 10.0)
     if heard_at is not None and _silent(heard_at, limit_s, now):
         return Assessment(Verdict.DISCONNECTED, "link_stale", heard_at)
+    if facts.unheard_since is not None and _silent(facts.unheard_since, limits.unheard_s, now):
+        return Assessment(Verdict.DEAF, "message_unheard", facts.unheard_since)
+    if facts.loop_lag_ms is not None and facts.loop_lag_ms > limits.loop_lag_s * 1000:
+        return Assessment(Verdict.DEGRADED, "agent_slow")
     return Assessment(Verdict.HEALTHY, "ready")
 
 

@@ -68,6 +68,16 @@ class SessionNames:
         return f"{self._prefix}:claims"
 
     @cached_property
+    def incidents(self) -> str:
+        """Hash: each incident as JSON, by its id; the latest thousand."""
+        return f"{self._prefix}:incidents"
+
+    @cached_property
+    def incidents_order(self) -> str:
+        """Sorted set: ids of the incidents, by the time at which they began."""
+        return f"{self._prefix}:incidents-order"
+
+    @cached_property
     def watermarks(self) -> str:
         """Hash: for a chat the message up to which everything was told, as JSON; see browser_agent/watermarks.py."""
         return f"{self._prefix}:watermarks"

@@ -1,12 +1,20 @@
 """The status hash: what the agent says of itself, with times, for every reader."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict
 
 from .health import Facts, Verdict
 from .states import SessionState
+
+
+def _split(value: Any) -> Any:
+    return tuple(value.split()) if isinstance(value, str) else value
+
+
+# Words with blanks between them, in the hash.
+Words = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
 class Status(BaseModel):
@@ -38,10 +46,23 @@ class Status(BaseModel):
     link_asked_at: AwareDatetime | None = None
     link_answered_at: AwareDatetime | None = None
     link_asked_after_s: float | None = None
+    injected: bool | None = None
+    broken_calls: Words = ()
     stream_mode: str | None = None
     stream_info: str | None = None
     socket_state: str | None = None
+    online: bool | None = None
     authenticated: bool | None = None
+    site_answered_at: AwareDatetime | None = None
+    site_silent_since: AwareDatetime | None = None
+    stored_message_at: AwareDatetime | None = None
+    told_message_at: AwareDatetime | None = None
+    unheard_since: AwareDatetime | None = None
+    message_event_at: AwareDatetime | None = None
+    memory_bytes: int | None = None
+    memory_seen_at: AwareDatetime | None = None
+    memory_limit_bytes: int | None = None
+    loop_lag_ms: float | None = None
     refused_commands: int = 0
     dropped_events: int = 0
     session_store: str | None = None  # where it is kept: `s3://bucket` or a folder
@@ -85,4 +106,4 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return " ".join(value) if isinstance(value, list) else str(value)

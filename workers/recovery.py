@@ -28,6 +28,7 @@ RUNGS = tuple(Rung)
 # Where to begin: a cheaper rung cannot cure this, so it is not tried.
 FIRST_RUNG = {
     Verdict.DISCONNECTED: Rung.RESET,
+    Verdict.DEAF: Rung.RELOAD,
     Verdict.PAGE_HUNG: Rung.RELOAD,
     Verdict.BROWSER_GONE: Rung.RESTART_BROWSER,
     Verdict.AGENT_HUNG: Rung.RESTART_AGENT,

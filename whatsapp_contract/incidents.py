@@ -1,0 +1,37 @@
+"""Incidents: what was wrong, what was done about it, what cured it. Written by the watchdog, read by whoever wants."""
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from .health import Verdict
+
+INCIDENTS_KEPT = 1000
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class RungTaken(_Model):
+    """One step of recovery."""
+
+    rung: str  # as `Rung`: reset, reload, restart_browser, restart_agent, hold
+    cause: str  # the verdict and the fact that decided it, at the time
+    at: AwareDatetime
+    took_ms: float | None = None  # until it was carried out; null while it is, or when it could not be
+    error: str | None = None  # the code with which it failed
+
+
+class Incident(_Model):
+    """From the first bad fact to the first good one after it."""
+
+    id: str
+    instance: str
+    verdict: Verdict
+    reason: str  # the first bad fact
+    bad_since: AwareDatetime  # when that fact began to stand, as far as it is known
+    found_at: AwareDatetime  # when the watchdog first saw it
+    rungs: tuple[RungTaken, ...] = ()
+    ended_at: AwareDatetime | None = None  # null: it is not over
+    cured_by: str | None = None  # the rung after which it was well; `itself` where none was taken
+    ended_as: str | None = None  # the verdict with which it ended: healthy, or what waits for a person
+    not_ready_s: float | None = None  # how long messages could not flow; null while it is not over
