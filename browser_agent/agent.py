@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
@@ -30,6 +31,7 @@ from . import handlers
 from .account_marker import AccountMarker
 from .browser_keeper import BrowserKeeper, BrowserSettings, Observer
 from .command_bus import CommandBus
+from .deadlines import Deadlines
 from .event_log import EventLog
 from .evidence import Evidence
 from .fence import Fence, Fenced
@@ -61,6 +63,9 @@ STOP_WITHIN_S = 4.8  # everything; the container is killed ten seconds after it 
 FLUSH_WITHIN_S = 0.8
 STOP_REMEMBERED_S = 30 * 86_400
 
+# In these the link is down, or not up yet: the page is asked whether it reaches its site at all.
+_ASKS_SITE = frozenset({SessionState.STARTING, SessionState.SYNCING, SessionState.DISCONNECTED})
+
 
 class BrowserAgent(Observer):
     """The process that owns the page. `run` returns after `stop`, or raises what is a bug."""
@@ -86,6 +91,7 @@ class BrowserAgent(Observer):
         self._watermarks: Watermarks
         self._board: StatusBoard
         self._budget: StartBudget
+        self._deadlines: Deadlines
         self._qr: QrShow
         self._bus: CommandBus
         self.flow: SessionFlow
@@ -146,7 +152,6 @@ class BrowserAgent(Observer):
         )
         self.keeper = BrowserKeeper(browser, self._budget, self)
         self.keeper.is_busy = lambda: self.operation is not None
-        self.evidence = Evidence(self.keeper, settings.link_silence_s)
         self.event_log = EventLog(client, settings.names, fence)
         self._trimmer = StreamTrimmer(client, settings.names, fence, self.event_log, settings.events_maxlen)
         marker = AccountMarker(settings.session_dir / "account")
@@ -167,6 +172,12 @@ class BrowserAgent(Observer):
             is_ready=lambda: self.flow.is_ready(),  # noqa: PLW0108  # there is none yet
         )
         inbox = Inbox(self.event_log, self.follow, self._watermarks, ledger=self.media.entering)
+        self.evidence = Evidence(
+            self.keeper,
+            settings.link_silence_s,
+            message_told_at=lambda: inbox.told_at,
+            asks_site=lambda: self.state in _ASKS_SITE,
+        )
         self.audit = GapAudit(
             client,
             settings.names,
@@ -205,6 +216,12 @@ class BrowserAgent(Observer):
             aside=self._aside,
         )
         self.session.standing = self.sends.standing
+        self._deadlines = Deadlines(
+            self._limits,
+            self.facts,
+            self._keep_dossier,
+            alert=lambda data: self.event_log.publish(EventType.ALERT, data),
+        )
 
     async def _serve_until_stopped(self, redis_client: "redis.asyncio.Redis") -> None:
         loop = asyncio.get_running_loop()
@@ -222,7 +239,8 @@ class BrowserAgent(Observer):
                 tasks.create_task(self._board.run()),
                 tasks.create_task(self._look_at_the_page()),
                 tasks.create_task(self._close_when_outrun(keeping)),
-                tasks.create_task(self.evidence.watch_link(self.flow.is_ready, self._look_again)),
+                tasks.create_task(self._deadlines.run()),
+                tasks.create_task(self.evidence.run(self.flow.is_ready, self._look_again)),
             ]
             await self._stopping.wait()
             log.info("agent is stopping")
@@ -366,6 +384,11 @@ class BrowserAgent(Observer):
         """The verdict over facts just gathered."""
         return verdict(facts, self._limits, facts.observed_at)
 
+    async def _keep_dossier(self, code: str, stuck_fact: str) -> Path | None:
+        from .dossier import keep
+
+        return await keep(self.keeper.page, status_of(self), code, stuck_fact, self.settings.session_dir)
+
     @property
     def refused_commands(self) -> int:
         """Payloads that were no command and had no sender to tell."""
@@ -398,6 +421,7 @@ class BrowserAgent(Observer):
 
     def on_page(self, page: "WhatsAppPage") -> None:
         page.on_event = self._on_page_event
+        page.on_missed = self.audit.missed
         self.flow.on_page()
 
     def _on_page_event(self, event: PageEvent) -> None:

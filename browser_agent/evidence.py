@@ -12,6 +12,8 @@ from whatsapp_contract.logs import get_logger
 from whatsapp_contract.states import SessionState
 
 from .browser_keeper import BrowserKeeper
+from .loop_lag import LoopLag
+from .site_watch import SiteWatch
 
 if TYPE_CHECKING:
     from .whatsapp.page import WhatsAppPage
@@ -23,11 +25,25 @@ _LOOK_EVERY_S = 1.0
 
 
 class Evidence:
-    """Facts of the browser, the page and the link. Times inside are loop times, which no clock step moves."""
+    """Facts of the browser, the page and the link. Times inside are loop times, which no clock step moves.
 
-    def __init__(self, keeper: BrowserKeeper, link_silence_s: float) -> None:
+    `message_told_at` gives when the last `message` event went out; `asks_site` whether the page is to be asked if it
+    reaches its site: while the link is down, or the page comes up.
+    """
+
+    def __init__(
+        self,
+        keeper: BrowserKeeper,
+        link_silence_s: float,
+        *,
+        message_told_at: Callable[[], float | None],
+        asks_site: Callable[[], bool],
+    ) -> None:
+        self.lag = LoopLag()
+        self.site = SiteWatch(lambda: keeper.page, asks_site)
         self._keeper = keeper
         self._link_silence_s = link_silence_s
+        self._message_told_at = message_told_at
         self._loop = asyncio.get_running_loop()
 
     def facts(self, state: SessionState, since: float, reason: str | None, held_until: float | None) -> Facts:
@@ -53,11 +69,27 @@ class Evidence:
             link_asked_at=wall(page.link.asked_at) if page else None,
             link_asked_after_s=self._link_silence_s,
             link_answered_at=wall(page.link.answered_at) if page else None,
+            injected=stream.injected if stream else None,
             stream_mode=stream.mode if stream else None,
             stream_info=stream.info if stream else None,
             socket_state=stream.socket if stream else None,
+            online=stream.online if stream else None,
             authenticated=stream.authenticated if stream and known else None,
+            site_answered_at=wall(self.site.answered_at),
+            site_silent_since=wall(self.site.silent_since),
+            stored_message_at=wall(page.hearing.stored_at) if page else None,
+            told_message_at=wall(page.hearing.told_at) if page else None,
+            unheard_since=wall(page.hearing.unheard_since) if page else None,
+            message_event_at=wall(self._message_told_at()),
+            loop_lag_ms=self.lag.worst_ms,
         )
+
+    async def run(self, is_ready: Callable[[], bool], on_change: Callable[[], None]) -> None:
+        """Watch the link (`watch_link`), the site and the loop until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.watch_link(is_ready, on_change))
+            tasks.create_task(self.site.run())
+            tasks.create_task(self.lag.run())
 
     def link_is_dead(self) -> bool:
         """Whether the present page's server does not answer."""

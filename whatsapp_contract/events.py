@@ -261,11 +261,13 @@ class RestartedData(_Data):
 
 
 class AlertData(_Data):
-    """A person should look. `code` is for machines, `message` says what to do."""
+    """A person should look. `code` is for machines, `message` says what to do. `dossier` is a file in the agent's
+    container with all that was known, private since it may hold what the page's console said."""
 
     code: str
     message: str
     incident: str | None = None
+    dossier: str | None = None
 
 
 class QrOnShow(BaseModel):

@@ -20,6 +20,8 @@ LEFT_TO_A_PERSON = frozenset({"store_refused", "wrong_key", "newer_browser", "ne
 
 # Why a link is down that no rung brings back: the page's own requests do not reach the site.
 SITE_SILENT = "site_silent"
+# The agent was held up, by the machine or by itself; it judges again when it has caught up.
+AGENT_SLOW = "agent_slow"
 
 
 class Verdict(StrEnum):
@@ -133,9 +135,14 @@ _FOR_A_PERSON = frozenset({SessionState.AWAITING_SCAN, SessionState.LOGGED_OUT, 
 def verdict(facts: Facts, limits: Limits, now: datetime) -> Assessment:
     """What the facts amount to at `now`. Pure.
 
-    What was seen from outside, where it was, comes first: the other facts may be those of a dead agent. A verdict of
-    HEALTHY needs everything at once: a browser, a page and a server heard lately (a server that was
-    never heard is unknown, not dead), an account, and the state ready, which the agent leaves when the link dies.
+    The first that decides, in this order:
+    1. What was seen from outside, where it was: the other facts may be those of a dead agent.
+    2. What waits for time or a person: the start budget, stopping, a browser or a page that is coming up.
+    3. An agent whose loop was held up. It did not listen meanwhile, so that the silence of others says nothing.
+    4. Browser, then page: who is silent.
+    5. What the state says: blocked, for a person, disconnected, syncing.
+    6. Ready must be borne out: an account, a server heard lately (one that was never heard is unknown, not dead),
+       and a page that tells of what its store gets.
     """
     if facts.outside is not None and (seen := _from_outside(facts.outside, limits)) is not None:
         return seen
@@ -147,6 +154,8 @@ def verdict(facts: Facts, limits: Limits, now: datetime) -> Assessment:
         return Assessment(Verdict.DEGRADED, "stopping", facts.since)
     if state is SessionState.STARTING:
         return _starting(facts, limits, in_state)
+    if facts.loop_lag_ms is not None and facts.loop_lag_ms > limits.loop_lag_s * 1000:
+        return Assessment(Verdict.DEGRADED, AGENT_SLOW)
     if _silent(facts.browser_seen_at, limits.browser_silence_s, now):
         return Assessment(Verdict.BROWSER_GONE, "browser_silent", facts.browser_seen_at)
     if _silent(facts.page_seen_at, limits.page_silence_s, now):
@@ -158,7 +167,7 @@ def verdict(facts: Facts, limits: Limits, now: datetime) -> Assessment:
     if state is SessionState.DISCONNECTED:
         return _disconnected(facts, limits, in_state)
     if state is SessionState.SYNCING:
-        return _unless_overdue(state, in_state, limits.syncing_s, facts.since)
+        return _unless_overdue(facts, in_state, limits.syncing_s)
     return _ready(facts, limits, now)
 
 
@@ -167,7 +176,7 @@ def _starting(facts: Facts, limits: Limits, in_state: timedelta) -> Assessment:
         return Assessment(Verdict.DEGRADED, facts.reason, facts.since)
     if facts.reason in LEFT_TO_A_PERSON:
         return Assessment(Verdict.WAITING_FOR_PERSON, facts.reason, facts.since)
-    return _unless_overdue(facts.state, in_state, limits.starting_s, facts.since)
+    return _unless_overdue(facts, in_state, limits.starting_s)
 
 
 def _from_outside(outside: Outside, limits: Limits) -> Assessment | None:
@@ -203,7 +212,7 @@ def _disconnected(facts: Facts, limits: Limits, in_state: timedelta) -> Assessme
     if facts.site_silent_since is not None:
         reason = SITE_SILENT
     elif in_state > timedelta(seconds=limits.disconnected_s):
-        reason = "stuck_in_disconnected"
+        reason = stuck_in(facts.state)
     return Assessment(Verdict.DISCONNECTED, reason, facts.since)
 
 
@@ -218,8 +227,6 @@ def _ready(facts: Facts, limits: Limits, now: datetime) -> Assessment:
         return Assessment(Verdict.DISCONNECTED, "link_stale", heard_at)
     if facts.unheard_since is not None and _silent(facts.unheard_since, limits.unheard_s, now):
         return Assessment(Verdict.DEAF, "message_unheard", facts.unheard_since)
-    if facts.loop_lag_ms is not None and facts.loop_lag_ms > limits.loop_lag_s * 1000:
-        return Assessment(Verdict.DEGRADED, "agent_slow")
     return Assessment(Verdict.HEALTHY, "ready")
 
 
@@ -227,8 +234,58 @@ def _silent(seen_at: datetime | None, limit_s: float, now: datetime) -> bool:
     return seen_at is None or now - seen_at > timedelta(seconds=limit_s)
 
 
-def _unless_overdue(state: SessionState, in_state: timedelta, limit_s: float, since: datetime) -> Assessment:
-    """Coming up takes its time; past its deadline the page is taken to be stuck."""
+def _unless_overdue(facts: Facts, in_state: timedelta, limit_s: float) -> Assessment:
+    """Coming up takes its time; past its deadline the page is taken to be stuck, unless no page could come up."""
     if in_state <= timedelta(seconds=limit_s):
-        return Assessment(Verdict.DEGRADED, state.value, since)
-    return Assessment(Verdict.PAGE_HUNG, f"stuck_in_{state.value}", since)
+        return Assessment(Verdict.DEGRADED, facts.state.value, facts.since)
+    if facts.site_silent_since is not None:
+        return Assessment(Verdict.DISCONNECTED, SITE_SILENT, facts.site_silent_since)
+    return Assessment(Verdict.PAGE_HUNG, stuck_in(facts.state), facts.since)
+
+
+# -- states that outlive their deadline -------------------------------------------------------------------------------
+
+
+def stuck_in(state: SessionState) -> str:
+    """What a state past its deadline is called: the reason of a verdict, and the code of an alert."""
+    return f"stuck_in_{state.value}"
+
+
+def is_overdue(facts: Facts, limits: Limits, now: datetime) -> bool:
+    """Whether the state has outlived its deadline. Not where the cause is known and was told in its own way: the start
+    budget, and a session that cannot be restored."""
+    deadlines_s = {
+        SessionState.STARTING: limits.starting_s,
+        SessionState.SYNCING: limits.syncing_s,
+        SessionState.DISCONNECTED: limits.disconnected_s,
+        SessionState.CONFLICT: limits.conflict_s,
+    }
+    if facts.state not in deadlines_s or (facts.held_until is not None and facts.held_until > now):
+        return False
+    if facts.state is SessionState.STARTING and facts.reason in (RETRIED_BY_AGENT | LEFT_TO_A_PERSON) - {
+        SITE_UNREACHABLE
+    }:
+        return False
+    return now - facts.since > timedelta(seconds=deadlines_s[facts.state])
+
+
+def stuck_fact(facts: Facts, limits: Limits, now: datetime) -> str:
+    """The fact that keeps the session in its state, as far as facts can tell. The most telling one."""
+    if facts.state is SessionState.CONFLICT:
+        return "the account is open in another WhatsApp Web"
+    if facts.reason == SITE_UNREACHABLE or facts.site_silent_since is not None:
+        return "the site does not answer this browser"
+    if facts.online is False:
+        return "the browser has no network"
+    if _silent(facts.browser_seen_at, limits.browser_silence_s, now):
+        return "the browser does not answer"
+    if _silent(facts.page_seen_at, limits.page_silence_s, now):
+        return "the page does not answer"
+    if facts.broken_calls:
+        return f"with this build of the site these do not work: {', '.join(facts.broken_calls)}"
+    if not facts.injected:
+        return "wa-js has not found the page's modules"
+    stands = f"the page stands at {facts.stream_mode}/{facts.stream_info}, its socket at {facts.socket_state}"
+    if facts.authenticated:
+        return f"authenticated, never ready: {stands}" if facts.state is SessionState.SYNCING else stands
+    return f"{stands}, not authenticated"

@@ -31,13 +31,22 @@ class _FromPage(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class StoreSeen(_FromPage):
+    """What the page's store of messages has got, and how many of it were not told (bridge/hearing.js)."""
+
+    stored_ago_ms: float | None = None
+    unheard_for_ms: float | None = None
+    missed: int = 0  # in this document
+
+
 class StreamSnapshot(_FromPage):
-    """wa-js' view of the connection. Before wa-js found the page's modules only `injected` is known.
+    """wa-js' view of the connection. Before wa-js found the page's modules only `injected` and `online` are known.
 
     `socket` is a local variable of the page that reads CONNECTED on a dead link too: it is never evidence.
     """
 
     injected: bool
+    online: _OrNone[bool] = None  # as the browser has it
     mode: str | None = None
     info: str | None = None
     socket: str | None = None
@@ -45,6 +54,7 @@ class StreamSnapshot(_FromPage):
     registered: bool = False
     version: str | None = None
     wa_js: str | None = None
+    messages: _OrNone[StoreSeen] = None  # only where it was asked for
 
 
 class PageWid(_FromPage):

@@ -25,11 +25,14 @@ from whatsapp_contract.logs import get_logger
 from .bridge import document_script
 from .cdp import CdpSession, connection_of, first_tab
 from .chromium import Chromium
+from .console import ConsoleTail
+from .hearing import Hearing
 from .link import Link
 from .models import (
     DocumentStarted,
     LocalStorageGiven,
     LoggedOut,
+    MessageSeen,
     PageEvent,
     PageWid,
     StreamChanged,
@@ -42,6 +45,7 @@ log = get_logger(__name__)
 
 BINDING = "waAgentTell"
 ANSWER_WITHIN_S = 2.0
+SITE_WITHIN_S = 6.0  # the page itself gives up a second earlier
 BROWSER_ANSWER_WITHIN_S = 1.0
 NAVIGATE_WITHIN_S = 20.0
 RESET_WITHIN_S = 12.0
@@ -74,6 +78,8 @@ class WhatsAppPage:
 
     def __init__(self, browser: Browser, session: CdpSession, chromium: Chromium, url: str) -> None:
         self.link = Link(connection_of(browser), session)
+        self.console = ConsoleTail(session)
+        self.hearing = Hearing()
         self.snapshot = StreamSnapshot(injected=False)
         self.answered_at: float | None = None  # loop time at which the page last answered, or told something
         self.answer_took_ms: float | None = None
@@ -81,6 +87,7 @@ class WhatsAppPage:
         self.browser_lost = connection_of(browser).closed
         self.on_event: Callable[[PageEvent], None] = lambda _event: None
         self.on_local_storage_given: Callable[[], None] = lambda: None
+        self.on_missed: Callable[[], None] = lambda: None  # messages are in the store that were not told
         self.browser = browser
         self._session = session
         self._chromium = chromium
@@ -150,6 +157,8 @@ class WhatsAppPage:
         self.answered_at = self._loop.time()
         self.answer_took_ms = round((self.answered_at - asked_at) * 1000, 3)
         self._take(snapshot)
+        if snapshot.messages is not None and self.hearing.take(snapshot.messages, self.answered_at):
+            self.on_missed()
         return self.snapshot
 
     async def ask_browser(self) -> None:
@@ -175,6 +184,17 @@ class WhatsAppPage:
     async def ask_server(self) -> bool:
         """Have the page ask its server something, and whether it could. Whether an answer came shows at the link."""
         return await self._evaluate("waAgent.askServer()") is True
+
+    async def ask_site(self) -> bool | None:
+        """Whether a request of the page reaches the site, and not its service worker's cache; None where the page may
+        not ask, or is another."""
+        bypass = "Network.setBypassServiceWorker"
+        await self._session.call(bypass, {"bypass": True}, within_s=ANSWER_WITHIN_S)
+        try:
+            answer = await self._evaluate("globalThis.waAgent ? waAgent.askSite() : null", SITE_WITHIN_S)
+        finally:
+            self._session.send(bypass, {"bypass": False})
+        return answer if isinstance(answer, bool) else None
 
     async def reset(self, within_s: float = RESET_WITHIN_S) -> None:
         """A new connection to the server, proven as is written above. Raises ResetUnproven without proof in time."""
@@ -333,9 +353,12 @@ class WhatsAppPage:
         if isinstance(event, DocumentStarted):
             self._documents += 1
             self.crashed.clear()
+            self.hearing.on_document()
             self._take(StreamSnapshot(injected=False))
         elif isinstance(event, StreamChanged):
             self._take(event.stream)
+        elif isinstance(event, MessageSeen):
+            self.hearing.on_told(self.answered_at)
         elif isinstance(event, LoggedOut):
             self._take(self.snapshot.model_copy(update={"authenticated": False}))
         self.on_event(event)

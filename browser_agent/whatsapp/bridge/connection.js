@@ -10,9 +10,11 @@ const isInjected = () => window.WPP?.isInjected === true;
 const mode = () => (isInjected() ? text(() => WPP.whatsapp.Stream.mode) : null);
 
 const snapshot = () => {
-  if (!isInjected()) return { injected: false };
+  const online = attempt(() => navigator.onLine);
+  if (!isInjected()) return { injected: false, online };
   return {
     injected: true,
+    online,
     mode: mode(),
     info: text(() => WPP.whatsapp.Stream.info),
     socket: text(() => WPP.whatsapp.Socket.state),
@@ -76,8 +78,25 @@ const isStarted = (query) =>
     return true;
   }, false);
 
+// An answer of any kind will do, also one that the page may not read. What the page's own rules forbid to ask, or a
+// page that is just left, says nothing.
+const SITE_WITHIN_MS = 5000;
+let isForbidden = false;
+document.addEventListener('securitypolicyviolation', ({ effectiveDirective }) => {
+  isForbidden ||= effectiveDirective === 'connect-src';
+});
+
+/** Whether a request of the page reaches its own site: true, false, or null where it cannot be asked. */
+const askSite = async () => {
+  isForbidden = false;
+  const how = { method: 'HEAD', cache: 'no-store', redirect: 'manual', signal: AbortSignal.timeout(SITE_WITHIN_MS) };
+  const reached = await fetch(`/?${Date.now()}`, how).then(() => true, () => false);
+  return !reached && isForbidden ? null : reached;
+};
+
 Object.assign(waAgent, {
-  snapshot,
+  snapshot: () => (isInjected() ? { ...snapshot(), messages: lookAtStore() } : snapshot()),
+  askSite,
   localStorage: () => ({
     origin: location.origin,
     items: Object.fromEntries(Object.keys(localStorage).map((key) => [key, localStorage.getItem(key)])),

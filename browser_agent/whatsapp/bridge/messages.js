@@ -157,6 +157,7 @@ const isForPeople = (message) =>
 // wa-js hears of edits and reactions, and of acknowledgements, only from here on; what came before is in the store.
 WPP.on('loader.full_ready', () => tell('hears_all', {}));
 WPP.on('chat.new_message', orTrouble('message', (message) => {
+  hear(message); // also what cannot be read: that is told as trouble
   if (isForPeople(message)) tell('message', { message: readMessage(message) });
 }));
 WPP.on('chat.msg_edited', orTrouble('edit', ({ msg }) => {
