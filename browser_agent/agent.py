@@ -43,6 +43,8 @@ from .media.keeper import MediaKeeper
 from .media.ledger import Ledger
 from .media.process import MediaProcess
 from .qr_show import QrShow
+from .memory_relief import watch_memory
+from .memory_watch import MemoryWatch
 from .sending.sends import Sends
 from .session_flow import SessionFlow
 from .session_keeper import SessionKeeper
@@ -85,6 +87,8 @@ class BrowserAgent(Observer):
         self.evidence: Evidence
         self.event_log: EventLog
         self._trimmer: StreamTrimmer
+        self.memory: MemoryWatch
+        self.inbox: Inbox
         self.follow: Follow
         self.audit: GapAudit
         self.media: MediaKeeper
@@ -171,7 +175,8 @@ class BrowserAgent(Observer):
             page=self.page,
             is_ready=lambda: self.flow.is_ready(),  # noqa: PLW0108  # there is none yet
         )
-        inbox = Inbox(self.event_log, self.follow, self._watermarks, ledger=self.media.entering)
+        self.memory = watch_memory(self)
+        inbox = self.inbox = Inbox(self.event_log, self.follow, self._watermarks, ledger=self.media.entering)
         self.evidence = Evidence(
             self.keeper,
             settings.link_silence_s,
@@ -240,6 +245,7 @@ class BrowserAgent(Observer):
                 tasks.create_task(self._look_at_the_page()),
                 tasks.create_task(self._close_when_outrun(keeping)),
                 tasks.create_task(self._deadlines.run()),
+                tasks.create_task(self.memory.run()),
                 tasks.create_task(self.evidence.run(self.flow.is_ready, self._look_again)),
             ]
             await self._stopping.wait()

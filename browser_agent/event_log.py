@@ -138,6 +138,11 @@ class EventLog:
             backoff.reset()
             self._forget(sent)
 
+    @property
+    def is_idle(self) -> bool:
+        """Nothing waits to be sent."""
+        return self._idle.is_set()
+
     async def flushed(self, within_s: float) -> bool:
         """Wait until nothing is queued; False when that took too long."""
         try:

@@ -22,6 +22,7 @@ from .names import INSTANCE_ID_PATTERN, SESSION_ID_PATTERN, InstanceNames, Sessi
 
 OnOff = Literal["on", "off"]
 Port = Annotated[int, Field(ge=1, le=65535)]
+LEAST_BROWSER_MB = 200  # less is taken by a browser that shows nothing
 Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
 
@@ -30,6 +31,12 @@ def _usable(url: SecretStr) -> SecretStr:
 
     check_url(url.get_secret_value())
     return url
+
+
+def _sane_limit(megabytes: int) -> int:
+    if 0 < megabytes < LEAST_BROWSER_MB:
+        raise ValueError(f"a browser needs at least {LEAST_BROWSER_MB} MB; 0 turns the limit off")
+    return megabytes
 
 
 def _listed(value: Any) -> Any:
@@ -104,11 +111,15 @@ class Settings(BaseModel):
     browser_executable: Path | None = Field(None, alias="PUPPETEER_EXECUTABLE_PATH")
     chromium_sandbox: OnOff = Field("off", alias="CHROMIUM_SANDBOX")
     qr_console: OnOff = Field("on", alias="QR_CONSOLE")
+    browser_memory_limit_mb: Annotated[int, AfterValidator(_sane_limit)] | None = Field(
+        None, alias="BROWSER_MEMORY_LIMIT_MB", ge=0, le=10**7
+    )  # MiB of all its processes; 0 turns it off, None is a part of the container's own limit
 
     # Health
     health_check_cron: str = Field("*/10 * * * * *", alias="HEALTH_CHECK_CRON")
     connection_reset_cron: str = Field("0 * * * *", alias="CONNECTION_RESET_CRON")
     link_silence_s: Seconds = Field(45.0, alias="LINK_SILENCE_S")
+    takeover_limit: int = Field(3, alias="TAKEOVER_LIMIT", ge=0, le=1000)
     start_budget: int = Field(5, alias="START_BUDGET", ge=1, le=10_000)
     start_budget_window_s: Seconds = Field(600.0, alias="START_BUDGET_WINDOW_S")
 

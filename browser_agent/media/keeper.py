@@ -126,6 +126,11 @@ class MediaKeeper:
             await self.process.close()
             await self.ledger.settled(SETTLED_WITHIN_S)
 
+    @property
+    def is_fetching(self) -> bool:
+        """A file comes out of the page at this moment."""
+        return self._fetches.are_taken
+
     def poke(self) -> None:
         """Something may be due now."""
         self._news.set()

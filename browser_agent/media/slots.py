@@ -26,6 +26,11 @@ class Slots:
         """How many wait, but for those that wait to be alone."""
         return sum(not one.alone for one in self._waiting)
 
+    @property
+    def are_taken(self) -> bool:
+        """Whether anyone fetches now."""
+        return self._free < self._at_once
+
     @contextlib.asynccontextmanager
     async def taken(self, sent_at: float, *, alone: bool = False) -> AsyncIterator[None]:
         """With `alone`: when nobody else waits, and with nobody beside."""

@@ -135,6 +135,11 @@ class Deliveries:
         """Whose message it is, where its try began in this life and has not come to its end."""
         return self._begun.get(message_id)
 
+    @property
+    def is_carrying(self) -> bool:
+        """A try is under way."""
+        return any(not attempt.done() for attempt in self._tries.values())
+
     async def close(self) -> None:
         """End what is under way; the next life of the agent looks for it in the chat."""
         tries = {attempt for attempt in self._tries.values() if not attempt.done()}

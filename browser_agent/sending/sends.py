@@ -167,6 +167,11 @@ class Sends:
             self._is_taking = True
             self._aside(self._take_all())
 
+    @property
+    def is_carrying(self) -> bool:
+        """A try of some send is under way."""
+        return self._deliveries.is_carrying
+
     async def close(self) -> None:
         """End what is under way."""
         await self._deliveries.close()

@@ -1,0 +1,88 @@
+"""How the agent gives memory back: when it may, and what is done first so that nothing is lost."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from whatsapp_contract.arguments import RungArgs
+from whatsapp_contract.events import AlertData, EventType
+from whatsapp_contract.logs import get_logger
+from whatsapp_contract.settings import Settings
+from whatsapp_contract.states import SessionState
+
+from . import handlers
+from .container_memory import memory_at_most
+from .memory_watch import CURES_AT_MOST, MIB, MemoryWatch, Step
+from .process_tree import memory_of
+
+if TYPE_CHECKING:
+    from .agent import BrowserAgent
+
+log = get_logger(__name__)
+
+DEFAULT_PART = 0.75  # of the container's own limit; the rest is for our processes and the page cache
+MESSAGES_SETTLE_S = 10.0
+SAVE_WITHIN_S = 30.0  # a store that does not answer must not keep memory from being won back
+FLUSH_WITHIN_S = 3.0
+
+CAUSE = "memory"
+ALERT = "memory_limit"
+
+
+def watch_memory(agent: "BrowserAgent") -> MemoryWatch:
+    """The watch of this agent's browser."""
+    profile = agent.settings.session_dir / "profile"
+    return MemoryWatch(
+        limit_bytes(agent.settings),
+        lambda: memory_of(profile),
+        lambda: is_quiet(agent),
+        lambda step: relieve(agent, step),
+    )
+
+
+def limit_bytes(settings: Settings) -> int | None:
+    """As BROWSER_MEMORY_LIMIT_MB says; None where it is turned off."""
+    given = settings.browser_memory_limit_mb
+    if given is None:
+        return int(memory_at_most() * DEFAULT_PART)
+    return given * MIB or None
+
+
+def is_quiet(agent: "BrowserAgent") -> bool:
+    """Nothing is under way that loading the page anew would interrupt."""
+    told_at = agent.inbox.told_at
+    is_settled = told_at is None or asyncio.get_running_loop().time() - told_at >= MESSAGES_SETTLE_S
+    return (
+        agent.state is SessionState.READY
+        and agent.operation is None
+        and is_settled
+        and agent.event_log.is_idle
+        and not agent.sends.is_carrying
+        and not agent.media.is_fetching
+    )
+
+
+async def relieve(agent: "BrowserAgent", step: Step) -> None:
+    """Carry a step out. Raises Busy beside another operation, and what the step itself raises."""
+    if step == "alert":
+        _alert(agent)
+        return
+    async with agent.exclusive(step):
+        await agent.session.save_if_known_good(CAUSE, SAVE_WITHIN_S)
+        if not await agent.event_log.flushed(FLUSH_WITHIN_S):
+            log.warning("events still wait for Redis; they stay queued")
+        args = RungArgs(cause=CAUSE)
+        if step == "reload":
+            await handlers.reload(agent, args)
+        else:
+            await handlers.restart_browser(agent, args)
+
+
+def _alert(agent: "BrowserAgent") -> None:
+    taken, limit = agent.memory.bytes or 0, agent.memory.limit_bytes or 0
+    message = (
+        f"The browser takes {taken // MIB} MiB, over its limit of {limit // MIB} MiB, also after {CURES_AT_MOST} "
+        "times within an hour in which its page was loaded anew or it was restarted; it is left alone for now. "
+        "Give the container more memory, or set BROWSER_MEMORY_LIMIT_MB higher where it has enough."
+    )
+    log.error("the browser's memory cannot be won back", bytes=taken, limit_bytes=limit)
+    agent.event_log.publish(EventType.ALERT, AlertData(code=ALERT, message=message))
