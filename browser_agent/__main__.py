@@ -10,6 +10,7 @@ from whatsapp_contract.settings import Settings, SettingsError
 
 from .agent import BrowserAgent
 from .profile_lock import ProfileInUse, profile_lock
+from .whatsapp.chromium import sweep
 
 
 async def hold_session(settings: Settings) -> None:
@@ -30,6 +31,8 @@ def main() -> int:
     log = logs.get_logger(__name__)
     try:
         with profile_lock(settings.session_dir):
+            # Now, and not only when a browser is started: that may have to wait for Redis, or the store, for long.
+            sweep(settings.session_dir / "profile")
             asyncio.run(hold_session(settings))
     except ProfileInUse as error:
         log.error("another process uses this profile", error=str(error))

@@ -94,7 +94,7 @@ def memory_of(profile: Path) -> TreeMemory | None:
     return TreeMemory(total, count, is_exact) if count else None
 
 
-# -- what /proc tells --------------------------------------------------------------------------------------------------
+# -- what /proc tells -------------------------------------------------------------------------------------------------
 
 
 def _pids() -> Iterator[int]:

@@ -19,8 +19,11 @@ from typing import Any
 
 import psutil
 
+from browser_agent.process_tree import end_all, marked
 from whatsapp_contract.errors import BrowserGone
 from whatsapp_contract.logs import get_logger
+
+from .leftovers import fresh_tmp, remove_leftovers
 
 log = get_logger(__name__)
 
@@ -85,8 +88,9 @@ async def open_chromium(executable: Path, profile: Path, *, sandbox: bool) -> As
     sweep(profile)
     _prepare(profile)
     version = await browser_version(executable, profile.parent / VERSION_FILE)
+    tmp = fresh_tmp(profile)
     try:
-        process = await _start(executable, profile, version, sandbox=sandbox)
+        process = await _start(executable, profile, version, tmp, sandbox=sandbox)
     except BaseException:  # asyncio may have started it all the same
         sweep(profile)
         raise
@@ -97,23 +101,11 @@ async def open_chromium(executable: Path, profile: Path, *, sandbox: bool) -> As
         await _end(process, profile, stderr)
 
 
-def sweep(profile: Path) -> int:
-    """Kill whatever browser still runs on this profile, with all its descendants. Answers how many processes."""
-    doomed: dict[int, psutil.Process] = {}
-    # The browser names its profile, and so do its crash handlers, which made sessions of their own.
-    for process in psutil.process_iter():
-        arguments = _command_line(process)
-        is_browser = f"--user-data-dir={profile}" in arguments
-        if is_browser or any(argument.startswith(f"--database={profile}/") for argument in arguments):
-            doomed[process.pid] = process
-            doomed.update({child.pid: child for child in _descendants(process.pid)})
-    doomed.pop(os.getpid(), None)
-    for process in doomed.values():
-        _kill(process)
-    psutil.wait_procs(list(doomed.values()), timeout=KILL_WITHIN_S)
-    if doomed:
-        log.warning("a former browser was still running and was killed", processes=len(doomed))
-    return len(doomed)
+def sweep(profile: Path) -> None:
+    """Have nothing of a former browser on this profile left: no process, no temporary file."""
+    if ended := end_all(profile, KILL_WITHIN_S):
+        log.warning("a former browser was still running and was killed", processes=ended)
+    remove_leftovers(profile)
 
 
 def _prepare(profile: Path) -> None:
@@ -178,7 +170,9 @@ async def _ask_version(executable: Path) -> str:
     return found.group().decode()
 
 
-async def _start(executable: Path, profile: Path, version: str, *, sandbox: bool) -> asyncio.subprocess.Process:
+async def _start(
+    executable: Path, profile: Path, version: str, tmp: Path | None, *, sandbox: bool
+) -> asyncio.subprocess.Process:
     # The kernel ends the browser with us, also when we are killed. It ends it gently, so that it writes its stores.
     return await _spawn(
         "setpriv",
@@ -189,7 +183,12 @@ async def _start(executable: Path, profile: Path, version: str, *, sandbox: bool
         *_arguments(profile, version, sandbox=sandbox),
         stdout=_NOWHERE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "BREAKPAD_DUMP_LOCATION": str(profile / "Crash Reports")},
+        env={
+            **os.environ,
+            **marked(profile),
+            **({"TMPDIR": str(tmp)} if tmp else {}),
+            "BREAKPAD_DUMP_LOCATION": str(profile / "Crash Reports"),
+        },
     )
 
 

@@ -187,11 +187,14 @@ def test_a_program_that_cannot_be_kept_running_ends_the_service_with_70(tmp_path
             assert service.leftovers() == []
 
 
-def test_a_stop_takes_below_nine_seconds_with_an_agent_that_hangs(whatsapp: WhatsAppWeb, tmp_path: Path) -> None:
+def test_a_stop_takes_below_nine_seconds_with_an_agent_and_a_browser_that_hang(
+    whatsapp: WhatsAppWeb, tmp_path: Path
+) -> None:
     with Service(tmp_path, whatsapp.url) as service:
         service.wait_event("qr")
         wait_until(lambda: service.program("worker").name == "RUNNING", 20, "the others run too")
         os.kill(service.program("browser-agent").pid, signal.SIGSTOP)
+        service.browser_processes()[0].send_signal(signal.SIGSTOP)  # SIGTERM alone does not end it now
         assert service.stop(within_s=9) == 0
         assert service.leftovers() == []
 

@@ -6,15 +6,18 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from browser_agent.process_tree import processes_of
 from browser_agent.whatsapp import cdp
 from browser_agent.whatsapp.chromium import browser_version, open_chromium, sweep
 from browser_agent.whatsapp.executable import find_executable
+from browser_agent.whatsapp.leftovers import NOTE
 from tests.harness.waiting import wait_until
 from whatsapp_contract.errors import BrowserGone
 
@@ -220,6 +223,7 @@ import asyncio, json, os, sys
 from pathlib import Path
 from browser_agent.whatsapp.chromium import open_chromium
 from browser_agent.whatsapp.executable import find_executable
+from browser_agent.whatsapp.leftovers import NOTE
 
 async def main():
     async with open_chromium(find_executable(None), Path(sys.argv[1]), sandbox=False) as chromium:
@@ -239,16 +243,86 @@ def test_a_killed_owner_takes_its_browser_with_it(tmp_path: Path) -> None:
     wait_until(lambda: not running(profile), 5, "the browser is gone")
 
 
-def test_sweeping_kills_a_browser_s_descendants_that_made_their_own_session(tmp_path: Path) -> None:
+def temporary_of(profile: Path) -> Path:
+    """The folder of the browser that runs on this profile now."""
+    return Path((profile.parent / NOTE).read_text())
+
+
+async def test_its_temporary_files_are_in_a_folder_of_its_own_that_goes_with_it(tmp_path: Path) -> None:
     profile = tmp_path / "profile"
-    script = (
-        f"import os, subprocess, sys, time; subprocess.Popen(['setsid', 'sleep', '61.{os.getpid()}']); time.sleep(60)"
+    async with open_chromium(find_executable(None), profile, sandbox=False):
+        folder = temporary_of(profile)
+        assert [path.name for path in folder.glob("org.chromium.Chromium.*/SingletonSocket")] == ["SingletonSocket"]
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert not folder.exists()
+    assert not (profile.parent / NOTE).exists()
+
+
+async def test_a_temporary_folder_too_deep_for_a_socket_is_put_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    profile = tmp_path / "profile"
+    async with open_chromium(find_executable(None), profile, sandbox=False):
+        folder = temporary_of(profile)
+        assert deep not in folder.parents
+        assert list(folder.glob("org.chromium.Chromium.*/SingletonSocket"))
+    assert not folder.exists()
+
+
+def test_what_a_killed_browser_left_on_the_disk_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    profile, elsewhere = tmp_path / "profile", tmp_path / "elsewhere"
+    old = tmp_path / "org.chromium.Chromium.AbCdEf"
+    for folder in (profile / "Crash Reports" / "pending", old, elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "file").write_text("x")
+    (profile / "SingletonSocket").symlink_to(old / "SingletonSocket")
+    (profile / "Preferences").write_text("{}")
+    sweep(profile)
+    assert not old.exists()
+    assert not (profile / "Crash Reports").exists()
+    assert (profile / "Preferences").exists()
+
+    # The note may name anything by now.
+    pointing = tmp_path / "wa-browser-1"
+    pointing.symlink_to(elsewhere)
+    for noted in (str(elsewhere), str(pointing), "wa-browser-2", ""):
+        (tmp_path / NOTE).write_text(noted)
+        sweep(profile)
+        assert (elsewhere / "file").exists()
+
+
+def test_shared_memory_of_killed_browsers_is_removed_when_it_is_old(tmp_path: Path) -> None:
+    old, new = (Path("/dev/shm") / f".org.chromium.Chromium.{os.getpid()}{name}" for name in "ab")
+    try:
+        for file in (old, new):
+            file.write_text("x")
+        os.utime(old, (time.time() - 61, time.time() - 61))
+        sweep(tmp_path / "profile")
+        assert (old.exists(), new.exists()) == (False, True)
+    finally:
+        for file in (old, new):
+            file.unlink(missing_ok=True)
+
+
+async def test_a_child_that_got_away_is_swept_with_the_browser(tmp_path: Path) -> None:
+    """As a crash handler does: a session of its own, deaf to SIGTERM, its parent gone."""
+    profile = tmp_path / "profile"
+    browser = tmp_path / "browser"
+    child = f"import signal, time; signal.signal(15, 1); open('{tmp_path}/got-away', 'w'); time.sleep(60)"
+    browser.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo "Chromium 1.2.3" && exit 0\n'
+        f'(setsid {sys.executable} -S -c "{child}" 2>/dev/null &)\n'
+        "echo 'DevTools listening on ws://here' >&2\nexec sleep 60\n"
     )
-    with subprocess.Popen([sys.executable, "-c", script, f"--user-data-dir={profile}"]) as browser:
-        child = wait_until(lambda: psutil.Process(browser.pid).children(), 5, "the child runs")[0]
-        assert sweep(profile) == 2
-        browser.wait(5)
-    wait_until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 5, "the child is gone")
+    browser.chmod(0o755)
+    async with open_chromium(browser, profile, sandbox=False):
+        while not (tmp_path / "got-away").exists():
+            await asyncio.sleep(0.01)
+        assert len(processes_of(profile)) == 2
+    assert processes_of(profile) == []
 
 
 async def test_twenty_browsers_one_after_the_other_leave_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,155 @@
+"""Nothing of a former browser is left, whatever its processes did to get away; and nothing else is touched."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from browser_agent.process_tree import end_all, marked, memory_of, processes_of
+from browser_agent.whatsapp.chromium import open_chromium
+from browser_agent.whatsapp.executable import find_executable
+from tests.harness.waiting import wait_until
+
+# What a child does that wants to outlive its parents: a session of its own, no signal but SIGKILL, and a parent that
+# is gone. It tells its number in a file.
+FUGITIVE = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+os.setsid()
+if os.fork():
+    os._exit(0)
+with open(sys.argv[1] + ".new", "w") as file:
+    file.write(str(os.getpid()))
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+time.sleep(60)
+"""
+
+Flee = Callable[..., psutil.Process]
+
+
+@pytest.fixture
+def flee(tmp_path: Path) -> Iterator[Flee]:
+    """Starts a fugitive with this environment and these arguments; ends it after the test."""
+    fled: list[psutil.Process] = []
+
+    def start(environ: dict[str, str], *arguments: str) -> psutil.Process:
+        told = tmp_path / f"fugitive-{len(fled)}"
+        command = [sys.executable, "-S", "-c", FUGITIVE, str(told), *arguments]
+        subprocess.run(command, env={**os.environ, **environ}, check=True, timeout=10)
+        pid = int(wait_until(lambda: told.exists() and told.read_text(), 5, "it has fled"))
+        fled.append(psutil.Process(pid))
+        return fled[-1]
+
+    yield start
+    for process in fled:
+        if process.is_running():
+            process.kill()
+
+
+def is_gone(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_a_child_that_made_a_session_of_its_own_and_lost_its_parents_is_found_by_what_it_inherited(
+    tmp_path: Path, flee: Flee
+) -> None:
+    profile = tmp_path / "profile"
+    fugitive = flee(marked(profile))
+    fugitive.send_signal(signal.SIGTERM)
+    assert [process.pid for process in processes_of(profile)] == [fugitive.pid]
+    assert end_all(profile) == 1
+    assert is_gone(fugitive)
+    assert processes_of(profile) == []
+
+
+def test_a_crash_handler_is_found_by_its_database(tmp_path: Path, flee: Flee) -> None:
+    profile = tmp_path / "profile"
+    handler = flee({}, f"--database={profile}/Crash Reports")
+    assert end_all(profile) == 1
+    assert is_gone(handler)
+
+
+async def test_chromium_s_own_processes_are_found_though_their_environment_is_overwritten(tmp_path: Path) -> None:
+    profile = tmp_path / "profile"
+    async with open_chromium(find_executable(None), profile, sandbox=False) as chromium:
+        children = psutil.Process(chromium.pid).children(recursive=True)
+        os.kill(chromium.pid, signal.SIGSTOP)  # so that it does not tell them to end, and they are all alone
+        assert {child.pid for child in children if not is_gone(child)} <= {p.pid for p in processes_of(profile)}
+        assert end_all(profile, within_s=2) >= len(children)
+        assert all(map(is_gone, children))
+
+
+def test_what_is_another_profile_s_is_left_alone(tmp_path: Path, flee: Flee) -> None:
+    profile = tmp_path / "profile"
+    others = [
+        flee(marked(tmp_path / "profile-2")),
+        flee(marked(profile / "Default")),
+        flee({}, f"--user-data-dir={profile}-2"),
+        flee({}, f"--user-data-dir={profile}/nested"),
+        flee({}, str(profile)),
+        flee({"OTHER": str(profile)}),
+    ]
+    assert end_all(profile) == 0
+    assert not any(is_gone(other) for other in others)
+
+
+def test_descendants_without_a_mark_are_found_below_one_that_has_it(tmp_path: Path) -> None:
+    profile = tmp_path / "profile"
+    script = "import subprocess, time; subprocess.Popen(['env', '-i', 'setsid', 'sleep', '60']); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-S", "-c", script], env={**os.environ, **marked(profile)}) as browser:
+        wait_until(lambda: [p.name() for p in psutil.Process(browser.pid).children()] == ["sleep"], 5, "its child")
+        child = psutil.Process(browser.pid).children()[0]
+        assert end_all(profile) == 2
+        browser.wait(5)
+    assert is_gone(child)
+
+
+def test_one_that_keeps_starting_others_is_ended_with_the_last(tmp_path: Path) -> None:
+    profile = tmp_path / "profile"
+    script = """
+import os, time
+while True:
+    if os.fork():
+        time.sleep(0.2)
+        os._exit(0)
+    os.setsid()
+"""
+    with subprocess.Popen([sys.executable, "-S", "-c", script], env={**os.environ, **marked(profile)}) as first:
+        first.wait(5)
+        assert end_all(profile, within_s=5) >= 1
+        time.sleep(0.3)  # longer than each lives
+        assert processes_of(profile) == []
+
+
+def test_a_zombie_is_over_and_a_child_of_ours_stays_ours_to_reap(tmp_path: Path) -> None:
+    profile = tmp_path / "profile"
+    with subprocess.Popen(["sleep", "60"], env={**os.environ, **marked(profile)}) as child:
+        wait_until(lambda: processes_of(profile), 5, "it runs")
+        started = time.monotonic()
+        assert end_all(profile, within_s=5) == 1
+        assert time.monotonic() - started < 1
+        assert processes_of(profile) == []
+        assert child.wait(5) == -signal.SIGKILL  # not lost to another waitpid
+
+
+async def test_the_memory_of_all_processes_is_told(tmp_path: Path) -> None:
+    profile = tmp_path / "profile"
+    assert memory_of(profile) is None
+    async with open_chromium(find_executable(None), profile, sandbox=False) as chromium:
+        memory = memory_of(profile)
+        assert memory is not None
+        tree = [chromium.pid, *(child.pid for child in psutil.Process(chromium.pid).children(recursive=True))]
+        assert memory.processes >= len(tree) - 2  # some come and go while it starts
+        main = psutil.Process(chromium.pid).memory_info()
+        assert memory.bytes > main.rss - main.shared
+    assert memory_of(profile) is None
