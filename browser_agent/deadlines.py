@@ -53,7 +53,7 @@ class Deadlines:
             await self.look(self._facts())
 
     async def look(self, facts: Facts) -> None:
-        """Tell of a state past its deadline: once, and hourly until the session has come through to something better."""
+        """Tell of a state past its deadline: once, and hourly until the session has come through to a better one."""
         if facts.state in _CAME_THROUGH:
             self._told.clear()
         told_at, now = self._told.get(facts.state), facts.observed_at

@@ -246,6 +246,9 @@ def _unless_overdue(facts: Facts, in_state: timedelta, limit_s: float) -> Assess
 # -- states that outlive their deadline -------------------------------------------------------------------------------
 
 
+_TOLD_ELSEWHERE = (RETRIED_BY_AGENT | LEFT_TO_A_PERSON) - {SITE_UNREACHABLE}
+
+
 def stuck_in(state: SessionState) -> str:
     """What a state past its deadline is called: the reason of a verdict, and the code of an alert."""
     return f"stuck_in_{state.value}"
@@ -262,9 +265,7 @@ def is_overdue(facts: Facts, limits: Limits, now: datetime) -> bool:
     }
     if facts.state not in deadlines_s or (facts.held_until is not None and facts.held_until > now):
         return False
-    if facts.state is SessionState.STARTING and facts.reason in (RETRIED_BY_AGENT | LEFT_TO_A_PERSON) - {
-        SITE_UNREACHABLE
-    }:
+    if facts.state is SessionState.STARTING and facts.reason in _TOLD_ELSEWHERE:
         return False
     return now - facts.since > timedelta(seconds=deadlines_s[facts.state])
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whatsapp_contract.health import LEFT_TO_A_PERSON, RETRIED_BY_AGENT, Facts, Limits, Verdict, verdict
+from whatsapp_contract.health import LEFT_TO_A_PERSON, RETRIED_BY_AGENT, Facts, Limits, Verdict, stuck_fact, verdict
 from whatsapp_contract.states import SessionState
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -124,26 +124,150 @@ def test_while_the_browser_starts_its_silence_is_no_fault() -> None:
     assert verdict(silent, LIMITS, NOW).verdict is Verdict.DEGRADED
 
 
-@given(
-    state=st.sampled_from(SessionState),
-    page_age=st.floats(0, 100),
-    browser_age=st.floats(0, 100),
-    frame_age=st.none() | st.floats(0, 400),
-    authenticated=st.none() | st.booleans(),
+def test_a_message_that_was_not_told_makes_a_ready_page_deaf_after_its_time() -> None:
+    assert verdict(facts(unheard_since=ago(10)), LIMITS, NOW).verdict is Verdict.HEALTHY
+    deaf = verdict(facts(unheard_since=ago(11)), LIMITS, NOW)
+    assert (deaf.verdict, deaf.reason, deaf.since) == (Verdict.DEAF, "message_unheard", ago(11))
+    link = verdict(facts(unheard_since=ago(11), frame_seen_at=ago(500)), LIMITS, NOW)
+    assert link.verdict is Verdict.DISCONNECTED  # first the link: a new connection is cheaper than a new page
+
+
+def test_an_agent_that_did_not_listen_does_not_blame_who_was_silent() -> None:
+    silent = {"page_seen_at": ago(300), "browser_seen_at": ago(300), "frame_seen_at": ago(300)}
+    slow = verdict(facts(loop_lag_ms=300_000, **silent), LIMITS, NOW)
+    assert (slow.verdict, slow.reason) == (Verdict.DEGRADED, "agent_slow")
+    assert verdict(facts(loop_lag_ms=5000, **silent), LIMITS, NOW).verdict is Verdict.BROWSER_GONE
+
+
+@pytest.mark.parametrize("state", [SessionState.STARTING, SessionState.SYNCING, SessionState.DISCONNECTED])
+def test_no_state_is_the_page_s_fault_while_the_site_is_silent(state: SessionState) -> None:
+    assessment = verdict(facts(state, since=ago(7200), site_silent_since=ago(7000)), LIMITS, NOW)
+    assert (assessment.verdict, assessment.reason) == (Verdict.DISCONNECTED, "site_silent")
+
+
+# -- properties ------------------------------------------------------------------------------------------------------
+
+ages = st.floats(0, 10_000)
+known_ages = st.none() | ages
+AGEING = (
+    "browser_seen_at",
+    "page_seen_at",
+    "frame_seen_at",
+    "link_answered_at",
+    "unheard_since",
 )
-def test_healthy_means_ready_and_heard(
-    state: SessionState, page_age: float, browser_age: float, frame_age: float | None, authenticated: bool | None
-) -> None:
-    seen = facts(
-        state,
-        page_seen_at=ago(page_age),
-        browser_seen_at=ago(browser_age),
-        frame_seen_at=None if frame_age is None else ago(frame_age),
-        authenticated=authenticated,
+REASONS = st.none() | st.sampled_from(sorted(RETRIED_BY_AGENT | LEFT_TO_A_PERSON))
+FOR_A_PERSON = (SessionState.AWAITING_SCAN, SessionState.LOGGED_OUT, SessionState.CONFLICT)
+# What a rung is taken for, sooner or later; a worse fact may not lead back from there to health.
+BAD = frozenset({Verdict.DISCONNECTED, Verdict.DEAF, Verdict.PAGE_HUNG, Verdict.BROWSER_GONE})
+
+
+@st.composite
+def any_facts(draw: st.DrawFn) -> Facts:
+    times = {name: None if (age := draw(known_ages)) is None else ago(age) for name in AGEING}
+    return facts(
+        draw(st.sampled_from(SessionState)),
+        **times,
+        since=ago(draw(ages)),
+        reason=draw(REASONS),
+        link_asked_after_s=draw(st.none() | st.floats(1, 600)),
+        authenticated=draw(st.none() | st.booleans()),
+        site_silent_since=None if (age := draw(known_ages)) is None else ago(age),
+        loop_lag_ms=draw(st.none() | st.floats(0, 20_000)),
+        online=draw(st.none() | st.booleans()),
+        injected=draw(st.none() | st.booleans()),
     )
-    if verdict(seen, LIMITS, NOW).verdict is Verdict.HEALTHY:
-        assert state is SessionState.READY
-        assert page_age <= LIMITS.page_silence_s
-        assert browser_age <= LIMITS.browser_silence_s
-        assert frame_age is None or frame_age <= LIMITS.link_silence_s
-        assert authenticated is not False
+
+
+@given(any_facts())
+def test_healthy_needs_every_hard_fact(seen: Facts) -> None:
+    if verdict(seen, LIMITS, NOW).verdict is not Verdict.HEALTHY:
+        return
+
+    def age_s(moment: datetime | None) -> float:
+        assert moment is not None
+        return (NOW - moment).total_seconds()
+
+    assert seen.state is SessionState.READY
+    assert age_s(seen.page_seen_at) <= LIMITS.page_silence_s
+    assert age_s(seen.browser_seen_at) <= LIMITS.browser_silence_s
+    assert seen.authenticated is not False
+    assert seen.unheard_since is None or age_s(seen.unheard_since) <= LIMITS.unheard_s
+    assert seen.loop_lag_ms is None or seen.loop_lag_ms <= LIMITS.loop_lag_s * 1000
+    heard = [age_s(moment) for moment in (seen.frame_seen_at, seen.link_answered_at) if moment is not None]
+    assert not heard or min(heard) <= max(LIMITS.link_silence_s, 2 * (seen.link_asked_after_s or 0) + 10)
+
+
+@given(any_facts(), st.sampled_from(FOR_A_PERSON))
+def test_what_needs_a_person_is_never_bad_while_browser_and_page_are_heard(seen: Facts, state: SessionState) -> None:
+    waiting = seen.model_copy(update={"state": state, "browser_seen_at": ago(1), "page_seen_at": ago(1)})
+    assert verdict(waiting, LIMITS, NOW).verdict in (Verdict.WAITING_FOR_PERSON, Verdict.DEGRADED)
+    held = seen.model_copy(update={"held_until": NOW + timedelta(seconds=1)})
+    assert verdict(held, LIMITS, NOW).verdict is Verdict.WAITING_FOR_PERSON
+    left = seen.model_copy(update={"state": SessionState.STARTING, "reason": "wrong_key"})
+    assert verdict(left, LIMITS, NOW).verdict is Verdict.WAITING_FOR_PERSON
+
+
+@given(any_facts(), ages)
+def test_facts_that_age_never_get_better(seen: Facts, later_s: float) -> None:
+    now = verdict(seen, LIMITS, NOW).verdict
+    later = verdict(seen, LIMITS, NOW + timedelta(seconds=later_s)).verdict
+    if now is not Verdict.HEALTHY:
+        assert later is not Verdict.HEALTHY
+    if now in BAD:
+        assert later in BAD
+
+
+@given(any_facts(), st.sampled_from(AGEING), ages)
+def test_one_fact_that_is_older_never_makes_it_better(seen: Facts, name: str, older_s: float) -> None:
+    moment = getattr(seen, name)
+    if moment is None:
+        return
+    older = seen.model_copy(update={name: moment - timedelta(seconds=older_s)})
+    if verdict(older, LIMITS, NOW).verdict is Verdict.HEALTHY:
+        assert verdict(seen, LIMITS, NOW).verdict is Verdict.HEALTHY
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "frame_seen_at",
+        "link_answered_at",
+        "unheard_since",
+        "loop_lag_ms",
+        "authenticated",
+        "online",
+        "site_answered_at",
+        "memory_bytes",
+        "injected",
+        "message_event_at",
+    ],
+)
+def test_what_is_unknown_is_not_dead(name: str) -> None:
+    assert verdict(facts(**{name: None}), LIMITS, NOW).verdict is Verdict.HEALTHY
+
+
+# -- the stuck fact --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "expected"),
+    [
+        (SessionState.CONFLICT, {}, "open in another WhatsApp Web"),
+        (SessionState.STARTING, {"reason": "site_unreachable", "page_seen_at": None}, "site does not answer"),
+        (SessionState.DISCONNECTED, {"site_silent_since": ago(60)}, "site does not answer"),
+        (SessionState.DISCONNECTED, {"online": False}, "no network"),
+        (SessionState.STARTING, {"page_seen_at": None}, "page does not answer"),
+        (SessionState.STARTING, {"injected": False}, "wa-js has not found"),
+        (SessionState.STARTING, {"injected": True, "broken_calls": ("send_text",)}, "do not work: send_text"),
+        (
+            SessionState.SYNCING,
+            {"injected": True, "authenticated": True, "stream_mode": "MAIN", "stream_info": "SYNCING"},
+            "authenticated, never ready: the page stands at MAIN/SYNCING",
+        ),
+    ],
+)
+def test_the_fact_that_a_state_is_stuck_in_is_named(
+    state: SessionState, changes: dict[str, Any], expected: str
+) -> None:
+    assert expected in stuck_fact(facts(state, **changes), LIMITS, NOW)
