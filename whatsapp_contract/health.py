@@ -23,6 +23,10 @@ SITE_SILENT = "site_silent"
 # The agent was held up, by the machine or by itself; it judges again when it has caught up.
 AGENT_SLOW = "agent_slow"
 
+# The build of the site lacks what a call needs without which a session is of no use. No rung brings it back.
+CALLS_BROKEN = "calls_broken"
+VITAL_CALLS = frozenset({"messages_in"})
+
 
 class Verdict(StrEnum):
     """What the facts amount to. The last two can only be seen from outside the agent."""
@@ -225,6 +229,8 @@ def _ready(facts: Facts, limits: Limits, now: datetime) -> Assessment:
     limit_s = max(limits.link_silence_s, 2 * (facts.link_asked_after_s or 0.0) + 10.0)
     if heard_at is not None and _silent(heard_at, limit_s, now):
         return Assessment(Verdict.DISCONNECTED, "link_stale", heard_at)
+    if not VITAL_CALLS.isdisjoint(facts.broken_calls):
+        return Assessment(Verdict.BLOCKED, CALLS_BROKEN)
     if facts.unheard_since is not None and _silent(facts.unheard_since, limits.unheard_s, now):
         return Assessment(Verdict.DEAF, "message_unheard", facts.unheard_since)
     return Assessment(Verdict.HEALTHY, "ready")

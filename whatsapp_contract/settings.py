@@ -80,10 +80,17 @@ class Settings(BaseModel):
         "https://web.whatsapp.com/", alias="WHATSAPP_WEB_URL"
     )
 
+    # Its builds: docs/versions.md. Numbers, or `x` for any; empty is what the site serves.
+    whatsapp_web_version: str = Field(
+        "", alias="WHATSAPP_WEB_VERSION", pattern=r"^$|^(\d+|x)(\.(\d+|x)){0,2}(-[A-Za-z0-9.]+)?$"
+    )
+    whatsapp_web_fallback: OnOff = Field("off", alias="WHATSAPP_WEB_FALLBACK")
+
     # Where things lie
     data_dir: Path = Field(Path("data"), alias="DATA_DIR")
     run_dir_given: Path | None = Field(None, alias="RUN_DIR")
     wa_js_path: Path = Field(Path("node_modules/@wppconnect/wa-js/dist/wppconnect-wa.js"), alias="WA_JS_PATH")
+    wa_version_path: Path = Field(Path("node_modules/@wppconnect/wa-version"), alias="WA_VERSION_PATH")
     session_store: Literal["auto", "s3", "directory"] = Field("auto", alias="SESSION_STORE")
     bucket_name: str | None = Field(None, alias="BUCKET_STATE_NAME")
     bucket_access_key: SecretStr | None = Field(None, alias="BUCKET_STATE_ACCESS_KEY")

@@ -4,7 +4,17 @@ import json
 from pathlib import Path
 
 FOLDER = Path(__file__).parent / "bridge"
-FILES = ("reading.js", "connection.js", "hearing.js", "messages.js", "history.js", "chats.js", "media.js", "sends.js")
+FILES = (
+    "reading.js",
+    "connection.js",
+    "hearing.js",
+    "messages.js",
+    "history.js",
+    "chats.js",
+    "media.js",
+    "sends.js",
+    "probe.js",
+)
 
 
 def document_script(wa_js: Path) -> str:

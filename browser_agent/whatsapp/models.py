@@ -64,6 +64,13 @@ class PageWid(_FromPage):
     phone: _OrNone[str] = None
 
 
+class ProbedBuild(_FromPage):
+    """Which build of WhatsApp Web a page is, and the modules (named as in WPP.whatsapp) that our calls miss in it."""
+
+    version: str
+    missing: tuple[str, ...] = ()
+
+
 class PageMedia(_FromPage):
     mimetype: _OrNone[str] = None
     size: _OrNone[int] = None

@@ -271,3 +271,17 @@ def test_the_fact_that_a_state_is_stuck_in_is_named(
     state: SessionState, changes: dict[str, Any], expected: str
 ) -> None:
     assert expected in stuck_fact(facts(state, **changes), LIMITS, NOW)
+
+
+@pytest.mark.parametrize(
+    ("broken", "expected"),
+    [
+        (("groups", "messages_in"), (Verdict.BLOCKED, "calls_broken")),
+        (("groups", "send_media"), (Verdict.HEALTHY, "ready")),
+    ],
+)
+def test_a_build_without_what_messages_need_is_for_a_person_to_mend(
+    broken: tuple[str, ...], expected: tuple[Verdict, str]
+) -> None:
+    found = verdict(facts(broken_calls=broken), Limits(), NOW)
+    assert (found.verdict, found.reason) == expected

@@ -18,6 +18,7 @@ class Options:
     """
 
     # the build of the page
+    build: str = "2.3000.1045220589"
     vocabulary: str = "modern"
     minified_keys: bool = False
     hide: tuple[str, ...] = field(default=())

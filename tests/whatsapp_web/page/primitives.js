@@ -2,7 +2,7 @@
 (function () {
   'use strict';
   const { define } = self.StandIn;
-  const VERSION = '2.3000.1045220589';
+  const VERSION = self.StandIn.options.build;
   const mirror = (...names) => Object.freeze(Object.fromEntries(names.map((name) => [name, name])));
 
   define('WABase64', (exports) => Object.assign(exports, {

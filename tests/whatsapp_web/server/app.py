@@ -58,13 +58,14 @@ class Routes:
         """The page with the options of now and a policy of the real one's shape."""
         nonce = secrets.token_urlsafe(12)
         options = json.dumps(self._site.options.as_json()).replace("<", "\\u003c")
+        revision = self._site.options.build.split(".")[2]
         html = (PAGE / "index.html").read_text()
         policy = (
             f"default-src 'self' data: blob:; script-src 'self' 'nonce-{nonce}' 'wasm-unsafe-eval'; "
             f"style-src 'self' 'unsafe-inline'; connect-src 'self' ws://{request.url.netloc} data: blob:"
         )
         return HTMLResponse(
-            html.replace("__NONCE__", nonce).replace("__OPTIONS__", options),
+            html.replace("__NONCE__", nonce).replace("__OPTIONS__", options).replace("__REVISION__", revision),
             headers={"Content-Security-Policy": policy, "Cache-Control": "no-store"},
         )
 

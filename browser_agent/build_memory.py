@@ -1,0 +1,127 @@
+"""What is known of builds of WhatsApp Web: what works with each, when it was here, and which is gone back from.
+
+In Redis, so that a restart neither alerts again nor forgets which build was good; written through the event log, in
+its place among the events, and never waited for.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import redis.asyncio
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+
+from whatsapp_contract.event_script import RedisCommand
+from whatsapp_contract.logs import get_logger
+from whatsapp_contract.names import SessionNames
+
+from .redis_wait import once_redis_answers
+from .whatsapp.kept_builds import is_same, revision
+
+log = get_logger(__name__)
+
+KEPT_AT_MOST = 100
+_FALLBACK = "fallback"  # a field beside the versions
+
+Broken = dict[str, tuple[str, ...]]
+
+
+class _Kept(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class KnownBuild(_Kept):
+    """One build. `broken`: which calls, each with the modules that it misses."""
+
+    broken: Broken = {}
+    first_seen_at: AwareDatetime
+    last_seen_at: AwareDatetime
+    good_at: AwareDatetime | None = None  # when all calls were last fine with it
+    keep: bool = False  # going back from it did not help, or was refused: it stays
+
+
+class Fallback(_Kept):
+    """The build that is gone back from, and the one that is served in its place."""
+
+    bad: str
+    good: str
+    since: AwareDatetime
+
+
+class BuildMemory:
+    """One per agent. `write` takes Redis commands."""
+
+    def __init__(
+        self, client: "redis.asyncio.Redis", names: SessionNames, write: Callable[[list[RedisCommand]], None]
+    ) -> None:
+        self.known: dict[str, KnownBuild] = {}
+        self.fallback: Fallback | None = None
+        self._redis = client
+        self._name = names.builds
+        self._write = write
+
+    async def load(self) -> None:
+        """Waits for Redis. What cannot be read is passed over."""
+        kept: dict[Any, Any] = await once_redis_answers(lambda: self._redis.hgetall(self._name))
+        for field, text in kept.items():
+            try:
+                if field == _FALLBACK:
+                    self.fallback = Fallback.model_validate_json(text)
+                else:
+                    self.known[field] = KnownBuild.model_validate_json(text)
+            except ValidationError:
+                log.error("what is kept of a build cannot be read", build=field)
+
+    def take(self, version: str, broken: Broken) -> tuple[bool, list[RedisCommand]]:
+        """A build was probed. Answers whether that is news, and what writes it down."""
+        before, now = self.known.get(version), datetime.now(UTC)
+        build = KnownBuild(
+            broken=broken,
+            first_seen_at=before.first_seen_at if before else now,
+            last_seen_at=now,
+            good_at=now if not broken else before.good_at if before else None,
+            keep=before.keep if before else False,
+        )
+        self.known[version] = build
+        return before is None or before.broken != broken, [self._set(version), *self._forget_oldest()]
+
+    def last_good(self, other_than: str) -> str | None:
+        """The build with which all was fine latest, and is so as far as is known; not that one."""
+        good = {
+            version: build.good_at
+            for version, build in self.known.items()
+            if build.good_at is not None and not build.broken and not is_same(version, other_than)
+        }
+        return max(good, key=lambda version: good[version], default=None)
+
+    def may_go_back_from(self, version: str) -> bool:
+        """Not where it did not help before, nor from a build whose successor could not be told from it."""
+        return revision(version) is not None and not self.known[version].keep
+
+    def go_back(self, bad: str, good: str) -> list[RedisCommand]:
+        """From now on `good` is served in place of `bad`."""
+        self.fallback = Fallback(bad=bad, good=good, since=datetime.now(UTC))
+        return [["HSET", self._name, _FALLBACK, self.fallback.model_dump_json()]]
+
+    def end_fallback(self, *, keep_bad: bool) -> list[RedisCommand]:
+        """The site's own is served again. With `keep_bad` it is not gone back from that build any more."""
+        ended, self.fallback = self.fallback, None
+        commands: list[RedisCommand] = [["HDEL", self._name, _FALLBACK]]
+        if ended is not None and keep_bad and ended.bad in self.known:
+            self.known[ended.bad] = self.known[ended.bad].model_copy(update={"keep": True})
+            commands.append(self._set(ended.bad))
+        return commands
+
+    def write(self, commands: list[RedisCommand]) -> None:
+        """Without an event."""
+        self._write(commands)
+
+    def _set(self, version: str) -> RedisCommand:
+        return ["HSET", self._name, version, self.known[version].model_dump_json()]
+
+    def _forget_oldest(self) -> list[RedisCommand]:
+        by_age = sorted(self.known, key=lambda version: self.known[version].last_seen_at)
+        oldest = by_age[: max(0, len(by_age) - KEPT_AT_MOST)]
+        for version in oldest:
+            del self.known[version]
+        return [["HDEL", self._name, *oldest]] if oldest else []

@@ -1,0 +1,242 @@
+"""Which build of WhatsApp Web is on show, whether our calls work with it, and which one is served (docs/versions.md).
+
+Each document is probed once, when it has loaded all that it loads: the page is asked which of the modules that our
+calls need are there. A build that lacks one is told in an `alert`, once. With a pin its kept document is served; with
+the fallback the last build with which all was fine is served in place of one that fails, until the site has another.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from whatsapp_contract.errors import ContractError
+from whatsapp_contract.event_script import RedisCommand
+from whatsapp_contract.events import AlertData, EventType
+from whatsapp_contract.logs import get_logger
+from whatsapp_contract.states import SessionState
+
+from .build_memory import Broken, BuildMemory
+from .event_log import EventLog
+from .whatsapp import needs
+from .whatsapp.kept_builds import KeptBuild, KeptBuilds, NoSuchBuild, is_same, revision
+from .whatsapp.models import DocumentStarted, HearsAll, PageEvent, ProbedBuild
+
+if TYPE_CHECKING:
+    from .whatsapp.page import WhatsAppPage
+
+log = get_logger(__name__)
+
+LOOK_EVERY_S = 1.0
+AGAIN_AFTER_S = 3.0  # a module that is missing may only be late: it is looked for twice
+STUCK_AFTER_S = 60.0  # a page that never loads all, or never gets ready, is probed then, as it is
+SITE_EVERY_S = 6 * 3600.0  # how often it is looked whether the site serves another build, while one is served here
+
+_ADVICE = "Update this service, or serve a build that works: docs/versions.md."
+_MAY_BE_STUCK = frozenset({SessionState.STARTING, SessionState.SYNCING, SessionState.DISCONNECTED, SessionState.READY})
+
+
+class Builds:
+    """One per agent. `page` gives the page or None, `state` what the session is in; `reload` loads the page anew and
+    raises ContractError when it cannot."""
+
+    def __init__(
+        self,
+        memory: BuildMemory,
+        kept: KeptBuilds,
+        event_log: EventLog,
+        *,
+        pin: str,
+        with_fallback: bool,
+        page: Callable[[], "WhatsAppPage | None"],
+        state: Callable[[], SessionState],
+        reload: Callable[[str], Awaitable[None]],
+        look_every_s: float = LOOK_EVERY_S,
+    ) -> None:
+        self.broken: Broken = {}  # of the build on show, as far as is known
+        self._memory = memory
+        self._kept = kept
+        self._event_log = event_log
+        self._pin = pin
+        self._with_fallback = with_fallback and not pin
+        self._page = page
+        self._state = state
+        self._reload = reload
+        self._look_every_s = look_every_s
+        self._loop = asyncio.get_running_loop()
+        self._serving: KeptBuild | None = None
+        self._document: bytes | None = None
+        self._reload_cause: str | None = None  # wanted, and not done yet
+        self._site_seen_at = float("-inf")
+        self._new_document()
+
+    @property
+    def broken_calls(self) -> tuple[str, ...]:
+        """What does not work with the build on show."""
+        return tuple(sorted(self.broken))
+
+    # -- what the agent tells ----------------------------------------------------------------------------------------
+
+    async def prepare(self) -> None:
+        """Before each browser: what is known, and which document to serve."""
+        await self._memory.load()
+        fallback = self._memory.fallback
+        wanted = self._pin or (fallback.good if self._with_fallback and fallback else "")
+        if fallback and not self._with_fallback:
+            self._memory.write(self._memory.end_fallback(keep_bad=False))
+        self._serve(None)
+        self._site_seen_at = float("-inf")
+        if not wanted:
+            return
+        try:
+            build = await asyncio.to_thread(self._kept.newest, wanted)
+            self._serve(build, await asyncio.to_thread(build.read))
+        except NoSuchBuild as error:
+            log.error("the build cannot be served; the site's own is", build=wanted, error=str(error))
+            self._alert("build_unavailable", f"WhatsApp Web {wanted} cannot be served; the site's own is: {error}")
+
+    def on_page(self, page: "WhatsAppPage") -> None:
+        """Before it is loaded."""
+        page.document.want(self._document)
+        self._new_document()
+
+    def on_page_event(self, event: PageEvent) -> None:
+        """What the page tells by itself."""
+        if isinstance(event, DocumentStarted):
+            self._new_document()
+        elif isinstance(event, HearsAll):
+            self._is_loaded = True
+
+    async def run(self) -> None:
+        """Probe what comes, until cancelled."""
+        while True:
+            await asyncio.sleep(self._look_every_s)
+            page = self._page()
+            if page is None:
+                continue
+            try:
+                await self._look(page)
+            except ContractError:
+                continue  # it is between documents, or does not answer: others see to that
+
+    # -- details -----------------------------------------------------------------------------------------------------
+
+    def _new_document(self) -> None:
+        self.broken = {}
+        self._is_loaded = self._is_probed = False
+        self._injected_at: float | None = None
+        self._again_at: float | None = None
+
+    def _serve(self, build: KeptBuild | None, document: bytes | None = None) -> None:
+        self._serving, self._document = build, document
+
+    async def _look(self, page: "WhatsAppPage") -> None:
+        if self._reload_cause is not None:
+            page.document.want(self._document)
+            await self._reload(self._reload_cause)
+            self._reload_cause = None
+            return
+        if not self._is_probed:
+            self._expect(page)
+            if self._is_due(page):
+                await self._probe(page)
+        if self._memory.fallback is not None:
+            await self._watch_fallback(page)
+
+    def _expect(self, page: "WhatsAppPage") -> None:
+        """What was broken with this build before, until it is probed."""
+        known = self._memory.known.get(page.snapshot.version or "")
+        if known is not None and self._again_at is None:
+            self.broken = known.broken
+
+    def _is_due(self, page: "WhatsAppPage") -> bool:
+        now = self._loop.time()
+        if page.snapshot.injected and self._injected_at is None:
+            self._injected_at = now
+        if self._again_at is not None:
+            return now >= self._again_at
+        # Without some modules a page never loads all, or never gets ready. One that waits for a scan has not loaded
+        # what an account needs.
+        if self._injected_at is not None and now - self._injected_at > STUCK_AFTER_S:
+            return self._state() in _MAY_BE_STUCK
+        return self._is_loaded and self._state() is SessionState.READY
+
+    async def _probe(self, page: "WhatsAppPage") -> None:
+        probed = await page.probe_build()
+        broken = needs.broken(probed.missing)
+        if broken and self._again_at is None:
+            self._again_at = self._loop.time() + AGAIN_AFTER_S
+            return
+        self._is_probed, self.broken = True, broken
+        self._tell(probed, broken)
+        await self._decide(probed.version, broken)
+
+    def _tell(self, probed: ProbedBuild, broken: Broken) -> None:
+        is_news, commands = self._memory.take(probed.version, broken)
+        if is_news and broken:
+            log.error("calls are broken with this build of WhatsApp Web", build=probed.version, broken=broken)
+            told = "; ".join(f"{call} (no {', '.join(lacking)})" for call, lacking in sorted(broken.items()))
+            message = f"With WhatsApp Web {probed.version} these calls are broken: {told}. {_ADVICE}"
+            self._event_log.publish(EventType.ALERT, AlertData(code="calls_broken", message=message), also=commands)
+            return
+        if is_news:
+            log.info("all calls are fine with this build of WhatsApp Web", build=probed.version)
+        self._memory.write(commands)
+
+    async def _decide(self, version: str, broken: Broken) -> None:
+        """Whether another build is to be served than is on show."""
+        serving = self._serving
+        if serving is not None and not is_same(version, serving.version):
+            log.error("another build is on show than is served", served=serving.version, on_show=version)
+            self._alert(
+                "build_not_served",
+                f"WhatsApp Web {serving.version} was served, and {version} is on show: the page has gone elsewhere.",
+            )
+        if not broken:
+            return
+        if self._memory.fallback is not None:
+            self._end_fallback("build_fallback_failed", f"calls are broken with {version}, too", keep_bad=True)
+        elif serving is None and self._with_fallback and self._memory.may_go_back_from(version):
+            await self._go_back(version)
+
+    async def _go_back(self, bad: str) -> None:
+        good = self._memory.last_good(bad)
+        build = await asyncio.to_thread(self._kept.same_as, good) if good else None
+        if build is None:
+            log.warning("there is no build to go back to", bad=bad, last_good=good)
+            return
+        try:
+            self._serve(build, await asyncio.to_thread(build.read))
+        except NoSuchBuild as error:
+            log.error("the last good build cannot be served", build=build.version, error=str(error))
+            return
+        message = (
+            f"WhatsApp Web {bad} breaks {', '.join(self.broken_calls)}; {build.version}, with which all was fine, "
+            "is served instead, until the site has another build."
+        )
+        log.warning("going back to the last good build", bad=bad, good=build.version)
+        self._alert("build_fallback", message, self._memory.go_back(bad, build.version))
+        self._reload_cause = "build_fallback"
+
+    async def _watch_fallback(self, page: "WhatsAppPage") -> None:
+        fallback = self._memory.fallback
+        if fallback is None or self._serving is None:
+            return
+        if self._state() is SessionState.BLOCKED:
+            self._end_fallback("build_fallback_failed", f"{fallback.good} is not let in any more", keep_bad=True)
+            return
+        if self._state() is not SessionState.READY or self._loop.time() - self._site_seen_at < SITE_EVERY_S:
+            return
+        self._site_seen_at = self._loop.time()
+        served = await page.served_revision()
+        if served is not None and served != revision(fallback.bad):
+            self._end_fallback("build_fallback_over", f"the site has another build now ({served})", keep_bad=False)
+
+    def _end_fallback(self, code: str, why: str, *, keep_bad: bool) -> None:
+        log.warning("the site's own build is served again", why=why)
+        message = f"The site's own build of WhatsApp Web is served again: {why}."
+        self._alert(code, message, self._memory.end_fallback(keep_bad=keep_bad))
+        self._serve(None)
+        self._reload_cause = code
+
+    def _alert(self, code: str, message: str, also: Sequence[RedisCommand] = ()) -> None:
+        self._event_log.publish(EventType.ALERT, AlertData(code=code, message=message), also=also)

@@ -1,0 +1,35 @@
+/* Which build of the site this is, and which of its modules are there. Looks only: nothing of the site is called. */
+
+// Builds that do not tell their version have the number of their revision in the document.
+const REVISION = /"client_revision":(\d+)/;
+
+const revisionIn = (html) => REVISION.exec(html)?.[1] ?? null;
+
+const hash = (given) => {
+  let sum = 0x811c9dc5;
+  for (let at = 0; at < given.length; at += 1) sum = Math.imul(sum ^ given.charCodeAt(at), 0x01000193);
+  return (sum >>> 0).toString(16).padStart(8, '0');
+};
+
+// The names of a build's files say what is in them.
+const scriptsOfPage = () => Array.from(document.scripts, ({ src }) => src.split(/[?#]/)[0]).filter(Boolean).sort();
+
+const buildVersion = () =>
+  text(() => window.Debug.VERSION) ??
+  text(() => `2.3000.${revisionIn(document.documentElement.innerHTML) ?? ''}`.match(/^2\.3000\.\d+$/)[0]) ??
+  `scripts-${hash(scriptsOfPage().join('\n'))}`;
+
+// wa-js looks for a module when it is first read, and may throw where it has none.
+const isThere = (path) =>
+  attempt(() => path.split('.').reduce((from, name) => from[name], WPP.whatsapp) != null, false);
+
+Object.assign(waAgent, {
+  /** The build's version, and those of the modules (names as in WPP.whatsapp) that it lacks. */
+  probeBuild: (names) => ({ version: buildVersion(), missing: names.filter((name) => !isThere(name)) }),
+
+  /** The number of the build that the site serves at present, whatever this page is; null where it does not say. */
+  servedRevision: async (within_ms) => {
+    const how = { cache: 'no-store', credentials: 'omit', signal: AbortSignal.timeout(within_ms) };
+    return revisionIn(await (await fetch(`/?${Date.now()}`, how)).text());
+  },
+});

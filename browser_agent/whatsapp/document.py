@@ -1,0 +1,100 @@
+"""Serving a document of our own in place of the site's: the same address, cookies and storage, another build.
+
+Only the tab's own document at the site's address is answered here. Whatever else matches is let go on at once, and
+what does not match is not even asked about. Each paused request gets its answer in the step in which it is told: what
+is served lies ready in memory, and nothing is waited for. The site's service worker is passed by meanwhile: it would
+answer with the document that it keeps, before anybody asks us.
+"""
+
+import asyncio
+import base64
+from typing import Any
+
+from whatsapp_contract.errors import ContractError
+from whatsapp_contract.logs import get_logger
+
+from .cdp import CdpSession
+
+log = get_logger(__name__)
+
+BYPASS = "Network.setBypassServiceWorker"
+WITHIN_S = 2.0
+
+
+class ServedDocument:
+    """One per tab. `want` says what to serve; `apply` has to come before the navigation that is to get it."""
+
+    def __init__(self, session: CdpSession, url: str) -> None:
+        self.served = 0  # how many navigations were answered
+        self._session = session
+        self._url = url
+        self._wanted: str | None = None  # base64
+        self._applied: str | None = None
+        self._frame: str | None = None
+        session.on("Fetch.requestPaused", self._on_paused)
+
+    def want(self, document: bytes | None) -> None:
+        """None: what the site serves."""
+        self._wanted = None if document is None else base64.b64encode(document).decode()
+
+    @property
+    def passes_service_worker(self) -> bool:
+        """Whether the site's service worker is passed by."""
+        return self._applied is not None
+
+    async def apply(self) -> None:
+        """From here on navigations get what is wanted. Raises what CdpSession.call raises."""
+        if self._applied is self._wanted:
+            return
+        if self._wanted is None:
+            await self._session.call("Fetch.disable", within_s=WITHIN_S)
+        else:
+            tree = await self._session.call("Page.getFrameTree", within_s=WITHIN_S)
+            self._frame = tree["frameTree"]["frame"]["id"]
+            # Before the requests can be paused: whoever pauses has to have the answer.
+            self._applied = self._wanted
+            await self._session.call("Fetch.enable", {"patterns": _patterns(self._url)}, within_s=WITHIN_S)
+        self._applied = self._wanted
+        await self._session.call(BYPASS, {"bypass": self.passes_service_worker}, within_s=WITHIN_S)
+
+    def _on_paused(self, paused: dict[str, Any]) -> None:
+        request = {"requestId": paused["requestId"]}
+        method, params = "Fetch.continueRequest", request
+        try:
+            if self._applied is not None and self._is_the_document(paused):
+                method, params = "Fetch.fulfillRequest", {**request, **_answer(self._applied)}
+                self.served += 1
+        finally:
+            self._send(method, params)
+
+    def _is_the_document(self, paused: dict[str, Any]) -> bool:
+        return bool(paused["frameId"] == self._frame and paused["request"]["method"] == "GET")
+
+    def _send(self, method: str, params: dict[str, Any]) -> None:
+        sent = self._session.send(method, params)
+        if method == "Fetch.fulfillRequest":
+            sent.add_done_callback(lambda done: self._on_answered(done, params["requestId"]))
+
+    def _on_answered(self, done: "asyncio.Future[Any]", request_id: str) -> None:
+        """Where Chromium did not take the document, it gets the site's: nothing stays paused."""
+        if done.cancelled() or (error := done.exception()) is None or isinstance(error, ContractError):
+            return  # answered; or the tab is gone, and its requests with it
+        log.error("the kept document could not be served", error=str(error))
+        self._session.send("Fetch.continueRequest", {"requestId": request_id})
+
+
+def _patterns(url: str) -> list[dict[str, str]]:
+    """The address itself, and with a query behind it. `*`, `?` and the backslash have a meaning in patterns."""
+    exactly = "".join(f"\\{char}" if char in "*?\\" else char for char in url.split("#", maxsplit=1)[0])
+    ways = (exactly,) if "?" in url else (exactly, f"{exactly}\\?*")
+    return [{"urlPattern": way, "resourceType": "Document", "requestStage": "Request"} for way in ways]
+
+
+def _answer(body: str) -> dict[str, Any]:
+    # The site's own policy names a nonce of the day, which a kept document does not have.
+    headers = {"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store"}
+    return {
+        "responseCode": 200,
+        "responseHeaders": [{"name": name, "value": value} for name, value in headers.items()],
+        "body": body,
+    }
