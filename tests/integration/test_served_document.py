@@ -1,0 +1,191 @@
+"""A document of our own in place of the site's, on real Chromium: with a service worker that would serve its own, for
+nothing but the tab's own document, and with nothing left paused whatever fails."""
+
+import asyncio
+import http.server
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from browser_agent.whatsapp import cdp
+from browser_agent.whatsapp.cdp import CdpSession
+from browser_agent.whatsapp.chromium import open_chromium
+from browser_agent.whatsapp.document import ServedDocument
+from browser_agent.whatsapp.executable import find_executable
+
+WORKER = b"""
+self.addEventListener('install', () => self.skipWaiting());
+self.addEventListener('activate', (event) => event.waitUntil(self.clients.claim()));
+self.addEventListener('fetch', (event) => {
+  if (event.request.mode === 'navigate') {
+    event.respondWith(new Response('<title>worker</title>', { headers: { 'Content-Type': 'text/html' } }));
+  }
+});
+"""
+KEPT = b"<!doctype html><title>kept</title><iframe src='/?frame'></iframe>"
+
+
+class Site(http.server.ThreadingHTTPServer):
+    """A small site: whatever has no file is a page named `site`. Counts what reached it."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: Counter[str] = Counter()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/"
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Site
+
+    def do_GET(self) -> None:
+        self.server.asked[self.path] += 1
+        is_worker = self.path == "/sw.js"
+        body = WORKER if is_worker else b"<!doctype html><title>site</title>"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/javascript" if is_worker else "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+class Tab:
+    def __init__(self, session: CdpSession, document: ServedDocument) -> None:
+        self.session = session
+        self.document = document
+        self._loaded = asyncio.Event()
+        session.on("Page.loadEventFired", lambda _params: self._loaded.set())
+
+    async def load(self, url: str) -> str:
+        """The title of what is on show after a navigation."""
+        self._loaded.clear()
+        await self.document.apply()
+        answer = await self.session.call("Page.navigate", {"url": url}, within_s=5)
+        assert "errorText" not in answer, answer
+        async with asyncio.timeout(5):
+            await self._loaded.wait()
+        return str(await self.run("document.title"))
+
+    async def run(self, script: str) -> Any:
+        how = {"expression": script, "awaitPromise": True, "returnByValue": True}
+        answer = await self.session.call("Runtime.evaluate", how, within_s=5)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Site() as site:
+        thread = threading.Thread(target=site.serve_forever)
+        thread.start()
+        yield site
+        site.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+async def session(tmp_path: Path) -> AsyncIterator[CdpSession]:
+    async with open_chromium(find_executable(None), tmp_path / "profile", sandbox=False) as chromium:
+        browser = await cdp.connect(chromium.endpoint, within_s=5)
+        yield await cdp.first_tab(browser, within_s=5)
+        await cdp.connection_of(browser).dispose()
+
+
+@pytest.fixture
+def tab(session: CdpSession, site: Site) -> Tab:
+    return Tab(session, ServedDocument(session, site.url))
+
+
+async def test_the_tabs_own_document_is_served_and_nothing_else(tab: Tab, site: Site) -> None:
+    assert await tab.load(site.url) == "site"
+    tab.document.want(KEPT)
+    assert await tab.load(site.url) == "kept"
+    assert await tab.run("location.href") == site.url
+    assert await tab.run("frames[0].document.title") == "site"
+    assert "site" in await tab.run("fetch('/?fetched').then((answer) => answer.text())")
+    assert await tab.load(f"{site.url}elsewhere") == "site"
+    assert await tab.load(f"{site.url}?post_logout=1") == "kept"
+    await tab.run("void setTimeout(() => location.reload(), 0)")
+    async with asyncio.timeout(5):
+        while tab.document.served < 3:
+            await asyncio.sleep(0.02)
+    assert site.asked["/"] == 1
+    tab.document.want(None)
+    assert await tab.load(site.url) == "site"
+    assert site.asked["/"] == 2
+
+
+async def test_a_service_worker_of_the_site_does_not_answer_in_its_place(tab: Tab, site: Site) -> None:
+    await tab.load(site.url)
+    await tab.run("navigator.serviceWorker.register('/sw.js').then(() => navigator.serviceWorker.ready).then(() => 1)")
+    assert await tab.load(site.url) == "worker"
+    tab.document.want(KEPT)
+    assert await tab.load(site.url) == "kept"
+    tab.document.want(None)
+    assert await tab.load(site.url) == "worker"
+
+
+async def test_it_is_served_by_a_new_process_after_a_crash(tab: Tab, site: Site) -> None:
+    tab.document.want(KEPT)
+    assert await tab.load(site.url) == "kept"
+    crashed = asyncio.Event()
+    tab.session.on("Inspector.targetCrashed", lambda _params: crashed.set())
+    tab.session.send("Page.crash")
+    async with asyncio.timeout(5):
+        await crashed.wait()
+    assert await tab.load(site.url) == "kept"
+    assert site.asked["/"] == 0
+
+
+class Spoiled:
+    """A session between which and Chromium something is lost."""
+
+    def __init__(self, session: CdpSession, answer: dict[str, Any], told: set[str]) -> None:
+        self._session = session
+        self._answer = answer
+        self._told = told
+        self.call = session.call
+
+    def send(self, method: str, params: dict[str, Any]) -> "asyncio.Future[Any]":
+        return self._session.send(method, {**params, **self._answer} if method == "Fetch.fulfillRequest" else params)
+
+    def on(self, name: str, handler: Callable[[dict[str, Any]], None]) -> None:
+        self._session.on(
+            name, lambda params: handler({key: value for key, value in params.items() if key not in self._told})
+        )
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        pytest.param({"responseCode": 9999}, set(), id="Chromium does not take the document"),
+        pytest.param({}, {"frameId"}, id="the handler fails"),
+    ],
+)
+async def test_whatever_fails_the_request_goes_on(
+    session: CdpSession, site: Site, answer: dict[str, Any], told: set[str]
+) -> None:
+    tab = Tab(session, ServedDocument(cast(CdpSession, Spoiled(session, answer, told)), site.url))
+    tab.document.want(KEPT)
+    assert await tab.load(site.url) == "site"
+
+
+async def test_many_other_requests_are_not_asked_about(tab: Tab, site: Site) -> None:
+    paused: list[str] = []
+    tab.session.on("Fetch.requestPaused", lambda params: paused.append(params["request"]["url"]))
+    tab.document.want(KEPT.replace(b"/?frame", b"/frame"))
+    await tab.load(site.url)
+    script = "Promise.all(Array.from({length: 200}, (_, at) => fetch(`/?${at}`))).then((all) => all.length)"
+    assert await tab.run(script) == 200
+    assert paused == [site.url]
