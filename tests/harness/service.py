@@ -43,6 +43,7 @@ class Service:
         self.redis_port = int(variables.get("REDIS_PORT") or free_port())
         self.port = int(variables.get("PORT") or free_port())
         self.started_at = 0.0
+        self.prefix: tuple[str, ...] = ()  # a command that runs the service's, and becomes it
         # A socket's path may have some hundred bytes, which a test's own folder may nearly use up.
         self.run_dir = self.data_dir / "run"
         if len(str(self.run_dir)) > 75:
@@ -86,7 +87,7 @@ class Service:
         self.started_at = time.time()
         with self.log_file.open("ab") as log:
             self._process = processes.start(
-                [str(COMMAND), "run"], cwd=str(REPOSITORY), stdout=log, stderr=log, env=self.environ
+                [*self.prefix, str(COMMAND), "run"], cwd=str(REPOSITORY), stdout=log, stderr=log, env=self.environ
             )
 
     def stop(self, within_s: float = 10) -> int:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from tests.whatsapp_web.browser import Browser, Page
 from tests.whatsapp_web.client import PhoneRefused, WhatsAppWeb
 from tests.whatsapp_web.devtools import DevToolsTimeout
 from tests.whatsapp_web.people import FAMILY
-from tests.whatsapp_web.wajs import CONNECTED, MODE, RECONNECT, STATE, USABLE, arrived, heard, load, news, stored
+from tests.whatsapp_web.wajs import (
+    CONNECTED,
+    MODE,
+    RECONNECT,
+    STATE,
+    USABLE,
+    acknowledged,
+    arrived,
+    heard,
+    load,
+    news,
+    stored,
+)
 
 pytest_plugins = ["tests.whatsapp_web.fixtures"]
 
@@ -124,7 +138,77 @@ def test_a_page_behind_a_dead_link_cannot_be_linked(page: Page, whatsapp: WhatsA
     assert whatsapp.connections()["devices"] == []
 
 
+# --- a slow link
+
+
+def test_a_slow_link_carries_every_frame_late_and_in_order(linked_page: Page, whatsapp: WhatsAppWeb) -> None:
+    whatsapp.slow(0.4)
+    started = time.monotonic()
+    assert linked_page.evaluate("WPP.group.getAllGroups().then((all) => all.length)") == 1
+    assert time.monotonic() - started >= 0.8  # there and back
+    keys = whatsapp.deliver_many(3)
+    arrived(linked_page, keys[-1])
+    assert news(linked_page) == keys
+
+    whatsapp.restore()
+    linked_page.evaluate(RECONNECT)
+    linked_page.until(CONNECTED)
+
+
+# --- an account that is shut out
+
+
+def test_who_is_shut_out_stays_out_whatever_the_page_tries(linked_page: Page, whatsapp: WhatsAppWeb) -> None:
+    whatsapp.shut_out("TOS_BLOCK")
+    linked_page.until(f"{MODE} === 'TOS_BLOCK'")
+    linked_page.evaluate("window.formerPage = true; location.reload()")
+    linked_page.until(f"!window.formerPage && window.WPP && WPP.isReady && {STATE} === 'TOS_BLOCK'")
+    assert whatsapp.connections()["logged_in"] == 0
+
+    whatsapp.restore()
+    load(linked_page, whatsapp)
+    linked_page.until(USABLE)
+
+
+def test_another_client_takes_the_session_again_and_again(linked_page: Page, whatsapp: WhatsAppWeb) -> None:
+    whatsapp.shut_out("CONFLICT", after_s=0.2)
+    for _ in range(2):
+        linked_page.until(f"{STATE} === 'CONFLICT'")
+        linked_page.evaluate("WPP.whatsapp.Socket.takeover()")
+        linked_page.until(CONNECTED)
+    linked_page.until(f"{STATE} === 'CONFLICT'")
+
+    whatsapp.restore()
+    linked_page.evaluate("WPP.whatsapp.Socket.takeover()")
+    linked_page.until(CONNECTED)
+
+
 # --- a page in trouble
+
+
+def test_a_deaf_page_has_messages_and_tells_of_none_until_it_is_loaded_anew(
+    linked_page: Page, whatsapp: WhatsAppWeb
+) -> None:
+    whatsapp.deafen()
+    key = whatsapp.deliver_text("Can you hear me?")
+    linked_page.until(f"WPP.whatsapp.MsgStore.get('{key}') !== undefined")
+    acknowledged(linked_page, whatsapp)
+    assert news(linked_page) == []
+
+    load(linked_page, whatsapp)
+    linked_page.until(USABLE)
+    arrived(linked_page, whatsapp.deliver_text("And now?"))
+
+
+def test_a_slow_page_answers_late_and_is_well_again(linked_page: Page, whatsapp: WhatsAppWeb) -> None:
+    whatsapp.slow_page(busy_ms=600, every_ms=650, for_ms=2000)
+    linked_page.evaluate("new Promise((resolve) => setTimeout(resolve, 700))", timeout_s=5)
+    until = time.monotonic() + 1
+    with pytest.raises(DevToolsTimeout):
+        while time.monotonic() < until:
+            linked_page.evaluate("1", timeout_s=0.2)
+    linked_page.evaluate("new Promise((resolve) => setTimeout(resolve, 2500))", timeout_s=8)
+    assert linked_page.evaluate("1 + 1", timeout_s=0.3) == 2
 
 
 def test_the_page_can_be_made_to_hang(linked_page: Page, whatsapp: WhatsAppWeb) -> None:

@@ -97,7 +97,10 @@ class WhatsAppWeb(KindDoors, ChangeDoors, GroupDoors, SendDoors):
         self._control.call("half_open", also_new=also_new)
 
     def restore(self) -> None:
-        """End `drop` and `half_open`; a silent connection is reset, so that the page comes back by itself."""
+        """End `drop`, `half_open`, `slow` and `shut_out`.
+
+        A silent connection is reset, so that the page comes back by itself.
+        """
         self._control.call("restore")
 
     def conflict(self) -> None:
@@ -108,11 +111,27 @@ class WhatsAppWeb(KindDoors, ChangeDoors, GroupDoors, SendDoors):
         """The server shuts the page out: TOS_BLOCK, SMB_TOS_BLOCK, PROXYBLOCK or DEPRECATED_VERSION."""
         self._control.call("stop", state=state)
 
+    def slow(self, frame_s: float) -> None:
+        """Let each frame take so long, one after the other, in either direction, until `restore()`."""
+        self._control.call("slow", frame_s=frame_s)
+
+    def shut_out(self, state: str, after_s: float = 0.0) -> None:
+        """Every login, that of now included, ends in CONFLICT or a block, so long after it, until `restore()`."""
+        self._control.call("shut_out", state=state, after_s=after_s)
+
     # --- the page
 
     def busy_loop(self, ms: float) -> None:
         """Let the page hang for a while; returns when it is about to."""
         self._control.call("busy_loop", ms=ms)
+
+    def deafen(self) -> None:
+        """Let the store of messages tell nobody of what comes, until the page is loaded anew."""
+        self._control.call("deafen")
+
+    def slow_page(self, busy_ms: float, every_ms: float, for_ms: float) -> None:
+        """Let the page be busy for a part of the time."""
+        self._control.call("slow_page", busy_ms=busy_ms, every_ms=every_ms, for_ms=for_ms)
 
     def crash_page(self, devtools_port: int) -> int:
         """Crash the renderer of every page of this site in a browser; returns how many there were."""

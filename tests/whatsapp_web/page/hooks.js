@@ -13,6 +13,16 @@
       const end = performance.now() + ms;
       while (performance.now() < end);
     },
+    // What comes is in the store, and whoever listens is not told.
+    deafen: () => {
+      const { MsgCollection } = require('WAWebMsgCollection');
+      const trigger = MsgCollection.trigger;
+      MsgCollection.trigger = (name, ...args) => (name === 'add' ? undefined : trigger.call(MsgCollection, name, ...args));
+    },
+    slowPage: (busyMs, everyMs, forMs) => {
+      const timer = setInterval(hooks.busyLoop, everyMs, busyMs);
+      setTimeout(clearInterval, forMs, timer);
+    },
   };
 
   function answer(id, result) {

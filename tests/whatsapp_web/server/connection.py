@@ -21,11 +21,13 @@ class Connection:
     """A page's link.
 
     `cut()` ends it as a lost network does, without a closing frame. `go_silent()` leaves TCP open and carries
-    nothing any more in either direction: the half-open link that the page takes for a live one.
+    nothing any more in either direction: the half-open link that the page takes for a live one. `slow_s` is what each
+    frame takes, one after the other, in either direction.
     """
 
     def __init__(self, websocket: WebSocket) -> None:
         self.silent = False
+        self.slow_s = 0.0
         self._websocket = websocket
         self._outgoing: asyncio.Queue[Frame | Message | Notice | None] = asyncio.Queue()
         self._cut = asyncio.Event()
@@ -59,6 +61,7 @@ class Connection:
     async def _write(self) -> None:
         while True:
             stanzas, finished = await self._next_stanzas()
+            await asyncio.sleep(self.slow_s)
             if stanzas and not self.silent:
                 text = json.dumps([_on_the_wire(stanza) for stanza in stanzas])
                 try:
@@ -85,6 +88,7 @@ class Connection:
                 text = await self._websocket.receive_text()
             except WebSocketDisconnect:
                 return
+            await asyncio.sleep(self.slow_s)
             if not self.silent:
                 await receive(json.loads(text))
 

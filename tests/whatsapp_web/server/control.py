@@ -102,6 +102,12 @@ class Control(MediaCalls, GroupCalls):
         for session in self._site.network.logged_in():
             session.stop(state)
 
+    def slow(self, frame_s: float) -> None:
+        self._site.network.slow(frame_s)
+
+    def shut_out(self, state: str, after_s: float) -> None:
+        self._site.network.shut(state, after_s)
+
     # --- the page
 
     async def rotate_qr(self) -> None:
@@ -118,6 +124,12 @@ class Control(MediaCalls, GroupCalls):
 
     async def busy_loop(self, ms: float) -> None:
         await self._site.hooks.run("busyLoop", ms)
+
+    async def deafen(self) -> None:
+        await self._site.hooks.run("deafen")
+
+    async def slow_page(self, busy_ms: float, every_ms: float, for_ms: float) -> None:
+        await self._site.hooks.run("slowPage", busy_ms, every_ms, for_ms)
 
     # --- what is known
 

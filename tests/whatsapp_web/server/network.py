@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from math import inf
 
 from starlette.websockets import WebSocket
@@ -10,6 +11,14 @@ from starlette.websockets import WebSocket
 from tests.whatsapp_web.server.account import Device
 from tests.whatsapp_web.server.messages import Frame
 from tests.whatsapp_web.server.session import Session
+
+
+@dataclass(frozen=True)
+class ShutOut:
+    """Every login ends in this state, so long after its welcome; without a welcome where that is nothing."""
+
+    state: str
+    after_s: float
 
 
 class Network:
@@ -21,6 +30,8 @@ class Network:
         self.refused = 0
         self._refuses_until = 0.0
         self._new_are_silent = False
+        self._slow_s = 0.0
+        self.shut_out: ShutOut | None = None
 
     @property
     def down(self) -> bool:
@@ -37,6 +48,7 @@ class Network:
         self.sessions.append(session)
         if self._new_are_silent:
             session.connection.go_silent()
+        session.connection.slow_s = self._slow_s
         try:
             session.greet()
             await session.connection.run(session.receive)
@@ -57,10 +69,24 @@ class Network:
         for session in self.sessions:
             session.connection.go_silent()
 
+    def slow(self, frame_s: float) -> None:
+        """From now on each frame takes so long."""
+        self._slow_s = frame_s
+        for session in self.sessions:
+            session.connection.slow_s = frame_s
+
+    def shut(self, state: str, after_s: float) -> None:
+        """Stop whoever is logged in, and whoever logs in, until `restore()`."""
+        self.shut_out = ShutOut(state, after_s)
+        for session in self.logged_in():
+            session.stop(state)
+
     def restore(self) -> None:
         """All is well again; a silent link is reset, as by the middlebox that forgot it."""
         self._refuses_until = 0.0
         self._new_are_silent = False
+        self.shut_out = None
+        self.slow(0.0)
         for session in self.sessions:
             if session.connection.silent:
                 session.connection.cut()

@@ -121,8 +121,14 @@ class Session:
         if device is None or not device.proves(self._challenge, frame["proof"]):
             self.dismiss("unauthorized")
             return
+        shut_out = self._site.network.shut_out
+        if shut_out is not None and not shut_out.after_s:
+            self.stop(shut_out.state)
+            return
         self._site.network.displace(device, by=self)
         self.device = device
+        if shut_out is not None:
+            asyncio.get_running_loop().call_later(shut_out.after_s, self.stop, shut_out.state)
         if frame["after_load"]:
             self._site.write_during_boot()
         self.connection.send({"type": "welcome", "roster": self._site.roster()})
