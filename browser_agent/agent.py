@@ -21,6 +21,7 @@ from whatsapp_contract.events import (
     RestartedData,
 )
 from whatsapp_contract.health import OUTRUN, Assessment, Facts, Limits, verdict
+from whatsapp_contract.incidents import RestartCause
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.redis_connection import connect_async
 from whatsapp_contract.settings import Settings
@@ -75,6 +76,7 @@ class BrowserAgent(Observer):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.operation: str | None = None
+        self.incident: str | None = None  # in which the browser is now to be restarted
         self.started_at = datetime.now(UTC)
         self._stopping = asyncio.Event()
         self._unstuck_at: float | None = None  # loop time
@@ -295,12 +297,16 @@ class BrowserAgent(Observer):
         left: Any = None
         with contextlib.suppress(redis.exceptions.RedisError, OSError):
             left = await client.getdel(self.settings.instance_names.restart_cause)
-        self.event_log.publish(EventType.RESTARTED, RestartedData(what="agent", cause=left or "unknown"))
+        found = RestartCause.read(left)
+        self.event_log.publish(
+            EventType.RESTARTED, RestartedData(what="agent", cause=found.cause, incident=found.incident)
+        )
 
     async def _leave_word(self, client: "redis.asyncio.Redis") -> None:
         """For the next agent: this one was stopped, and nothing was wrong; unless whoever stopped it said why."""
         with contextlib.suppress(redis.exceptions.RedisError, OSError):
-            await client.set(self.settings.instance_names.restart_cause, "stop", nx=True, ex=STOP_REMEMBERED_S)
+            word = RestartCause(cause="stop").model_dump_json()
+            await client.set(self.settings.instance_names.restart_cause, word, nx=True, ex=STOP_REMEMBERED_S)
             if self.keeper.closed_properly:
                 await self._budget.forgive()
 
@@ -442,7 +448,8 @@ class BrowserAgent(Observer):
 
     def on_started(self, cause: str | None, starts: int) -> None:
         if cause is not None:
-            data = RestartedData(what="browser", cause=cause, starts=starts)
+            incident, self.incident = self.incident, None
+            data = RestartedData(what="browser", cause=cause, starts=starts, incident=incident)
             self.event_log.publish(EventType.RESTARTED, data)
         self._board.poke()
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 RESTART_BROWSER_WITHIN_S = 40.0
 
 # A reset needs a pairing to reconnect with.
-_CAN_RESET = frozenset({SessionState.READY, SessionState.DISCONNECTED, SessionState.SYNCING})
-_CAN_LOG_OUT = _CAN_RESET | {SessionState.CONFLICT}
+_CAN_RESET = frozenset({SessionState.READY, SessionState.DISCONNECTED, SessionState.SYNCING, SessionState.CONFLICT})
+_CAN_LOG_OUT = _CAN_RESET
 
 
 async def ping(agent: "BrowserAgent", _args: NoArgs) -> PingResult:
@@ -67,17 +67,21 @@ async def check(agent: "BrowserAgent", _args: NoArgs) -> CheckResult:
 
 
 async def reset(agent: "BrowserAgent", args: RungArgs) -> ResetResult:
-    """Raises NotReady without an account, ResetUnproven without proof of a new connection."""
+    """A session in conflict is taken over from the client that holds it.
+
+    Raises NotReady without an account, ResetUnproven without proof of a new connection.
+    """
     if agent.state not in _CAN_RESET:
         raise NotReady(f"cannot reset while {agent.state}")
     started = time.monotonic()
     page = agent.page()
+    how = "takeover" if agent.state is SessionState.CONFLICT else "reconnect"
     try:
-        await page.reset()
+        await (page.take_over() if how == "takeover" else page.reset())
     except ResetUnproven:
-        _tell_reset(agent, "reconnect", args, started, proven=False)
+        _tell_reset(agent, how, args, started, proven=False)
         raise
-    took_ms = _tell_reset(agent, "reconnect", args, started, proven=True)
+    took_ms = _tell_reset(agent, how, args, started, proven=True)
     return ResetResult(took_ms=took_ms, frame_seen_at=agent.facts().frame_seen_at)
 
 
@@ -94,6 +98,7 @@ async def reload(agent: "BrowserAgent", args: RungArgs) -> ReloadResult:
 
 async def restart_browser(agent: "BrowserAgent", args: RungArgs) -> RestartBrowserResult:
     started = time.monotonic()
+    agent.incident = args.incident
     chromium = await agent.keeper.restart(args.cause, RESTART_BROWSER_WITHIN_S)
     return RestartBrowserResult(browser_pid=chromium.pid, took_ms=_ms_since(started))
 

@@ -10,6 +10,7 @@ _COMMANDS = {
     "qr": "cli.look",
     "check": "cli.look",
     "events": "cli.look",
+    "incidents": "cli.incidents",
     "doctor": "cli.doctor",
     "reset": "cli.act",
     "restart": "cli.act",

@@ -35,3 +35,20 @@ class Incident(_Model):
     cured_by: str | None = None  # the rung after which it was well; `itself` where none was taken
     ended_as: str | None = None  # the verdict with which it ended: healthy, or what waits for a person
     not_ready_s: float | None = None  # how long messages could not flow; null while it is not over
+
+
+class RestartCause(_Model):
+    """Why the agent was ended, for the next one to tell."""
+
+    cause: str
+    incident: str | None = None
+
+    @classmethod
+    def read(cls, left: str | None) -> "RestartCause":
+        """What whoever ended it has left, if anything."""
+        if not left:
+            return cls(cause="unknown")
+        try:
+            return cls.model_validate_json(left)
+        except ValueError:
+            return cls(cause=left)  # a former version's

@@ -230,8 +230,14 @@ class InstanceNames:
 
     @cached_property
     def restart_cause(self) -> str:
-        """String: why the agent is being restarted, for the agent that comes up to tell; expires soon."""
+        """String: why the agent is being restarted, as JSON (incidents.RestartCause), for the agent that comes up to
+        tell; expires soon."""
         return f"{self._prefix}:restart-cause"
+
+    @cached_property
+    def start_owed(self) -> str:
+        """String: the agent is being stopped to be started again; whoever finds it stopped is to start it."""
+        return f"{self._prefix}:start-owed"
 
     @cached_property
     def starts(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 CALL_WITHIN_S = 2.0
 STOP_WITHIN_S = 8.0  # longer than the agent's stopwaitsecs
+KILLED_WITHIN_S = 3.0
 
 _NOT_RUNNING, _ALREADY_STARTED = 70, 60
 _STOPPED_STATES = frozenset({"STOPPED", "EXITED", "FATAL"})
@@ -31,8 +32,9 @@ class ProcessState:
 class ProcessControl:
     """One supervisord. Raises SupervisorUnavailable."""
 
-    def __init__(self, socket_path: Path) -> None:
+    def __init__(self, socket_path: Path, stop_within_s: float = STOP_WITHIN_S) -> None:
         self._socket_path = socket_path
+        self._stop_within_s = stop_within_s
 
     def programs(self) -> list[str]:
         """The names of all programs."""
@@ -49,14 +51,25 @@ class ProcessControl:
         self._call("signalProcess", program, "KILL")
 
     def restart(self, program: str) -> None:
-        """Stop it, wait until it is stopped, start it."""
+        """Stop it, wait until it is stopped, start it. One that does not stop in time is killed."""
         self._call("stopProcess", program, False, unless=_NOT_RUNNING)
-        deadline = time.monotonic() + STOP_WITHIN_S
+        if not self._stopped(program, self._stop_within_s):
+            self._call("signalProcess", program, "KILL", unless=_NOT_RUNNING)
+            if not self._stopped(program, KILLED_WITHIN_S):
+                raise SupervisorUnavailable(f"{program} did not end, nor when it was killed")
+        self.start(program)
+
+    def start(self, program: str) -> None:
+        """Start it, unless it runs."""
+        self._call("startProcess", program, False, unless=_ALREADY_STARTED)
+
+    def _stopped(self, program: str, within_s: float) -> bool:
+        deadline = time.monotonic() + within_s
         while self.state(program).name not in _STOPPED_STATES:
             if time.monotonic() > deadline:
-                raise SupervisorUnavailable(f"{program} did not stop within {STOP_WITHIN_S:g} s")
+                return False
             time.sleep(0.05)
-        self._call("startProcess", program, False, unless=_ALREADY_STARTED)
+        return True
 
     def _call(self, method: str, *args: Any, unless: int | None = None) -> Any:
         with xmlrpc.client.ServerProxy("http://supervisor", transport=_UnixTransport(self._socket_path)) as proxy:

@@ -1,29 +1,20 @@
 """The ladder of recovery: a pure function from an observation and what is remembered to the next rung.
 
 The watchdog must never be the outage. So: two agreeing observations come before a rung; what comes up in its time,
-waits for a person, or is being worked on is left alone; a rung proves itself by a good observation, and once its time
-and that of coming up are over, the next follows; and after `most_agent_restarts`, in a window or without a good
-observation between them, a person is called instead. So whatever is not cured ends in a hold.
+waits for a person, or is being worked on is left alone; a rung proves itself by new evidence, and once its time and
+that of coming up are over, the next follows; and where restarts, whoever made them, are too many, or the same fault
+came back too often, a person is called instead. So whatever is not cured ends in a hold.
 """
 
-from enum import StrEnum
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from whatsapp_contract.health import SITE_SILENT, Verdict
+from whatsapp_contract.states import SessionState
 
-from whatsapp_contract.health import Verdict
+from . import budget
+from .memory import RUNGS, Attempt, Cured, Decision, Limits, Memory, Observation, Rung
 
-
-class Rung(StrEnum):
-    """Cheapest first. A rung's value is also the agent's command, down to restart_browser."""
-
-    RESET = "reset"
-    RELOAD = "reload"
-    RESTART_BROWSER = "restart_browser"
-    RESTART_AGENT = "restart_agent"
-    HOLD = "hold"
-
-
-RUNGS = tuple(Rung)
+HOLDS, CONFLICT_LEFT = "recovery_holds", "conflict_left"
 
 # Where to begin: a cheaper rung cannot cure this, so it is not tried.
 FIRST_RUNG = {
@@ -34,122 +25,93 @@ FIRST_RUNG = {
     Verdict.AGENT_HUNG: Rung.RESTART_AGENT,
     Verdict.AGENT_GONE: Rung.RESTART_AGENT,
 }
-_GOOD = frozenset({Verdict.HEALTHY, Verdict.WAITING_FOR_PERSON, Verdict.BLOCKED})
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Limits(_Model):
-    """Times in seconds. A rung's deadline counts from when it was taken, its own work included."""
-
-    agree_within_s: float = 60.0  # two observations further apart than this do not agree on anything
-    stood_for_s: float = 5.0  # the agent's own dated observation, this old, counts as the first of the two
-    deadlines_s: dict[Rung, float] = {
-        Rung.RESET: 20.0,
-        Rung.RELOAD: 40.0,
-        Rung.RESTART_BROWSER: 60.0,
-        Rung.RESTART_AGENT: 60.0,
-        Rung.HOLD: 3600.0,
-    }
-    most_agent_restarts: int = 3
-    agent_restart_window_s: float = 600.0
-
-
-class Observation(_Model):
-    """What one check saw. `standing_since` is when the agent itself first saw it, where it did; epoch seconds."""
-
-    verdict: Verdict
-    reason: str
-    at: float
-    standing_since: float | None = None
-    operation: str | None = None  # under way in the agent
-    agent_epoch: int | None = None
-
-
-class Attempt(_Model):
-    """A rung that was taken and has not been proven yet; only a good observation proves it."""
-
-    rung: Rung
-    at: float
-    verdict: Verdict  # what it is to cure
-    watched_at: float = 0.0  # the last observation since, none of them good
-    failed: bool = False
-    agent_epoch: int | None = None
-    taken: tuple[Rung, ...] = ()  # all since the session was last well, this one included
-
-
-class Memory(_Model):
-    """What the ladder remembers between checks."""
-
-    suspect: Observation | None = None
-    attempt: Attempt | None = None
-    agent_restarts: tuple[float, ...] = ()
-
-
-class Decision(_Model):
-    """The rung to take now, if any, and what to remember."""
-
-    rung: Rung | None
-    cause: str
-    memory: Memory
+# What is over only when the server was heard anew.
+_OF_THE_LINK = frozenset({Verdict.DISCONNECTED, Verdict.DEAF, Verdict.WAITING_FOR_PERSON})
+# Neither well nor a person's: the agent itself goes on when the time is over.
+_BUDGET_SPENT = "start_budget_spent"
 
 
 def decide(memory: Memory, seen: Observation, limits: Limits) -> Decision:
-    """What to do about an observation. Pure; times are epoch seconds."""
-    attempt = _still_open(memory.attempt, seen, limits)
-    memory = memory.model_copy(update={"attempt": attempt})
-    if seen.operation is not None or seen.verdict is Verdict.DEGRADED:
-        # Worked on, or coming up: neither good nor bad. A rung under way may be just what it comes up from.
-        return _nothing(memory.model_copy(update={"suspect": None}))
-    if seen.verdict in _GOOD:
-        return _nothing(memory.model_copy(update={"suspect": None, "attempt": None}))
+    """What to do about an observation. Pure."""
+    memory = _told_apart(budget.looked(memory, seen, limits), seen, limits)
+    attempt = memory.attempt
+    if seen.operation is not None or _says_nothing(seen):
+        return _left_alone(memory, seen, limits)
+    if is_conflict(seen):
+        return _in_conflict(memory, seen, limits)
+    if seen.verdict not in FIRST_RUNG:
+        return _nothing(_well(memory, seen) if _proves(attempt, seen, limits) else _with(memory, suspect=None))
+    memory = _with(memory, trouble=memory.trouble or seen)
     if attempt is not None and attempt.rung is Rung.HOLD:
         return _nothing(memory)
-
+    if attempt is not None and _has_time(attempt, seen):
+        return _nothing(_with(memory, suspect=seen))
     if attempt is not None and not _is_lesser_fault(attempt, seen):
-        if _has_time(attempt, seen, limits):
-            return _nothing(memory)
         return _take(seen, memory, limits)
-    if not _agreed(memory.suspect, seen, limits):
-        return _nothing(memory.model_copy(update={"suspect": seen}))
+    if not _agreed(memory, seen, limits):
+        return _nothing(_with(memory, suspect=seen))
     return _take(seen, memory, limits)
 
 
 def escalate(memory: Memory, failed: Rung, seen: Observation, limits: Limits) -> Decision:
-    """The rung after one that failed in a session that was well until then, at once."""
-    attempt = Attempt(rung=failed, at=seen.at, verdict=seen.verdict, watched_at=seen.at, taken=(failed,))
-    return _take(seen, memory.model_copy(update={"attempt": attempt}), limits)
+    """The rung after one that failed in a session that was well until then, at once.
+
+    Where a rung is under way, or everything is left alone, the ladder is on it already.
+    """
+    memory = budget.looked(memory, seen, limits)
+    if memory.attempt is not None:
+        return _nothing(memory)
+    attempt = Attempt(rung=failed, at=seen.at, verdict=seen.verdict, lasts_s=0.0, done_at=seen.at, taken=(failed,))
+    return _take(seen, _with(memory, attempt=attempt, trouble=seen, watched_at=seen.at), limits)
 
 
-def note_failure(memory: Memory) -> Memory:
-    """The rung under way could not be carried out: the next bad observation leads to the next rung."""
+def note_done(memory: Memory, at: float, *, failed: bool) -> Memory:
+    """The rung under way was carried out; or it could not be, and the next bad observation leads to the next one."""
     if memory.attempt is None:
         return memory
-    return memory.model_copy(update={"attempt": memory.attempt.model_copy(update={"failed": True})})
+    done = memory.attempt.model_copy(update={"done_at": at, "failed": failed})
+    return _with(memory, attempt=done, watched_at=at)
 
 
-def note_agent_restart(memory: Memory, at: float, limits: Limits) -> Memory:
-    """Count a restart of the agent."""
-    recent = [moment for moment in memory.agent_restarts if at - limits.agent_restart_window_s < moment <= at]
-    return memory.model_copy(update={"agent_restarts": (*recent, at)})
+def note_person(memory: Memory) -> Memory:
+    """A person restarts the agent: whatever was held is tried again, from the start."""
+    return _with(memory, suspect=None, attempt=None, cured=(), conflict_left=False)
 
 
-def _still_open(attempt: Attempt | None, seen: Observation, limits: Limits) -> Attempt | None:
-    """The attempt, as long as what is seen may be its sequel.
+def is_conflict(seen: Observation) -> bool:
+    """Whether another client has the session, which a takeover would bring back."""
+    return seen.verdict is Verdict.WAITING_FOR_PERSON and seen.reason.endswith(SessionState.CONFLICT.value)
 
-    A hold ends by its time, by a clock that was set back (or it would last for as long as that was), and when
-    somebody has restarted the agent. Any other is followed up, unless nobody has looked for long since it ended.
+
+def is_bad(seen: Observation) -> bool:
+    """Whether it is a fault, be it one that no rung is taken for."""
+    return seen.operation is None and seen.verdict in FIRST_RUNG
+
+
+# -- what was remembered, in the light of what is seen ---------------------------------------------------------------
+
+
+def _told_apart(memory: Memory, seen: Observation, limits: Limits) -> Memory:
+    """Without what this observation cannot be a sequel of.
+
+    After a gap (this machine slept, or nobody looked) nothing is: what was suspected, or tried, was long ago. A hold
+    ends by its time, by a clock that was set back (or it would last for as long as that was), and when somebody has
+    restarted the agent; but not by every crash of an agent that crashes again and again.
     """
-    if attempt is None:
-        return None
-    if attempt.rung is Rung.HOLD:
-        is_over = not _has_time(attempt, seen, limits) or _is_another_agent(attempt, seen)
-    else:
-        ended_at = max(attempt.at + limits.deadlines_s[attempt.rung], attempt.watched_at)
-        is_over = seen.at - ended_at > limits.agree_within_s
-    return None if is_over else attempt.model_copy(update={"watched_at": seen.at})
+    attempt, watched_at = memory.attempt, memory.watched_at
+    steady = watched_at is not None and 0 <= seen.at - watched_at <= limits.agree_within_s
+    changes: dict[str, Any] = {"watched_at": seen.at, "steady": steady}
+    if attempt is not None and attempt.rung is Rung.HOLD:
+        is_other = _is_another_agent(attempt, seen) and not attempt.only_by_time
+        if not _has_time(attempt, seen) or is_other:
+            changes |= {"attempt": None, "cured": ()}
+    elif attempt is not None:
+        worked_until = attempt.at + attempt.lasts_s if attempt.done_at is None else attempt.done_at
+        if seen.at - max(worked_until, watched_at or 0.0) > limits.agree_within_s:
+            changes |= {"attempt": None, "suspect": None}
+    if not steady:
+        changes["suspect"] = None
+    return _with(memory, **changes)
 
 
 def _is_another_agent(attempt: Attempt, seen: Observation) -> bool:
@@ -157,50 +119,152 @@ def _is_another_agent(attempt: Attempt, seen: Observation) -> bool:
     return None not in epochs and epochs[0] != epochs[1]
 
 
+def _says_nothing(seen: Observation) -> bool:
+    """Coming up; waiting for its own time; or there is nothing that any rung could reach."""
+    if seen.verdict is Verdict.DISCONNECTED:
+        return seen.reason == SITE_SILENT
+    return seen.verdict is Verdict.DEGRADED or seen.reason == _BUDGET_SPENT
+
+
+def _left_alone(memory: Memory, seen: Observation, limits: Limits) -> Decision:
+    """Neither good nor bad. A rung under way may be just what it comes up from.
+
+    While the site cannot be reached a rung's time does not pass: it could not have worked.
+    """
+    attempt = memory.attempt
+    is_held = attempt is not None and attempt.rung is Rung.HOLD
+    if seen.operation is None and seen.verdict is Verdict.DISCONNECTED:
+        memory = _with(memory, trouble=memory.trouble or seen)
+        if attempt is not None and not is_held:
+            attempt = attempt.model_copy(update={"at": seen.at, "done_at": seen.at, "failed": False})
+    elif not is_held and seen.verdict is Verdict.DEGRADED and budget.starts_again_and_again(memory, limits):
+        return _hold(seen, memory, limits)
+    return _nothing(_with(memory, suspect=None, attempt=attempt))
+
+
+def _well(memory: Memory, seen: Observation) -> Memory:
+    """It is over: cured, or a person's now."""
+    attempt = memory.attempt
+    changes: dict[str, Any] = {"suspect": None, "attempt": None, "trouble": None}
+    if seen.verdict is Verdict.HEALTHY:
+        changes["conflict_left"] = False
+        if attempt is not None and attempt.verdict in FIRST_RUNG:
+            changes["cured"] = (*memory.cured, Cured(first=FIRST_RUNG[attempt.verdict], at=seen.at))
+    return _with(memory, **changes)
+
+
+# -- judging ---------------------------------------------------------------------------------------------------------
+
+
+def _proves(attempt: Attempt | None, seen: Observation, limits: Limits) -> bool:
+    """Whether what is good now was seen after the rung was taken: a good word about old facts proves nothing."""
+    if attempt is None or attempt.rung is Rung.HOLD or seen.verdict is not Verdict.HEALTHY:
+        return True
+    if seen.at - attempt.at > attempt.lasts_s + limits.healthy_anyway_s:
+        return True
+    evidence = [seen.page_seen, seen.frame_seen if attempt.verdict in _OF_THE_LINK else None]
+    return all(moment > attempt.at for moment in evidence if moment is not None)
+
+
 def _is_lesser_fault(attempt: Attempt, seen: Observation) -> bool:
     """Whether the rung seems to have worked, and this is a new fault, to be agreed on."""
-    return RUNGS.index(FIRST_RUNG[seen.verdict]) < RUNGS.index(FIRST_RUNG[attempt.verdict])
+    return RUNGS.index(_cheapest(seen.verdict)) < RUNGS.index(_cheapest(attempt.verdict))
 
 
-def _has_time(attempt: Attempt, seen: Observation, limits: Limits) -> bool:
+def _has_time(attempt: Attempt, seen: Observation) -> bool:
     """Whether a rung is still within its time; a clock that was set back ends it."""
-    return not attempt.failed and 0 <= seen.at - attempt.at < limits.deadlines_s[attempt.rung]
+    return not attempt.failed and 0 <= seen.at - attempt.at < attempt.lasts_s
 
 
-def _agreed(suspect: Observation | None, seen: Observation, limits: Limits) -> bool:
-    if seen.standing_since is not None and seen.at - seen.standing_since >= limits.stood_for_s:
+def _agreed(memory: Memory, seen: Observation, limits: Limits) -> bool:
+    """Two observations, of which the agent's own may be the first where somebody was looking all the while."""
+    if memory.steady and seen.stood_s is not None and seen.stood_s >= limits.stood_for_s:
         return True
-    if suspect is None or FIRST_RUNG[suspect.verdict] is not FIRST_RUNG[seen.verdict]:
+    suspect = memory.suspect
+    if suspect is None or is_conflict(suspect) != is_conflict(seen):
         return False
-    return 0 < seen.at - suspect.at <= limits.agree_within_s
+    return _cheapest(suspect.verdict) is _cheapest(seen.verdict) and suspect.at < seen.at
+
+
+# -- acting ----------------------------------------------------------------------------------------------------------
 
 
 def _take(seen: Observation, memory: Memory, limits: Limits) -> Decision:
     taken = memory.attempt.taken if memory.attempt else ()
-    rung = _cheapest_untried(seen.verdict, taken)
-    if rung is Rung.RESTART_AGENT:
-        window = seen.at - limits.agent_restart_window_s
-        lately = sum(window < moment <= seen.at for moment in memory.agent_restarts)
-        if max(lately, taken.count(rung)) >= limits.most_agent_restarts:
-            rung = Rung.HOLD
-        else:
-            memory = note_agent_restart(memory, seen.at, limits)
+    rung = _cheapest_untried(budget.first_rung(_cheapest(seen.verdict), memory, limits), taken)
+    if rung is Rung.HOLD or not budget.allows(rung, taken, memory, seen, limits):
+        return _hold(seen, memory, limits)
+    return _taken(rung, seen, budget.took(memory, rung, seen.at), limits)
+
+
+def _in_conflict(memory: Memory, seen: Observation, limits: Limits) -> Decision:
+    """The session is taken over a few times; whoever takes it back each time is left to a person. No restart helps."""
+    attempt = memory.attempt
+    if attempt is not None and attempt.rung is not Rung.HOLD and _has_time(attempt, seen):
+        return _nothing(_with(memory, suspect=seen))
+    memory = _with(memory, attempt=None)
+    if memory.conflict_left:
+        return _nothing(_with(memory, suspect=None, trouble=None))
+    if not _agreed(memory, seen, limits):
+        return _nothing(_with(memory, suspect=seen, trouble=memory.trouble or seen))
+    if len(memory.takeovers) >= limits.most_takeovers:
+        memory = _with(memory, suspect=None, trouble=None, conflict_left=True)
+        return Decision(rung=None, cause=cause_of(seen), memory=memory, alert=CONFLICT_LEFT)
+    return _taken(Rung.RESET, seen, _with(memory, takeovers=(*memory.takeovers, seen.at)), limits)
+
+
+def _hold(seen: Observation, memory: Memory, limits: Limits) -> Decision:
+    """Leave everything alone for a while, the longer the more often. A person is told once in that time."""
+    lasts_s = budget.hold_length(memory, limits)
+    told_at = memory.held_told_at
+    is_told = told_at is not None and 0 <= seen.at - told_at < limits.hold_s
+    is_crashing = budget.starts_again_and_again(memory, limits)
+    changes = {"holds": (*memory.holds, seen.at), "held_told_at": told_at if is_told else seen.at}
+    decision = _taken(Rung.HOLD, seen, _with(memory, **changes), limits, lasts_s=lasts_s, only_by_time=is_crashing)
+    return decision.model_copy(update={"alert": None if is_told else HOLDS})
+
+
+def _taken(
+    rung: Rung,
+    seen: Observation,
+    memory: Memory,
+    limits: Limits,
+    *,
+    lasts_s: float | None = None,
+    only_by_time: bool = False,
+) -> Decision:
     attempt = Attempt(
         rung=rung,
         at=seen.at,
         verdict=seen.verdict,
-        watched_at=seen.at,
+        lasts_s=limits.deadlines_s[rung] if lasts_s is None else lasts_s,
         agent_epoch=seen.agent_epoch,
-        taken=(*taken, rung),
+        only_by_time=only_by_time,
+        taken=(*(memory.attempt.taken if memory.attempt else ()), rung),
     )
-    cause = f"{seen.verdict}: {seen.reason}"
-    return Decision(rung=rung, cause=cause, memory=memory.model_copy(update={"suspect": None, "attempt": attempt}))
+    memory = _with(memory, suspect=None, trouble=memory.trouble or seen, attempt=attempt)
+    return Decision(rung=rung, cause=cause_of(seen), memory=memory)
 
 
-def _cheapest_untried(verdict: Verdict, taken: tuple[Rung, ...]) -> Rung:
+def cause_of(seen: Observation) -> str:
+    """The verdict and the fact that decided it."""
+    return f"{seen.verdict}: {seen.reason}"
+
+
+def _cheapest(verdict: Verdict) -> Rung:
+    return FIRST_RUNG.get(verdict, Rung.RESET)
+
+
+def _cheapest_untried(first: Rung, taken: tuple[Rung, ...]) -> Rung:
     """None that cannot cure what is seen, and none that was in vain already; only the agent is restarted again."""
-    able = RUNGS[RUNGS.index(FIRST_RUNG[verdict]) : RUNGS.index(Rung.RESTART_AGENT)]
+    if first is Rung.HOLD:
+        return first
+    able = RUNGS[RUNGS.index(first) : RUNGS.index(Rung.RESTART_AGENT)]
     return next((rung for rung in able if rung not in taken), Rung.RESTART_AGENT)
+
+
+def _with(memory: Memory, **changes: Any) -> Memory:
+    return memory.model_copy(update=changes)
 
 
 def _nothing(memory: Memory) -> Decision:

@@ -8,6 +8,7 @@ from typing import Any
 
 import redis
 
+from whatsapp_contract import health
 from whatsapp_contract.client import AgentClient
 from whatsapp_contract.errors import (
     AgentUnreachable,
@@ -21,33 +22,28 @@ from whatsapp_contract.errors import (
 )
 from whatsapp_contract.event_script import PUBLISH_LUA, epoch_arg, event_args, publish_keys
 from whatsapp_contract.events import AlertData, EventType
+from whatsapp_contract.following import readable_event
 from whatsapp_contract.health import Verdict
+from whatsapp_contract.incidents import Incident, RestartCause
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import InstanceNames
 from whatsapp_contract.redis_connection import connect, is_outage
-from whatsapp_contract.results import CheckResult
 from whatsapp_contract.settings import Settings
-from whatsapp_contract.states import SessionState
 
-from . import recovery
+from . import incidents, recovery
+from .clock import boot, machine_time
+from .incidents import IncidentLog
+from .memory import Decision, Limits, Memory, Observation, Rung
+from .observing import AGENT, CHECK_REPLY_WITHIN_S, Observer
 from .process_control import ProcessControl, SupervisorUnavailable
-from .recovery import Decision, Limits, Memory, Observation, Rung
 
 log = get_logger(__name__)
 
-AGENT = "browser-agent"
-CHECK_REPLY_WITHIN_S = 5.0
-START_GRACE_S = 20.0  # an agent that young may not be listening yet
-REDIS_SETTLED_S = 10.0  # a Redis that young has lost its subscribers; they come back by themselves
 LOCK_S = 20.0  # how long a killed worker's check can hold up the next ones
-MEMORY_KEPT_S = 86_400
-
-_VERDICT_OF_ERROR: dict[type[ContractError], Verdict] = {
-    PageTimeout: Verdict.PAGE_HUNG,
-    PageCrashed: Verdict.PAGE_HUNG,
-    BrowserGone: Verdict.BROWSER_GONE,
-    NoReply: Verdict.AGENT_HUNG,
-}
+MEMORY_KEPT_S = 7 * 86_400
+RESTART_LOCK_S = 30
+START_OWED_S = 600
+EVENTS_LOOKED_THROUGH = 1000
 
 # Failures of which the agent's own `reset` event tells (`proven` false).
 _TOLD_BY_AGENT: dict[Rung, tuple[type[ContractError], ...]] = {
@@ -66,24 +62,31 @@ class Watchdog:
         control: ProcessControl,
         limits: Limits,
         *,
-        start_grace_s: float = START_GRACE_S,
-        redis_settled_s: float = REDIS_SETTLED_S,
-        clock: Callable[[], float] = time.time,
+        health_limits: health.Limits | None = None,
+        clock: Callable[[], float] = machine_time,
     ) -> None:
         self._client = client
         self._redis = client.redis
         self._names = names
         self._control = control
         self._limits = limits
-        self._start_grace_s = start_grace_s
-        self._redis_settled_s = redis_settled_s
         self._clock = clock
+        self._incidents = IncidentLog(client.redis, client.names)
+        self._observer = Observer(
+            client, names, control, health_limits or health.Limits(), clock, limits.starts_window_s
+        )
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Watchdog":
         client = AgentClient(connect(settings.redis_url.get_secret_value()), settings.session_id)
         control = ProcessControl(settings.run_dir / "supervisor.sock")
-        return cls(client, settings.instance_names, control, Limits())
+        limits = Limits(
+            most_starts=settings.start_budget,
+            starts_window_s=settings.start_budget_window_s,
+            most_restarts=max(Limits().most_restarts, 2 * settings.start_budget),
+            most_takeovers=settings.takeover_limit,
+        )
+        return cls(client, settings.instance_names, control, limits)
 
     def check(self) -> None:
         """One observation, and the rung it leads to. An outage of Redis is not the agent's fault: nothing is done."""
@@ -91,12 +94,12 @@ class Watchdog:
             with self._one_at_a_time() as lock:
                 if lock is None:
                     return
-                seen = self._observe()
+                self._start_what_is_owed()
+                seen = self._observer.look()
                 if seen is None:
                     return
-                decision = recovery.decide(self._remembered(), seen, self._limits)
-                self._remember(decision.memory)
-                self._carry_out(decision, seen, lock)
+                before = self._remembered()
+                self._follow_up(before, recovery.decide(before, seen, self._limits), seen, lock)
         except Exception as error:
             if not is_outage(error):
                 raise
@@ -122,71 +125,88 @@ class Watchdog:
             log.warning("no scheduled reset: Redis is away", error=str(error))
 
     def restart_agent(self, cause: str) -> None:
-        """Stop and start the agent, or kill it where it does not answer. Raises SupervisorUnavailable."""
+        """Stop and start the agent, or kill it where it does not answer. Raises SupervisorUnavailable.
+
+        A person asked for it: a hold is over.
+        """
         try:
             self._client.ping(reply_within_s=CHECK_REPLY_WITHIN_S)
             frozen = False
         except (NoReply, AgentUnreachable):
             frozen = True
-        self._restart_through_supervisor(cause, frozen=frozen)
+        self._restart_through_supervisor(cause, None, frozen=frozen)
+        with self._one_at_a_time(wait_s=LOCK_S) as lock:
+            if lock is not None:
+                self._remember(recovery.note_person(self._remembered()))
 
-    # -- observing ---------------------------------------------------------------------------------------------------
+    # -- following up ------------------------------------------------------------------------------------------------
 
-    def _observe(self) -> Observation | None:
-        """What the agent looks like from here; None where nothing can be said."""
-        at, epoch = self._clock(), self._agent_epoch()
-        try:
-            return _from_check(self._client.check(reply_within_s=CHECK_REPLY_WITHIN_S), at, epoch)
-        except AgentUnreachable:
-            if not self._should_listen():
-                return None
-            return Observation(verdict=Verdict.AGENT_GONE, reason="nobody_listens", at=at, agent_epoch=epoch)
-        except (PageTimeout, PageCrashed, BrowserGone, NoReply) as error:
-            return Observation(
-                verdict=_VERDICT_OF_ERROR[type(error)], reason=error.code, at=self._clock(), agent_epoch=epoch
-            )
-        except ContractError as error:
-            log.error("a check failed", code=error.code, error=str(error))
-            return None
+    def _follow_up(self, before: Memory, decision: Decision, seen: Observation, lock: Any) -> None:
+        """Remember before anything is done: a worker killed over a rung leaves word of it."""
+        now = datetime.now(UTC)
+        incident = incidents.opened(before, decision, seen, self._names.instance_id, now)
+        memory = decision.memory
+        if incident is not None and incident != before.incident:
+            self._incidents.keep(incident)
+        if (ended := incidents.closed(before, memory, seen, now)) is not None:
+            self._incidents.keep(ended)
+            log.warning("an incident is over", incident=ended.id, cured_by=ended.cured_by, took_s=ended.not_ready_s)
+            incident = None
+        memory = self._noted_ready(before, memory, seen, now)
+        self._remember(memory.model_copy(update={"incident": incident}))
+        if decision.alert is not None:
+            self._alert(decision.alert, self._message(decision), incident or ended)
+        if decision.rung is not None and decision.rung is not Rung.HOLD:
+            lock.extend(self._limits.deadlines_s[decision.rung] + LOCK_S, replace_ttl=True)
+            self._carry_out(decision.rung, decision.cause, seen, incident)
 
-    def _should_listen(self) -> bool:
-        """Whether it counts that nobody listens: Redis has settled, and the agent has been running for long enough."""
-        server: Any = self._redis.info("server")
-        if server["uptime_in_seconds"] < self._redis_settled_s:
-            return False
-        try:
-            state = self._control.state(AGENT)
-        except SupervisorUnavailable as error:
-            log.error("supervisor does not answer", error=str(error))
-            return False
-        return state.name == "RUNNING" and state.running_s >= self._start_grace_s
+    def _noted_ready(self, before: Memory, memory: Memory, seen: Observation, now: datetime) -> Memory:
+        """Since when it is ready. Where it was left and entered again since the last look, that was an incident."""
+        if seen.ready_since is None:
+            return memory
+        if before.ready_since is not None and not incidents.is_ready_anew(before, seen) and before.incident is None:
+            return memory
+        entries: Any = self._redis.xrevrange(
+            self._client.names.events, min=before.events_read or "-", count=EVENTS_LOOKED_THROUGH
+        )
+        if incidents.is_ready_anew(before, seen):
+            found = (readable_event(entry_id, fields) for entry_id, fields in entries)
+            told = [event for event in found if event is not None]
+            itself = incidents.cured_by_itself(told, before, seen, self._names.instance_id, now)
+            if itself is not None:
+                self._incidents.keep(itself)
+        newest = str(entries[0][0]) if entries else before.events_read
+        return memory.model_copy(update={"ready_since": seen.ready_since, "events_read": newest})
 
-    def _agent_epoch(self) -> int | None:
-        epoch: Any = self._redis.hget(self._client.names.fence, "epoch")
-        return int(epoch) if epoch else None
-
-    # -- acting ------------------------------------------------------------------------------------------------------
-
-    def _carry_out(self, decision: Decision, seen: Observation, lock: Any) -> None:
-        rung = decision.rung
-        if rung is None:
-            return
-        log.warning("taking a rung", rung=rung.value, cause=decision.cause)
-        if rung is Rung.HOLD:
-            self._alert("recovery_holds", self._hold_message(decision.cause))
-            return
-        lock.extend(self._limits.deadlines_s[rung], replace_ttl=True)
+    def _carry_out(self, rung: Rung, cause: str, seen: Observation, incident: Incident | None) -> None:
+        incident_id = incident.id if incident else None
+        log.warning("taking a rung", rung=rung.value, cause=cause, incident=incident_id)
+        started = time.monotonic()
+        failure: ContractError | SupervisorUnavailable | None = None
         try:
             if rung is Rung.RESTART_AGENT:
                 frozen = seen.verdict in (Verdict.AGENT_HUNG, Verdict.AGENT_GONE)
-                self._restart_through_supervisor(decision.cause, frozen=frozen)
+                self._restart_through_supervisor(cause, incident_id, frozen=frozen)
             else:
-                self._client.call(rung.value, {"cause": decision.cause[:200]})
+                self._client.call(rung.value, {"cause": cause[:200], "incident": incident_id})
         except (ContractError, SupervisorUnavailable) as error:
+            failure = error
             log.warning("a rung failed", rung=rung.value, error=str(error))
-            self._remember(recovery.note_failure(self._remembered()))
-            if not isinstance(error, _TOLD_BY_AGENT.get(rung, ())):
-                self._alert("rung_failed", f"{rung.value} ({decision.cause}) could not be carried out: {error}")
+        self._note_done(rung, round((time.monotonic() - started) * 1000, 1), failure)
+        if failure is not None and not isinstance(failure, _TOLD_BY_AGENT.get(rung, ())):
+            self._alert("rung_failed", f"{rung.value} ({cause}) could not be carried out: {failure}", incident)
+
+    def _note_done(self, rung: Rung, took_ms: float, failure: Exception | None) -> None:
+        memory = self._remembered()
+        if memory.attempt is None or memory.attempt.rung is not rung:
+            return  # a person has begun anew meanwhile
+        memory = recovery.note_done(memory, self._clock(), failed=failure is not None)
+        if memory.incident is not None:
+            error = None if failure is None else getattr(failure, "code", "supervisor_unavailable")
+            incident = incidents.carried_out(memory.incident, None if failure else took_ms, error)
+            self._incidents.keep(incident)
+            memory = memory.model_copy(update={"incident": incident})
+        self._remember(memory)
 
     def _escalate_reset(self) -> None:
         seen = Observation(
@@ -195,37 +215,73 @@ class Watchdog:
         with self._one_at_a_time(wait_s=LOCK_S) as lock:
             if lock is None:
                 return
-            decision = recovery.escalate(self._remembered(), Rung.RESET, seen, self._limits)
-            self._remember(decision.memory)
-            self._carry_out(decision, seen, lock)
+            before = self._remembered()
+            self._follow_up(before, recovery.escalate(before, Rung.RESET, seen, self._limits), seen, lock)
 
-    def _restart_through_supervisor(self, cause: str, *, frozen: bool) -> None:
+    def _agent_epoch(self) -> int | None:
+        epoch: Any = self._redis.hget(self._client.names.fence, "epoch")
+        return int(epoch) if epoch else None
+
+    # -- restarting --------------------------------------------------------------------------------------------------
+
+    def _restart_through_supervisor(self, cause: str, incident_id: str | None, *, frozen: bool) -> None:
         """One restart at a time, whoever asks. The agent that comes up tells the cause; a later one must not."""
-        if not self._redis.set(self._names.restart_lock, cause, nx=True, ex=30):
+        if not self._redis.set(self._names.restart_lock, cause, nx=True, ex=RESTART_LOCK_S):
             raise SupervisorUnavailable("another restart is under way")
+        left = RestartCause(cause=cause, incident=incident_id).model_dump_json()
         try:
-            self._redis.set(self._names.restart_cause, cause, ex=120)
+            self._redis.set(self._names.restart_cause, left, ex=120)
             if frozen:
                 self._control.kill(AGENT)
             else:
+                # For whoever comes after a worker that ended between the stop and the start, or could not wait.
+                self._redis.set(self._names.start_owed, "1", ex=START_OWED_S)
                 self._control.restart(AGENT)
+                self._redis.delete(self._names.start_owed)
         except SupervisorUnavailable:
             self._redis.delete(self._names.restart_cause)
             raise
         finally:
             self._redis.delete(self._names.restart_lock)
 
-    def _hold_message(self, cause: str) -> str:
+    def _start_what_is_owed(self) -> None:
+        """A restart got no further than the stop: an agent that we stopped must not stay stopped."""
+        owed, under_way = self._redis.mget([self._names.start_owed, self._names.restart_lock])
+        if not owed or under_way:
+            return
+        try:
+            if self._control.state(AGENT).name in ("STOPPING", "STARTING"):
+                return
+            self._control.start(AGENT)
+        except SupervisorUnavailable as error:
+            log.error("the agent is still to be started", error=str(error))
+            return
+        log.warning("the agent was started, which an interrupted restart had left undone")
+        self._redis.delete(self._names.start_owed)
+
+    # -- telling -----------------------------------------------------------------------------------------------------
+
+    def _message(self, decision: Decision) -> str:
+        if decision.alert == recovery.CONFLICT_LEFT:
+            return (
+                f"Another client holds this session, and it was taken over {len(decision.memory.takeovers)} times "
+                f"within an hour (TAKEOVER_LIMIT is {self._limits.most_takeovers}). It is left to it now: close the "
+                "other client, then `whatsapp-container reset`."
+            )
+        attempt = decision.memory.attempt
+        tried = ", ".join(rung.value for rung in attempt.taken[:-1]) if attempt else ""
+        lasts_s = attempt.lasts_s if attempt else 0.0
         return (
-            f"The agent was restarted {self._limits.most_agent_restarts} times and is still not well ({cause}). "
-            f"It is left alone for {self._limits.deadlines_s[Rung.HOLD]:g} s, or until somebody restarts it."
+            f"The session is not well ({decision.cause}), and {tried or 'what was tried before'} did not cure it for "
+            f"long. Everything is left alone for {lasts_s:g} s, or until somebody restarts it "
+            "(`whatsapp-container restart`); `whatsapp-container incidents` says what was done."
         )
 
-    def _alert(self, code: str, message: str) -> None:
+    def _alert(self, code: str, message: str, incident: Incident | None) -> None:
         log.error("a person should look", code=code, message=message)
         now = datetime.now(UTC)
         names = self._client.names
-        data = AlertData(code=code, message=message)
+        data = AlertData(code=code, message=message, incident=incident.id if incident else None)
         args = event_args(names.session_id, EventType.ALERT.value, data, number=None, occurred_at=now, observed_at=now)
         keys = publish_keys(names)
         self._redis.eval(PUBLISH_LUA, len(keys), *keys, epoch_arg(None), *args)
@@ -248,22 +304,16 @@ class Watchdog:
                 log.warning("a check outlived its lock")
 
     def _remembered(self) -> Memory:
+        """What the last check left. Nothing of it can be used where it is damaged; of another life of this machine
+        only the incident that is not over: its times are of a clock that is gone."""
         kept: Any = self._redis.get(self._names.ladder)
-        return Memory.model_validate_json(kept) if kept else Memory()
+        try:
+            memory = Memory.model_validate_json(kept) if kept else Memory()
+        except ValueError as error:
+            log.error("what the ladder remembered is damaged, and is dropped", problem=str(error).splitlines()[0])
+            memory = Memory()
+        life = boot()
+        return memory if memory.boot == life else Memory(boot=life, incident=memory.incident)
 
     def _remember(self, memory: Memory) -> None:
         self._redis.set(self._names.ladder, memory.model_dump_json(), ex=MEMORY_KEPT_S)
-
-
-def _from_check(result: CheckResult, at: float, agent_epoch: int | None) -> Observation:
-    facts = result.facts
-    # Only the link is watched by the agent itself between two checks; then `since` is when it left READY.
-    dated = result.verdict is Verdict.DISCONNECTED and facts.state is SessionState.DISCONNECTED
-    return Observation(
-        verdict=result.verdict,
-        reason=result.reason,
-        at=at,
-        standing_since=facts.since.timestamp() if dated else None,
-        operation=result.operation,
-        agent_epoch=agent_epoch,
-    )

@@ -1,8 +1,8 @@
 """WhatsApp Web's page: what we ask of it, each with a deadline.
 
 What works on old and new builds of the site (measured with wa-js 4.6.0, see facts on wa-js): the stream's mode and
-info tell the state; `Socket.reconnect()` resets; `Socket.logout()` logs out and is over when the page has gone to
-`?post_logout=1`; `BackendEventBus.triggerRefreshQR()` asks for a new code.
+info tell the state; `Socket.reconnect()` resets; `Socket.takeover()` ends a conflict; `Socket.logout()` logs out and is
+over when the page has gone to `?post_logout=1`; `BackendEventBus.triggerRefreshQR()` asks for a new code.
 
 A reset is proven by the socket's state leaving CONNECTED and coming back, and by a frame from the server on a
 WebSocket that was opened after the reset was asked for. Where Chromium never showed a WebSocket of the page (one in a
@@ -210,6 +210,19 @@ class WhatsAppPage:
             ),
             within_s,
             ResetUnproven(f"no new connection was seen within {within_s:g} s"),
+        )
+
+    async def take_over(self, within_s: float = RESET_WITHIN_S) -> None:
+        """Take the session back from another client. Raises ResetUnproven without proof of a connection in time."""
+        self.link.look_for_a_new_one()
+        await self._evaluate("void waAgent.takeOver()")
+        await self._wait_until(
+            lambda: (
+                (self.snapshot.socket, self.snapshot.mode, self.snapshot.info) == ("CONNECTED", "MAIN", "NORMAL")
+                and (self.link.new_was_heard or not self.link.is_visible)
+            ),
+            within_s,
+            ResetUnproven(f"the session was not taken over within {within_s:g} s"),
         )
 
     async def reload(self) -> list[ReloadStep]:

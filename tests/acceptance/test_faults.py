@@ -12,7 +12,10 @@ import pytest
 from tests.harness.service import INSTANCE, SESSION, Service
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
+from whatsapp_contract.events import Event
+from whatsapp_contract.incidents import Incident
 from whatsapp_contract.names import InstanceNames
+from workers.incidents import IncidentLog
 
 
 def is_ready(service: Service) -> bool:
@@ -35,6 +38,20 @@ def well_before(ready_service: Service) -> None:
 def messages_arrive(service: Service, whatsapp: WhatsAppWeb) -> None:
     key = whatsapp.deliver_text("still there?")
     service.wait_event("message", where=lambda data: data["key"] == key, within_s=10)
+
+
+def incident_of(service: Service, event: Event) -> Incident:
+    """The incident that an event is a part of, once it is over."""
+    log = IncidentLog(service.redis, service.client.names)
+
+    def is_over() -> bool:
+        incident = log.get(event.data["incident"])
+        return incident is not None and incident.ended_at is not None
+
+    wait_until(is_over, 20, "the incident is over")
+    incident = log.get(event.data["incident"])
+    assert incident is not None
+    return incident
 
 
 def renderers(service: Service) -> list[psutil.Process]:
@@ -94,6 +111,10 @@ def test_a_frozen_agent_is_killed_and_comes_back_without_a_scan(ready_service: S
     told = ready_service.wait_event("restarted", after=before, within_s=40)
     assert told.data["what"] == "agent"
     assert told.data["cause"].startswith("agent_hung")
+    incident = incident_of(ready_service, told)
+    assert [rung.rung for rung in incident.rungs] == ["restart_agent"]
+    assert incident.cured_by == "restart_agent"
+    assert incident.not_ready_s
     ready_service.wait_event("ready", after=before)
     assert ready_service.events("qr", after=before) == []
     messages_arrive(ready_service, whatsapp)
@@ -106,6 +127,12 @@ def test_a_killed_browser_is_started_again_by_the_agent_itself(ready_service: Se
     os.kill(browser, signal.SIGKILL)
     told = ready_service.wait_event("restarted", after=before)
     assert (told.data["what"], told.data["cause"]) == ("browser", "browser_gone")
+
+    def is_an_incident() -> bool:
+        [latest] = IncidentLog(ready_service.redis, ready_service.client.names).last(1)
+        return (latest.reason, latest.cured_by) == ("browser_gone", "itself")
+
+    wait_until(is_an_incident, 20, "what the agent cured by itself is an incident too")
     ready_service.wait_event("ready", after=before)
     assert ready_service.program("browser-agent").pid == agent
     messages_arrive(ready_service, whatsapp)
@@ -142,16 +169,18 @@ def test_a_stopped_renderer_is_killed_and_the_page_loaded_anew(ready_service: Se
     messages_arrive(ready_service, whatsapp)
 
 
-def test_a_conflict_waits_for_a_person(ready_service: Service, whatsapp: WhatsAppWeb) -> None:
+def test_a_conflict_is_taken_over_and_nothing_is_restarted(ready_service: Service, whatsapp: WhatsAppWeb) -> None:
     before, pids = ready_service.last_event_id(), ready_service.pids()
     whatsapp.conflict()
     ready_service.wait_state("conflict", after=before)
-    time.sleep(8)  # four ticks
-    assert ready_service.events("restarted", "reset", after=before) == []
-    assert ready_service.pids() == pids
-    ready_service.client.call("reload", {"cause": "the person"})
+    cured = ready_service.wait_event("reset", after=before, within_s=20)
+    assert (cured.data["how"], cured.data["proven"]) == ("takeover", True)
+    assert cured.data["cause"] == "waiting_for_person: conflict"
     ready_service.wait_event("ready", after=before)
-    wait_until(lambda: is_ready(ready_service), 5, "healthy")
+    assert ready_service.events("restarted", after=before) == []
+    assert ready_service.pids() == pids
+    incident = incident_of(ready_service, cured)
+    assert (incident.reason, incident.cured_by) == ("conflict", "reset")
 
 
 def test_a_killed_agent_leaves_no_browser_and_comes_back(ready_service: Service, whatsapp: WhatsAppWeb) -> None:

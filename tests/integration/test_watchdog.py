@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,15 +23,18 @@ from whatsapp_contract.client import AgentClient
 from whatsapp_contract.commands import CommandSpec
 from whatsapp_contract.errors import BrowserGone, Internal, NotReady, PageTimeout, ResetUnproven
 from whatsapp_contract.event_script import TAKE_EPOCH_LUA
-from whatsapp_contract.health import Assessment, Facts, Verdict, verdict
+from whatsapp_contract.health import Facts, Verdict, verdict
 from whatsapp_contract.health import Limits as HealthLimits
+from whatsapp_contract.incidents import Incident, RestartCause
 from whatsapp_contract.names import InstanceNames, SessionNames
 from whatsapp_contract.redis_connection import connect_async
 from whatsapp_contract.results import CheckResult, PingResult, ReloadResult, ResetResult, RestartBrowserResult
 from whatsapp_contract.states import SessionState
+from workers.incidents import IncidentLog
+from workers.memory import Limits, Memory, Rung
+from workers.observing import AGENT
 from workers.process_control import ProcessControl, SupervisorUnavailable
-from workers.recovery import Limits, Memory, Rung
-from workers.watchdog import AGENT, Watchdog
+from workers.watchdog import Watchdog
 
 NAMES = InstanceNames("s1", "i1")
 
@@ -50,6 +54,7 @@ class Agent:
         self.errors: dict[str, Exception] = {}
         self.frozen = False
         self.called: list[tuple[str, str | None]] = []
+        self.incidents: list[str | None] = []  # of the rungs
         self._url = redis_url
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
@@ -73,6 +78,8 @@ class Agent:
 
     async def _answer(self, spec: CommandSpec, args: Any) -> BaseModel:
         self.called.append((spec.name, getattr(args, "cause", None)))
+        if spec.name not in ("check", "ping"):
+            self.incidents.append(getattr(args, "incident", None))
         if self.frozen:
             await asyncio.sleep(3600)
         if spec.name in self.errors:
@@ -80,10 +87,8 @@ class Agent:
         now = self.now()
         match spec.name:
             case "check":
-                facts = Facts(
-                    observed_at=now, state=self.state, since=self.since, browser_seen_at=now, page_seen_at=now
-                )
-                told = Assessment(self.verdict, "test") if self.verdict else verdict(facts, HealthLimits(), now)
+                facts = self._facts(now)
+                told = verdict(facts, HealthLimits(), now)
                 return CheckResult(facts=facts, verdict=told.verdict, reason=told.reason, operation=self.operation)
             case "reset":
                 return ResetResult(took_ms=1, frame_seen_at=now)
@@ -97,6 +102,26 @@ class Agent:
                 return PingResult(
                     instance="i1", pid=1, epoch=1, state=SessionState.READY, operation=None, held_until=None
                 )
+
+    def _facts(self, now: datetime) -> Facts:
+        """Those of the state, of which one is bad where there is a verdict."""
+        good = Facts(
+            observed_at=now,
+            state=self.state,
+            since=self.since,
+            browser_seen_at=now,
+            page_seen_at=now,
+            frame_seen_at=now,
+        )
+        long_ago = now - timedelta(hours=1)
+        changes: dict[Verdict | None, dict[str, Any]] = {
+            Verdict.DISCONNECTED: {"frame_seen_at": long_ago},
+            Verdict.PAGE_HUNG: {"page_seen_at": long_ago},
+            Verdict.BROWSER_GONE: {"browser_seen_at": long_ago},
+            Verdict.DEAF: {"unheard_since": long_ago},
+            Verdict.WAITING_FOR_PERSON: {"state": SessionState.AWAITING_SCAN},
+        }
+        return good.model_copy(update=changes.get(self.verdict, {}))
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.clock(), UTC)
@@ -122,8 +147,9 @@ def agent(redis_server: RedisServer) -> Iterator[Agent]:
 
 def watchdog(server: RedisServer, supervisor: Supervisor, limits: Limits | None = None, **settings: Any) -> Watchdog:
     client = AgentClient(server.client(), "s1")
-    patience = {"start_grace_s": 0.0, "redis_settled_s": 0.0, **settings}
-    return Watchdog(client, NAMES, supervisor.control, limits or Limits(), **patience)
+    patience = {"agent_grace_s": 0.0, "redis_settled_s": 0.0, **settings.pop("patience", {})}
+    health = HealthLimits(**patience)
+    return Watchdog(client, NAMES, supervisor.control, limits or Limits(), health_limits=health, **settings)
 
 
 def alerts(server: RedisServer) -> list[tuple[str, str]]:
@@ -165,9 +191,11 @@ def test_two_bad_checks_lead_to_the_rung_with_its_cause(
 def test_what_the_agent_has_seen_for_a_while_itself_needs_one_check(
     redis_server: RedisServer, supervisor: Supervisor, agent: Agent
 ) -> None:
-    agent.verdict, agent.since = Verdict.DISCONNECTED, datetime.now(UTC) - timedelta(seconds=6)
+    dog = watchdog(redis_server, supervisor)
+    dog.check()
+    agent.verdict, agent.since = None, datetime.now(UTC) - timedelta(seconds=6)
     agent.state = SessionState.DISCONNECTED
-    watchdog(redis_server, supervisor).check()
+    dog.check()
     assert agent.rungs() == ["reset"]
 
 
@@ -206,21 +234,22 @@ def test_a_failed_rung_of_which_the_agent_tells_nothing_is_an_alert(
     dog.check()
     dog.check()
     assert agent.rungs() == [rung]
-    message = f"{rung} ({bad}: test) could not be carried out: {error}"
+    reason = {"disconnected": "link_stale", "page_hung": "page_silent", "browser_gone": "browser_silent"}[bad]
+    message = f"{rung} ({bad}: {reason}) could not be carried out: {error}"
     assert alerts(redis_server) == ([("rung_failed", message)] if is_told else [])
 
 
 def test_a_failed_restart_of_the_agent_is_an_alert_and_leaves_no_cause(
     redis_server: RedisServer, tmp_path: Path, agent: Agent
 ) -> None:
-    agent.verdict = Verdict.AGENT_HUNG
+    agent.frozen = True
     nobody = ProcessControl(tmp_path / "nobody.sock")
     dog = Watchdog(AgentClient(redis_server.client(), "s1"), NAMES, nobody, Limits())
     dog.check()
     dog.check()
     [(code, message)] = alerts(redis_server)
     assert code == "rung_failed"
-    assert message.startswith("restart_agent (agent_hung: test) could not be carried out: signalProcess")
+    assert message.startswith("restart_agent (agent_hung: no_reply) could not be carried out: signalProcess")
     with redis_server.client() as redis:
         assert not redis.exists(NAMES.restart_cause, NAMES.restart_lock)
 
@@ -255,7 +284,9 @@ def test_an_agent_that_does_not_answer_twice_is_killed_through_supervisor(
     dog.check()
     wait_until(lambda: supervisor.control.state(AGENT).pid not in (0, before), 5, "a new process")
     with redis_server.client() as redis:
-        assert redis.get(NAMES.restart_cause) == "agent_hung: no_reply"
+        left = RestartCause.read(str(redis.get(NAMES.restart_cause)))
+        assert left.cause == "agent_hung: no_reply"
+        assert left.incident is not None
         assert not redis.exists(NAMES.restart_lock)
 
 
@@ -267,12 +298,12 @@ def test_nobody_listening_counts_where_somebody_should(redis_server: RedisServer
     wait_until(lambda: supervisor.control.state(AGENT).pid not in (0, before), 5, "a new process")
 
 
-@pytest.mark.parametrize("patience", [{"start_grace_s": 3600.0}, {"redis_settled_s": 3600.0}])
+@pytest.mark.parametrize("patience", [{"agent_grace_s": 3600.0}, {"redis_settled_s": 3600.0}])
 def test_nobody_listening_counts_for_nothing_while_agent_or_redis_are_young(
     redis_server: RedisServer, supervisor: Supervisor, patience: dict[str, Any]
 ) -> None:
     before = supervisor.control.state(AGENT).pid
-    dog = watchdog(redis_server, supervisor, **patience)
+    dog = watchdog(redis_server, supervisor, patience=patience)
     for _ in range(5):
         dog.check()
     assert supervisor.control.state(AGENT).pid == before
@@ -297,7 +328,8 @@ def test_redis_away_is_not_the_agent_s_fault(redis_server: RedisServer, supervis
 
 
 def test_two_workers_at_once_take_one_rung(redis_server: RedisServer, supervisor: Supervisor, agent: Agent) -> None:
-    agent.verdict, agent.since = Verdict.DISCONNECTED, datetime.now(UTC) - timedelta(minutes=1)
+    watchdog(redis_server, supervisor).check()
+    agent.verdict, agent.since = None, datetime.now(UTC) - timedelta(minutes=1)
     agent.state = SessionState.DISCONNECTED
     dogs = [watchdog(redis_server, supervisor) for _ in range(8)]
     with ThreadPoolExecutor(8) as pool:
@@ -321,7 +353,7 @@ def test_two_restarts_at_once_do_not_clash(redis_server: RedisServer, supervisor
 
 
 def test_after_three_restarts_it_holds_and_calls_a_person(redis_server: RedisServer, supervisor: Supervisor) -> None:
-    impatient = Limits(deadlines_s={rung: 3600.0 if rung is Rung.HOLD else 0.0 for rung in Rung})
+    impatient = Limits(deadlines_s=dict.fromkeys(Rung, 0.0))
     dog = watchdog(redis_server, supervisor, impatient)
     pids = {supervisor.control.state(AGENT).pid}
 
@@ -329,7 +361,7 @@ def test_after_three_restarts_it_holds_and_calls_a_person(redis_server: RedisSer
         state = supervisor.control.state(AGENT)
         if state.name == "RUNNING":
             pids.add(state.pid)
-        return len(pids) == 1 + len(remembered(redis_server).agent_restarts)
+        return len(pids) == 1 + len(remembered(redis_server).agent_starts)
 
     for _ in range(12):
         dog.check()
@@ -381,7 +413,7 @@ def test_a_boot_that_is_stuck_is_held_and_a_person_s_restart_ends_the_hold(
     [(code, message)] = alerts(redis_server)
     assert code == "recovery_holds"
     assert "page_hung: stuck_in_starting" in message
-    agent.verdict = Verdict.DISCONNECTED  # a lesser fault
+    agent.verdict, agent.state = Verdict.DISCONNECTED, SessionState.READY  # a lesser fault
     assert simulation.run(5 * 60) == []
 
     simulation.begin_anew()
@@ -424,3 +456,248 @@ def test_a_killed_worker_s_lock_is_gone_soon(redis_server: RedisServer, supervis
         wait_until(lambda: not redis.exists(NAMES.ladder_lock), 2, "the lock expires")
     dog.check()
     assert agent.called == [("check", None)]
+
+
+# -- the ladder's memory ----------------------------------------------------------------------------------------------
+
+
+def test_a_worker_killed_amid_a_rung_leaves_word_of_it(
+    redis_server: RedisServer, supervisor: Supervisor, agent: Agent
+) -> None:
+    """The next one waits for the rung's time, and then goes on from there."""
+    agent.verdict = Verdict.PAGE_HUNG
+    now = 1000.0
+    client = DyingClient(redis_server.client(), "s1")
+    first = Watchdog(client, NAMES, supervisor.control, Limits(), clock=lambda: now)
+    first.check()
+    now += 10
+    with pytest.raises(Killed):
+        first.check()
+    assert remembered(redis_server).attempt is not None
+    second = watchdog(redis_server, supervisor, clock=lambda: now)
+    for _ in range(3):
+        now += 10
+        second.check()
+    assert agent.rungs() == []
+    now += 15
+    second.check()
+    assert agent.rungs() == ["restart_browser"]
+    [incident] = told(redis_server)
+    assert [rung.rung for rung in incident.rungs] == ["reload", "restart_browser"]
+
+
+class Killed(BaseException):
+    """The worker's end."""
+
+
+class DyingClient(AgentClient):
+    """Of a worker that is killed over each rung."""
+
+    def call(self, name: str, args: dict[str, Any] | None = None, *, reply_within_s: float | None = None) -> BaseModel:
+        if name != "check":
+            raise Killed
+        return super().call(name, args, reply_within_s=reply_within_s)
+
+
+def test_damaged_memory_is_dropped(redis_server: RedisServer, supervisor: Supervisor, agent: Agent) -> None:
+    agent.verdict = Verdict.PAGE_HUNG
+    dog = watchdog(redis_server, supervisor)
+    with redis_server.client() as redis:
+        redis.set(NAMES.ladder, '{"attempt": {"rung": "jump"}}')
+    dog.check()
+    dog.check()
+    assert agent.rungs() == ["reload"]
+
+
+def test_what_was_remembered_in_another_life_of_the_machine_counts_for_nothing(
+    redis_server: RedisServer, supervisor: Supervisor, agent: Agent
+) -> None:
+    agent.verdict = Verdict.PAGE_HUNG
+    dog = watchdog(redis_server, supervisor)
+    dog.check()
+    with redis_server.client() as redis:
+        redis.set(NAMES.ladder, remembered(redis_server).model_copy(update={"boot": "another"}).model_dump_json())
+    dog.check()
+    assert agent.rungs() == []
+
+
+@pytest.mark.parametrize("step_s", [3600, -3600])
+def test_a_clock_stepped_by_an_hour_neither_leads_to_a_rung_nor_keeps_one_away(
+    redis_server: RedisServer, supervisor: Supervisor, agent: Agent, step_s: float
+) -> None:
+    dog = watchdog(redis_server, supervisor)
+    dog.check()
+    agent.clock = lambda: time.time() + step_s
+    agent.since += timedelta(seconds=step_s)
+    for _ in range(3):
+        dog.check()
+    assert agent.rungs() == []
+    agent.verdict = Verdict.PAGE_HUNG
+    dog.check()
+    dog.check()
+    assert agent.rungs() == ["reload"]
+
+
+def test_a_check_during_which_this_process_was_stopped_tells_nothing(
+    redis_server: RedisServer, supervisor: Supervisor, agent: Agent
+) -> None:
+    agent.verdict = Verdict.PAGE_HUNG
+    times = iter([0.0, 300.0, 310.0, 310.1, 320.0, 320.1, 321.0])
+    dog = watchdog(redis_server, supervisor, clock=lambda: next(times))
+    dog.check()
+    assert remembered(redis_server) == Memory()
+    dog.check()
+    assert agent.rungs() == []
+    dog.check()
+    assert agent.rungs() == ["reload"]
+
+
+def test_a_restart_that_got_no_further_than_the_stop_is_finished_by_the_next_check(
+    redis_server: RedisServer, supervisor: Supervisor
+) -> None:
+    supervisor.control._call("stopProcess", AGENT)
+    with redis_server.client() as redis:
+        redis.set(NAMES.start_owed, "1")
+        watchdog(redis_server, supervisor).check()
+        wait_until(lambda: supervisor.control.state(AGENT).name == "RUNNING", 5, "it runs again")
+        assert not redis.exists(NAMES.start_owed)
+
+
+def test_a_frozen_supervisor_holds_no_check_up_past_its_time(
+    redis_server: RedisServer, supervisor: Supervisor
+) -> None:
+    supervisor.process.send_signal(signal.SIGSTOP)
+    started = time.monotonic()
+    watchdog(redis_server, supervisor).check()
+    assert time.monotonic() - started < 4
+    assert remembered(redis_server).suspect is None
+    supervisor.process.send_signal(signal.SIGCONT)
+
+
+# -- conflict ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_conflict_is_taken_over_a_few_times_and_then_left_to_a_person(
+    redis_server: RedisServer, supervisor: Supervisor, agent: Agent
+) -> None:
+    agent.verdict, agent.state = None, SessionState.CONFLICT
+    now = 1000.0
+    dog = watchdog(redis_server, supervisor, clock=lambda: now)
+    for _ in range(40):
+        dog.check()
+        now += 10
+    assert agent.rungs() == ["reset"] * 3
+    [(code, message)] = alerts(redis_server)
+    assert code == "conflict_left"
+    assert "TAKEOVER_LIMIT" in message
+    [incident] = told(redis_server)
+    assert (incident.ended_as, incident.cured_by) == ("waiting_for_person", None)
+
+
+# -- incidents --------------------------------------------------------------------------------------------------------
+
+
+def told(server: RedisServer) -> list[Incident]:
+    with server.client() as redis:
+        return IncidentLog(redis, SessionNames("s1")).last(1000)
+
+
+def test_an_incident_has_its_rungs_its_cure_and_how_long_it_took(
+    redis_server: RedisServer, supervisor: Supervisor, agent: Agent
+) -> None:
+    now = 1_800_000_000.0
+    agent.clock = lambda: now
+    agent.since = agent.now()
+    dog = watchdog(redis_server, supervisor, clock=lambda: now)
+    dog.check()
+    agent.verdict, agent.errors["reload"] = Verdict.PAGE_HUNG, PageTimeout("it did not come back")
+    for _ in range(3):
+        now += 10
+        dog.check()
+    [open_one] = told(redis_server)
+    assert open_one.ended_at is None
+    now += 4
+    agent.verdict, agent.since = Verdict.HEALTHY, agent.now()
+    now += 6
+    dog.check()
+    [incident] = told(redis_server)
+    assert (incident.verdict, incident.reason, incident.instance) == (Verdict.PAGE_HUNG, "page_silent", "i1")
+    assert [(rung.rung, rung.error) for rung in incident.rungs] == [
+        ("reload", "page_timeout"),
+        ("restart_browser", None),
+    ]
+    assert incident.rungs[1].took_ms is not None
+    assert (incident.cured_by, incident.ended_as) == ("restart_browser", "healthy")
+    assert incident.not_ready_s == 24.0
+    assert agent.incidents == [incident.id] * 2
+    assert remembered(redis_server).incident is None
+
+
+def test_one_bad_check_is_no_incident_and_two_without_a_rung_are(
+    redis_server: RedisServer, supervisor: Supervisor, agent: Agent
+) -> None:
+    dog = watchdog(redis_server, supervisor)
+    for verdicts in ([Verdict.PAGE_HUNG], [Verdict.PAGE_HUNG, Verdict.BROWSER_GONE]):
+        for one in [*verdicts, Verdict.HEALTHY]:
+            agent.verdict = one
+            dog.check()
+    assert agent.rungs() == []
+    [incident] = told(redis_server)
+    assert (incident.verdict, incident.cured_by, incident.rungs) == (Verdict.PAGE_HUNG, "itself", ())
+
+
+def publish(server: RedisServer, kind: str, at: datetime, **data: Any) -> None:
+    event = {
+        "v": 1,
+        "type": kind,
+        "session_id": "s1",
+        "epoch": 1,
+        "seq": 1,
+        "occurred_at": at.isoformat(),
+        "observed_at": at.isoformat(),
+        "data": data,
+    }
+    with server.client() as redis:
+        redis.xadd("whatsapp:s1:events", {"event": json.dumps(event)})
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "verdict"),
+    [
+        ("disconnected", {"reason": "browser_gone", "state": "starting"}, Verdict.BROWSER_GONE),
+        ("disconnected", {"reason": "link_dropped", "state": "disconnected"}, Verdict.DISCONNECTED),
+        ("disconnected", {"reason": "reset", "state": "disconnected"}, None),
+        ("restarted", {"what": "agent", "cause": "unknown"}, Verdict.AGENT_GONE),
+        ("restarted", {"what": "agent", "cause": "stop"}, None),
+    ],
+)
+def test_what_was_over_before_anybody_looked_is_an_incident_unless_it_was_wanted(
+    redis_server: RedisServer, supervisor: Supervisor, agent: Agent, kind: str, data: dict[str, Any], verdict: Any
+) -> None:
+    agent.since = datetime.now(UTC) - timedelta(minutes=10)
+    dog = watchdog(redis_server, supervisor)
+    dog.check()
+    now = datetime.now(UTC)
+    publish(redis_server, kind, now - timedelta(seconds=5), **data)
+    agent.since = now - timedelta(seconds=2)
+    dog.check()
+    dog.check()
+    found = [(one.verdict, one.cured_by, one.not_ready_s) for one in told(redis_server)]
+    if verdict is None:
+        assert found == []
+    else:
+        [(seen, cured_by, not_ready_s)] = found
+        assert (seen, cured_by) == (verdict, "itself")
+        assert not_ready_s == pytest.approx(3, abs=0.5)
+
+
+def test_a_thousand_incidents_are_kept(redis_server: RedisServer) -> None:
+    began = datetime(2026, 11, 23, tzinfo=UTC)
+    with redis_server.client() as redis:
+        log = IncidentLog(redis, SessionNames("s1"))
+        for n in range(1005):
+            at = began + timedelta(seconds=n)
+            log.keep(Incident(id=f"i{n}", instance="i1", verdict=Verdict.DEAF, reason="r", bad_since=at, found_at=at))
+        assert [one.id for one in log.last(2)] == ["i1003", "i1004"]
+        assert log.get("i4") is None
+        assert redis.hlen(SessionNames("s1").incidents) == redis.zcard(SessionNames("s1").incidents_order) == 1000

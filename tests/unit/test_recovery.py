@@ -7,7 +7,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from whatsapp_contract.health import Verdict
 from workers import recovery
-from workers.recovery import FIRST_RUNG, Decision, Limits, Memory, Observation, Rung
+from workers.memory import Attempt, Decision, Limits, Memory, Observation, Rung
+from workers.recovery import FIRST_RUNG
 
 LIMITS = Limits()
 BAD = sorted(FIRST_RUNG)
@@ -61,17 +62,19 @@ def test_observations_far_apart_do_not_agree() -> None:
 
 
 def test_what_the_agent_saw_itself_and_dated_counts_as_the_first_observation() -> None:
-    just_now = seen(Verdict.DISCONNECTED, 100, standing_since=98)
-    assert feed(Memory(), just_now)[0] == [None]
-    standing = seen(Verdict.DISCONNECTED, 100, standing_since=95)
-    assert feed(Memory(), standing)[0] == [Rung.RESET]
+    watching = seen(Verdict.HEALTHY, 90)
+    just_now = seen(Verdict.DISCONNECTED, 100, stood_s=2)
+    assert feed(Memory(), watching, just_now)[0] == [None, None]
+    standing = seen(Verdict.DISCONNECTED, 100, stood_s=5)
+    assert feed(Memory(), watching, standing)[0] == [None, Rung.RESET]
 
 
 def test_an_operation_under_way_is_waited_for() -> None:
     during = [seen(Verdict.DISCONNECTED, at, operation="reset") for at in (100, 110, 120)]
     rungs, memory = feed(Memory(), *during)
     assert rungs == [None, None, None]
-    assert memory == Memory()
+    assert memory.suspect is None
+    assert memory.attempt is None
 
 
 @pytest.mark.parametrize("verdict", [Verdict.HEALTHY, Verdict.WAITING_FOR_PERSON, Verdict.BLOCKED, Verdict.DEGRADED])
@@ -93,7 +96,7 @@ def test_a_rung_has_its_time_and_then_the_next_follows() -> None:
 
 def test_a_rung_that_failed_is_followed_at_the_next_bad_observation() -> None:
     _, memory = feed(Memory(), seen(Verdict.DISCONNECTED, 100), seen(Verdict.DISCONNECTED, 110))
-    rungs, _ = feed(recovery.note_failure(memory), seen(Verdict.DISCONNECTED, 120))
+    rungs, _ = feed(recovery.note_done(memory, 111, failed=True), seen(Verdict.DISCONNECTED, 120))
     assert rungs == [Rung.RELOAD]
 
 
@@ -123,8 +126,8 @@ def test_what_comes_up_after_a_rung_does_not_end_its_time() -> None:
 
 def test_a_lesser_fault_after_a_rung_is_a_new_one_that_must_be_agreed_on() -> None:
     _, memory = feed(Memory(), seen(Verdict.AGENT_HUNG, 100), seen(Verdict.AGENT_HUNG, 110))
-    rungs, _ = feed(memory, seen(Verdict.PAGE_HUNG, 120), seen(Verdict.PAGE_HUNG, 130))
-    assert rungs == [None, Rung.RELOAD]
+    rungs, _ = feed(memory, *(seen(Verdict.PAGE_HUNG, at) for at in (120, 130, 160, 170)))
+    assert rungs == [None, None, None, Rung.RELOAD]
 
 
 def test_a_fault_long_after_a_rung_that_nobody_saw_succeed_is_a_new_one() -> None:
@@ -159,9 +162,8 @@ def test_a_boot_that_is_stuck_for_four_hours_climbs_the_whole_ladder_and_is_held
     boot.run(until=boot.at + 4 * 3600)
     series = [Rung.RELOAD, Rung.RESTART_BROWSER, *[Rung.RESTART_AGENT] * 3, Rung.HOLD]
     assert boot.rungs[: len(series)] == series
-    again = [series[n % len(series)] for n in range(len(boot.rungs))]
-    assert boot.rungs == again
-    assert boot.rungs.count(Rung.HOLD) in (2, 3, 4)
+    assert boot.rungs.count(Rung.HOLD) >= 2
+    assert sum(rung in (Rung.RESTART_AGENT, Rung.RESTART_BROWSER) for rung in boot.rungs) <= 20
 
 
 def test_coming_up_for_long_does_not_make_the_next_fault_a_new_one() -> None:
@@ -176,8 +178,8 @@ def test_a_rung_that_was_in_vain_is_not_taken_again_before_the_session_was_well(
     rungs, _ = feed(
         Memory(),
         *(seen(hung, 100 + TICK_S * n) for n in range(2)),
-        *(seen(dropped, 120 + TICK_S * n) for n in range(2)),
-        seen(hung, 160),
+        *(seen(dropped, 150 + TICK_S * n) for n in range(2)),
+        *(seen(hung, 170 + TICK_S * n) for n in range(3)),
     )
     assert [rung for rung in rungs if rung] == [Rung.RELOAD, Rung.RESET, Rung.RESTART_BROWSER]
 
@@ -196,7 +198,7 @@ def test_whatever_is_never_well_ends_in_a_hold(series: list[tuple[Verdict, int, 
             at += TICK_S
             if rung is not None:
                 taken.append(rung)
-                memory = recovery.note_failure(memory) if fails else memory
+                memory = recovery.note_done(memory, at, failed=fails)
                 break
         else:
             assert Rung.HOLD in taken
@@ -215,19 +217,19 @@ def hold() -> tuple[Memory, float]:
     return memory, at
 
 
-def test_after_three_agent_restarts_in_ten_minutes_a_person_is_called_and_nothing_is_done() -> None:
+def test_after_three_agent_restarts_a_person_is_called_and_nothing_is_done() -> None:
     memory, at = hold()
-    rungs, _ = feed(memory, *(seen(Verdict.AGENT_HUNG, at + TICK_S * n, agent_epoch=7) for n in range(300)))
+    rungs, _ = feed(memory, *(seen(Verdict.AGENT_HUNG, at + TICK_S * n, agent_epoch=7) for n in range(80)))
     assert set(rungs) == {None}
 
 
-def test_a_hold_ends_after_an_hour() -> None:
+def test_a_hold_ends_by_its_time() -> None:
     memory, at = hold()
-    rungs, _ = feed(memory, *(seen(Verdict.AGENT_HUNG, at + 3600 + TICK_S * n, agent_epoch=7) for n in range(2)))
+    rungs, _ = feed(memory, *(seen(Verdict.AGENT_HUNG, at + 900 + TICK_S * n, agent_epoch=7) for n in range(2)))
     assert rungs == [None, Rung.RESTART_AGENT]
 
 
-@given(st.lists(st.sampled_from([*BAD, Verdict.DEGRADED]), min_size=1, max_size=300))
+@given(st.lists(st.sampled_from([*BAD, Verdict.DEGRADED]), min_size=1, max_size=80))
 def test_a_hold_holds_whatever_else_is_wrong(verdicts: list[Verdict]) -> None:
     memory, at = hold()
     rungs, memory = feed(memory, *(seen(one, at + TICK_S * n, agent_epoch=7) for n, one in enumerate(verdicts)))
@@ -304,25 +306,26 @@ class AnyLife(RuleBasedStateMachine):
     def see(self, verdict: Verdict, operation: str | None, wait_s: float, failed: bool) -> None:
         self.at += wait_s
         self.bad_in_a_row = self.bad_in_a_row + 1 if verdict in FIRST_RUNG and operation is None else 0
+        before = self.memory.attempt
         decision = recovery.decide(self.memory, seen(verdict, self.at, operation=operation), LIMITS)
-        had_attempt = self.memory.attempt is not None
         self.memory, self.decision = decision.memory, decision
         if decision.rung is None:
             return
         assert operation is None
         assert verdict in FIRST_RUNG
-        assert had_attempt or self.bad_in_a_row >= 2
+        assert before is not None or self.bad_in_a_row >= 2
+        if before is not None and not before.failed and before.rung is not Rung.HOLD:
+            assert self.at - before.at >= before.lasts_s
         assert decision.rung is Rung.HOLD or list(Rung).index(decision.rung) >= list(Rung).index(FIRST_RUNG[verdict])
         if decision.rung is Rung.RESTART_AGENT:
             self.restarts.append(self.at)
-        if failed:
-            self.memory = recovery.note_failure(self.memory)
+        self.memory = recovery.note_done(self.memory, self.at, failed=failed)
 
     @invariant()
-    def never_more_than_three_agent_restarts_in_any_window(self) -> None:
+    def never_more_restarts_than_the_budget_has_in_any_window(self) -> None:
         for moment in self.restarts:
-            inside = [other for other in self.restarts if moment <= other < moment + LIMITS.agent_restart_window_s]
-            assert len(inside) <= LIMITS.most_agent_restarts
+            inside = [other for other in self.restarts if moment <= other < moment + LIMITS.starts_window_s]
+            assert len(inside) <= LIMITS.most_starts
 
 
 TestAnyLife = AnyLife.TestCase
@@ -332,3 +335,222 @@ TestAnyLife = AnyLife.TestCase
 def test_no_order_of_harmless_observations_leads_to_a_rung(verdicts: list[Verdict]) -> None:
     rungs, _ = feed(Memory(), *(seen(verdict, 100 + n) for n, verdict in enumerate(verdicts)))
     assert set(rungs) <= {None}
+
+
+# -- proofs -----------------------------------------------------------------------------------------------------------
+
+
+def reset_taken() -> Memory:
+    _, memory = feed(Memory(), seen(Verdict.DISCONNECTED, 100), seen(Verdict.DISCONNECTED, 110))
+    assert memory.attempt is not None
+    return recovery.note_done(memory, 112, failed=False)
+
+
+def test_a_good_word_about_old_facts_proves_nothing_and_leads_to_nothing() -> None:
+    rungs, memory = feed(reset_taken(), *(seen(Verdict.HEALTHY, 120 + TICK_S * n, frame_seen=105) for n in range(10)))
+    assert set(rungs) == {None}
+    assert memory.attempt is not None
+    assert feed(memory, seen(Verdict.DISCONNECTED, 220))[0] == [Rung.RELOAD]
+
+
+def test_a_frame_after_the_rung_proves_it() -> None:
+    _, memory = feed(reset_taken(), seen(Verdict.HEALTHY, 120, frame_seen=111, page_seen=120))
+    assert memory.attempt is None
+
+
+def test_a_page_that_hung_needs_a_new_answer_and_no_new_frame() -> None:
+    _, hung = feed(Memory(), seen(Verdict.PAGE_HUNG, 100), seen(Verdict.PAGE_HUNG, 110))
+    assert feed(hung, seen(Verdict.HEALTHY, 120, page_seen=90, frame_seen=90))[1].attempt is not None
+    assert feed(hung, seen(Verdict.HEALTHY, 120, page_seen=119, frame_seen=90))[1].attempt is None
+
+
+def test_a_session_that_stays_healthy_without_a_new_frame_is_believed_in_the_end() -> None:
+    _, memory = feed(reset_taken(), *(seen(Verdict.HEALTHY, 120 + TICK_S * n, frame_seen=105) for n in range(21)))
+    assert memory.attempt is None
+
+
+# -- false alarms -----------------------------------------------------------------------------------------------------
+
+
+def test_after_a_sleep_everything_is_looked_at_twice_again() -> None:
+    rungs, _ = feed(
+        Memory(),
+        seen(Verdict.HEALTHY, 100),
+        seen(Verdict.DISCONNECTED, 400, stood_s=300),
+        seen(Verdict.HEALTHY, 410),
+    )
+    assert rungs == [None, None, None]
+
+
+def test_a_rung_under_way_before_a_sleep_is_not_followed_up_after_it() -> None:
+    _, memory = feed(Memory(), seen(Verdict.PAGE_HUNG, 100), seen(Verdict.PAGE_HUNG, 110))
+    rungs, _ = feed(recovery.note_done(memory, 112, failed=False), seen(Verdict.PAGE_HUNG, 412))
+    assert rungs == [None]
+
+
+def test_a_site_that_cannot_be_reached_takes_no_rung_and_is_no_hold() -> None:
+    away = [seen(Verdict.DISCONNECTED, 100 + TICK_S * n, reason="site_silent", stood_s=60) for n in range(500)]
+    rungs, memory = feed(Memory(), *away)
+    assert set(rungs) == {None}
+    back = [seen(Verdict.DISCONNECTED, 5100 + TICK_S * n, reason="link_dropped", stood_s=0) for n in range(2)]
+    assert feed(memory, *back)[0] == [None, Rung.RESET]
+
+
+def test_a_rung_s_time_does_not_pass_while_the_site_cannot_be_reached() -> None:
+    away = [seen(Verdict.DISCONNECTED, 120 + TICK_S * n, reason="site_silent") for n in range(20)]
+    _, memory = feed(reset_taken(), *away)
+    rungs, _ = feed(memory, *(seen(Verdict.DISCONNECTED, at, reason="link_dropped") for at in (320, 330)))
+    assert rungs == [None, Rung.RELOAD]
+
+
+# -- budgets ----------------------------------------------------------------------------------------------------------
+
+
+def test_restarts_by_others_count() -> None:
+    """supervisord's, and people's: each is a new epoch."""
+    lives = [seen(Verdict.HEALTHY, 100 + TICK_S * n, agent_epoch=n) for n in range(1, 7)]
+    rungs, memory = feed(Memory(), *lives)
+    assert len(memory.agent_starts) == 5
+    rungs, _ = feed(memory, *(seen(Verdict.AGENT_HUNG, 170 + TICK_S * n, agent_epoch=6) for n in range(2)))
+    assert rungs == [None, Rung.HOLD]
+
+
+def test_browsers_that_the_agent_started_count() -> None:
+    rungs, _ = feed(Memory(), *(seen(Verdict.BROWSER_GONE, 100 + TICK_S * n, browser_starts=5) for n in range(2)))
+    assert rungs == [None, Rung.HOLD]
+
+
+def test_a_restart_by_the_ladder_is_counted_once() -> None:
+    _, memory = feed(Memory(), *(seen(Verdict.AGENT_HUNG, 100 + TICK_S * n, agent_epoch=1) for n in range(2)))
+    _, memory = feed(memory, seen(Verdict.HEALTHY, 130, agent_epoch=2))
+    assert memory.agent_starts == (110,)
+
+
+def test_a_redis_that_lost_its_memory_is_no_restart() -> None:
+    _, memory = feed(Memory(), seen(Verdict.HEALTHY, 100, agent_epoch=9), seen(Verdict.HEALTHY, 110, agent_epoch=1))
+    assert memory.agent_starts == ()
+
+
+def test_an_agent_that_crashes_again_and_again_is_a_person_s_though_it_is_never_found_bad() -> None:
+    memory, told, rungs = Memory(), [], []
+    for n in range(360):
+        decision = recovery.decide(memory, seen(Verdict.DEGRADED, 100 + TICK_S * n, agent_epoch=1 + n // 2), LIMITS)
+        memory = decision.memory
+        rungs.append(decision.rung)
+        told.append(decision.alert)
+    assert set(rungs) == {None, Rung.HOLD}
+    assert 1 <= len([one for one in told if one]) <= 4
+
+
+def cure_and_come_back(memory: Memory, verdict: Verdict, at: float) -> tuple[list[Rung | None], Memory]:
+    rungs, memory = feed(memory, *(seen(verdict, at + TICK_S * n) for n in range(2)))
+    _, memory = feed(memory, *(seen(Verdict.HEALTHY, at + TICK_S * n) for n in range(2, 10)))
+    return rungs, memory
+
+
+def test_what_is_cured_and_comes_back_is_begun_higher_and_ends_in_a_hold() -> None:
+    memory, first = Memory(), []
+    for n in range(13):
+        rungs, memory = cure_and_come_back(memory, Verdict.DISCONNECTED, 1000.0 + 100 * n)
+        first += [rung for rung in rungs if rung]
+    assert first[:7] == [*[Rung.RESET] * 3, *[Rung.RELOAD] * 3, Rung.RESTART_BROWSER]
+    assert Rung.HOLD in first
+
+
+@given(st.sampled_from(BAD), st.integers(3, 25))
+def test_no_fault_that_comes_back_for_hours_goes_without_a_hold(verdict: Verdict, well_for: int) -> None:
+    memory, at, held, restarts = Memory(), 1000.0, 0, []
+    while at < 1000.0 + 6 * 3600:
+        sequence = [verdict, verdict, *[Verdict.HEALTHY] * well_for]
+        for one in sequence:
+            (rung,), memory = feed(memory, seen(one, at))
+            held += rung is Rung.HOLD
+            if rung in (Rung.RESTART_AGENT, Rung.RESTART_BROWSER):
+                restarts.append(at)
+            at += TICK_S
+    assert len(restarts) <= LIMITS.most_restarts
+    assert held >= 1
+
+
+def test_holds_grow_longer_and_are_capped() -> None:
+    memory, at = Memory(), 1000.0
+    lengths: list[float] = []
+    while len(lengths) < 5:
+        (rung,), memory = feed(memory, seen(Verdict.AGENT_HUNG, at))
+        if rung is Rung.HOLD:
+            assert memory.attempt is not None
+            lengths.append(memory.attempt.lasts_s)
+        at += TICK_S
+    assert lengths == [900, 1800, 3600, 3600, 3600]
+
+
+# -- what a person must do --------------------------------------------------------------------------------------------
+
+
+def conflict(at: float) -> Observation:
+    return seen(Verdict.WAITING_FOR_PERSON, at, reason="conflict")
+
+
+def test_a_conflict_is_taken_over_a_few_times_and_then_left_with_one_alert() -> None:
+    memory, rungs, told = Memory(), [], []
+    for n in range(1000):
+        decision = recovery.decide(memory, conflict(100 + TICK_S * n), LIMITS)
+        memory = decision.memory
+        rungs.append(decision.rung)
+        told.append(decision.alert)
+    assert [rung for rung in rungs if rung] == [Rung.RESET] * 3
+    assert [one for one in told if one] == [recovery.CONFLICT_LEFT]
+
+
+def test_a_conflict_must_stand_for_two_observations() -> None:
+    assert feed(Memory(), conflict(100), seen(Verdict.HEALTHY, 110), conflict(120))[0] == [None] * 3
+    assert feed(Memory(), conflict(100), conflict(110))[0] == [None, Rung.RESET]
+
+
+def test_a_limit_of_none_never_takes_over() -> None:
+    limits = LIMITS.model_copy(update={"most_takeovers": 0})
+    decisions, memory = [], Memory()
+    for n in range(50):
+        decisions.append(recovery.decide(memory, conflict(100 + TICK_S * n), limits))
+        memory = decisions[-1].memory
+    assert {one.rung for one in decisions} == {None}
+    assert [one.alert for one in decisions if one.alert] == [recovery.CONFLICT_LEFT]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([Verdict.WAITING_FOR_PERSON, Verdict.BLOCKED]),
+            st.sampled_from(["awaiting_scan", "logged_out", "tos_block", "wrong_key", "start_budget_spent"]),
+            st.floats(1, 400),
+        ),
+        max_size=60,
+    )
+)
+def test_nothing_that_waits_for_a_person_is_ever_given_a_rung(series: list[tuple[Verdict, str, float]]) -> None:
+    memory, at = reset_taken(), 120.0
+    for verdict, reason, wait_s in series:
+        (rung,), memory = feed(memory, seen(verdict, at, reason=reason, stood_s=wait_s))
+        assert rung is None
+        at += wait_s
+
+
+def test_a_spent_start_budget_does_not_begin_the_climb_anew() -> None:
+    _, memory = feed(Memory(), seen(Verdict.PAGE_HUNG, 100), seen(Verdict.PAGE_HUNG, 110))
+    spent = [seen(Verdict.WAITING_FOR_PERSON, 120 + TICK_S * n, reason="start_budget_spent") for n in range(30)]
+    _, memory = feed(memory, *spent)
+    assert feed(memory, seen(Verdict.PAGE_HUNG, 420))[0] == [Rung.RESTART_BROWSER]
+
+
+def test_an_unproven_scheduled_reset_changes_nothing_while_everything_is_held() -> None:
+    memory, at = hold()
+    decision = recovery.escalate(memory, Rung.RESET, seen(Verdict.DISCONNECTED, at), LIMITS)
+    assert decision.rung is None
+    assert isinstance(decision.memory.attempt, Attempt)
+
+
+def test_a_person_s_restart_ends_a_hold_and_what_came_before_it() -> None:
+    memory, at = hold()
+    memory = recovery.note_person(memory)
+    rungs, _ = feed(memory, *(seen(Verdict.PAGE_HUNG, at + TICK_S * n, agent_epoch=7) for n in range(2)))
+    assert rungs == [None, Rung.RELOAD]

@@ -103,6 +103,8 @@ Object.assign(waAgent, {
   }),
   account: () => lidAndPhone(me()),
   reconnect: () => WPP.whatsapp.Socket.reconnect(),
+  // It throws where the conflict is over already: then there is nothing to take over, and the state will say so.
+  takeOver: () => attempt(() => WPP.whatsapp.Socket.takeover()),
   refreshQr: () => WPP.whatsapp.BackendEventBus.triggerRefreshQR(),
   logout: () => WPP.whatsapp.Socket.logout(),
   // Asks the server something cheap, for the sake of an answer: what it says does not matter, nor is it awaited.

@@ -1,0 +1,181 @@
+"""Incidents: kept in Redis, and how one follows from what the ladder sees and does (pure)."""
+
+import secrets
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from whatsapp_contract.events import Event, EventType
+from whatsapp_contract.health import Verdict
+from whatsapp_contract.incidents import INCIDENTS_KEPT, Incident, RungTaken
+from whatsapp_contract.names import SessionNames
+
+from . import recovery
+from .memory import Decision, Memory, Observation
+
+if TYPE_CHECKING:
+    import redis
+
+ITSELF = "itself"
+READY_AGAIN_S = 1.0  # since when it is ready is known to about this
+
+# Why ready was left where nobody wanted it to be left, as `disconnected` tells.
+_FAULTS = {
+    "link_dropped": Verdict.DISCONNECTED,
+    "link_silent": Verdict.DISCONNECTED,
+    "offline": Verdict.DISCONNECTED,
+    "page_crashed": Verdict.PAGE_HUNG,
+    "page_timeout": Verdict.PAGE_HUNG,
+    "page_reloaded": Verdict.PAGE_HUNG,
+    "browser_gone": Verdict.BROWSER_GONE,
+}
+
+# KEYS: incidents, their order. ARGV: id, when it began (epoch seconds), the incident, how many are kept.
+_KEEP_LUA = """
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+redis.call('ZADD', KEYS[2], ARGV[2], ARGV[1])
+for _, old in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1 - tonumber(ARGV[4]))) do
+  redis.call('HDEL', KEYS[1], old)
+  redis.call('ZREM', KEYS[2], old)
+end
+"""
+
+
+class IncidentLog:
+    """The session's incidents, in Redis; the latest thousand."""
+
+    def __init__(self, redis_client: "redis.Redis", names: SessionNames) -> None:
+        self._redis = redis_client
+        self._names = names
+
+    def keep(self, incident: Incident) -> None:
+        """Write it, or over what was written of it."""
+        keys = self._names.incidents, self._names.incidents_order
+        began_at = str(incident.bad_since.timestamp())
+        self._redis.eval(_KEEP_LUA, 2, *keys, incident.id, began_at, incident.model_dump_json(), str(INCIDENTS_KEPT))
+
+    def get(self, incident_id: str) -> Incident | None:
+        kept: Any = self._redis.hget(self._names.incidents, incident_id)
+        return Incident.model_validate_json(kept) if kept else None
+
+    def last(self, count: int) -> list[Incident]:
+        """The latest, oldest first."""
+        ids: Any = self._redis.zrevrange(self._names.incidents_order, 0, count - 1) if count else []
+        kept: Any = self._redis.hmget(self._names.incidents, ids) if ids else []
+        return [Incident.model_validate_json(one) for one in reversed(kept) if one]
+
+
+def new_id(now: datetime) -> str:
+    return f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def opened(before: Memory, decision: Decision, seen: Observation, instance: str, now: datetime) -> Incident | None:
+    """The incident as it is after a decision, its rung included; a new one where it leads to a rung, or has stood."""
+    incident = before.incident
+    first = decision.memory.trouble
+    if incident is None and first is not None and (decision.rung is not None or _stood(before, seen)):
+        incident = Incident(
+            id=new_id(now),
+            instance=instance,
+            verdict=first.verdict,
+            reason=first.reason,
+            bad_since=_wall(_bad_at(first), seen, now),
+            found_at=_wall(first.at, seen, now),
+        )
+    if incident is None or decision.rung is None:
+        return incident
+    rung = RungTaken(rung=decision.rung.value, cause=decision.cause, at=now)
+    return incident.model_copy(update={"rungs": (*incident.rungs, rung)})
+
+
+def carried_out(incident: Incident, took_ms: float | None, error: str | None) -> Incident:
+    """Its last rung is done."""
+    *before, rung = incident.rungs
+    done = rung.model_copy(update={"took_ms": took_ms, "error": error})
+    return incident.model_copy(update={"rungs": (*before, done)})
+
+
+def closed(before: Memory, after: Memory, seen: Observation, now: datetime) -> Incident | None:
+    """The incident, where this observation ends it."""
+    incident = before.incident
+    if incident is None or after.attempt is not None or after.trouble is not None:
+        return None
+    if seen.operation is not None or seen.verdict is Verdict.DEGRADED or recovery.is_bad(seen):
+        return None
+    bad_at = seen.at - max(0.0, (now - incident.bad_since).total_seconds())
+    if before.trouble is not None:
+        bad_at = _bad_at(before.trouble)  # by the clock that nobody steps
+    ready_at = seen.at
+    if seen.ready_since is not None and bad_at < seen.ready_since < seen.at:
+        ready_at = seen.ready_since
+    return incident.model_copy(
+        update={
+            "ended_at": _wall(ready_at, seen, now),
+            "cured_by": _cured_by(incident, seen),
+            "ended_as": seen.verdict.value,
+            "not_ready_s": round(ready_at - bad_at, 1),
+        }
+    )
+
+
+def is_ready_anew(before: Memory, seen: Observation) -> bool:
+    """Whether ready was left, and entered again, between two looks."""
+    if seen.ready_since is None or before.ready_since is None or before.incident is not None:
+        return False
+    return seen.ready_since - before.ready_since > READY_AGAIN_S
+
+
+def cured_by_itself(
+    events: Iterable[Event], before: Memory, seen: Observation, instance: str, now: datetime
+) -> Incident | None:
+    """What the agent, or supervisord, cured alone, by what was told since ready was last entered."""
+    ready_at = _wall(seen.ready_since or seen.at, seen, now)
+    for event in events:
+        fault = _fault_of(event)
+        if fault is None:
+            continue
+        verdict, reason = fault
+        # A killed agent tells nothing of its end; it was last known to be well when somebody looked.
+        bad_since = event.occurred_at
+        if verdict is Verdict.AGENT_GONE and before.watched_at is not None:
+            bad_since = min(bad_since, _wall(before.watched_at, seen, now))
+        return Incident(
+            id=new_id(now),
+            instance=instance,
+            verdict=verdict,
+            reason=reason,
+            bad_since=bad_since,
+            found_at=now,
+            ended_at=ready_at,
+            cured_by=ITSELF,
+            ended_as=seen.verdict.value,
+            not_ready_s=round(max(0.0, (ready_at - bad_since).total_seconds()), 1),
+        )
+    return None
+
+
+def _fault_of(event: Event) -> tuple[Verdict, str] | None:
+    if event.type == EventType.DISCONNECTED and event.data.get("reason") in _FAULTS:
+        reason = str(event.data["reason"])
+        return _FAULTS[reason], reason
+    is_agent = event.type == EventType.RESTARTED and event.data.get("what") == "agent"
+    return (Verdict.AGENT_GONE, "agent_ended") if is_agent and event.data.get("cause") == "unknown" else None
+
+
+def _cured_by(incident: Incident, seen: Observation) -> str | None:
+    if seen.verdict is not Verdict.HEALTHY:
+        return None
+    tried = [rung.rung for rung in incident.rungs if rung.rung != "hold"]
+    return tried[-1] if tried else ITSELF
+
+
+def _stood(before: Memory, seen: Observation) -> bool:
+    return before.trouble is not None and recovery.is_bad(seen)
+
+
+def _bad_at(first: Observation) -> float:
+    return first.at - (first.stood_s or 0.0)
+
+
+def _wall(moment: float, seen: Observation, now: datetime) -> datetime:
+    return now - timedelta(seconds=max(0.0, seen.at - moment))

@@ -1,0 +1,130 @@
+"""One look at the agent from outside: its own facts, what only an outsider sees, and the verdict over both."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from whatsapp_contract.client import AgentClient
+from whatsapp_contract.errors import AgentUnreachable, ContractError, NoReply
+from whatsapp_contract.health import Assessment, Facts, Limits, Outside, Verdict, verdict
+from whatsapp_contract.logs import get_logger
+from whatsapp_contract.names import InstanceNames
+from whatsapp_contract.states import SessionState
+
+from .memory import Observation
+from .process_control import ProcessControl, SupervisorUnavailable
+
+log = get_logger(__name__)
+
+AGENT = "browser-agent"
+CHECK_REPLY_WITHIN_S = 5.0
+# A look that took longer than this, all its deadlines included, was interrupted: this process was stopped meanwhile.
+LOOK_WITHIN_S = 15.0
+
+
+class Observer:
+    """`clock` gives seconds that nobody steps; `limits` is how old facts may be."""
+
+    def __init__(
+        self,
+        client: AgentClient,
+        names: InstanceNames,
+        control: ProcessControl,
+        limits: Limits,
+        clock: Callable[[], float],
+        starts_window_s: float,
+    ) -> None:
+        self._client = client
+        self._names = names
+        self._control = control
+        self._limits = limits
+        self._clock = clock
+        self._starts_window_s = starts_window_s
+
+    def look(self) -> Observation | None:
+        """What the agent looks like from here; None where this process was stopped meanwhile: nothing can be said."""
+        at, asked_at = self._clock(), datetime.now(UTC)
+        facts, outside, operation = self._ask(asked_at)
+        epoch, browser_starts = self._starts()
+        if (took_s := self._clock() - at) > LOOK_WITHIN_S:
+            log.warning("a check was interrupted and tells nothing", took_s=round(took_s, 1))
+            return None
+        # Judged at the time at which they were gathered: a clock stepped since then has not aged them.
+        assessment = verdict(facts.model_copy(update={"outside": outside}), self._limits, facts.observed_at)
+        return _observation(assessment, facts, at, operation).model_copy(
+            update={"agent_epoch": epoch, "browser_starts": browser_starts}
+        )
+
+    def _ask(self, asked_at: datetime) -> tuple[Facts, Outside, str | None]:
+        """The agent's facts, from its reply, else as it last wrote them; what was seen from here; its operation."""
+        outside = Outside(asked_at=asked_at, listeners=1)
+        started = time.monotonic()
+        try:
+            answered = self._client.check(reply_within_s=CHECK_REPLY_WITHIN_S)
+        except AgentUnreachable:
+            return self._facts_left(asked_at), self._with_program(outside, listeners=0), None
+        except NoReply:
+            return self._facts_left(asked_at), self._with_program(outside), None
+        except ContractError as error:
+            took_ms = _ms_since(started)
+            seen = outside.model_copy(update={"error": error.code, "reply_took_ms": took_ms})
+            return self._facts_left(asked_at), seen, None
+        seen = outside.model_copy(update={"reply_took_ms": _ms_since(started)})
+        return answered.facts, seen, answered.operation
+
+    def _facts_left(self, asked_at: datetime) -> Facts:
+        """As of its last heartbeat; bare ones where there are none. They are of little weight: it did not answer."""
+        try:
+            status = self._client.status()
+        except ValueError as error:
+            log.warning("the status cannot be read", error=str(error)[:200])
+            status = None
+        if status is not None:
+            return status.facts
+        return Facts(observed_at=asked_at, state=SessionState.STARTING, since=asked_at)
+
+    def _with_program(self, outside: Outside, **more: Any) -> Outside:
+        """With what Redis and supervisord say, where it matters: a frozen supervisord costs its deadline."""
+        server: Any = self._client.redis.info("server")
+        seen = {"redis_up_s": float(server["uptime_in_seconds"]), **more}
+        try:
+            state = self._control.state(AGENT)
+            seen |= {"program": state.name, "program_running_s": state.running_s}
+        except SupervisorUnavailable as error:
+            log.error("supervisor does not answer", error=str(error))
+        return outside.model_copy(update=seen)
+
+    def _starts(self) -> tuple[int | None, int]:
+        """The agent's epoch, and how many browsers were started lately, whoever started them."""
+        now = time.time()
+        with self._client.redis.pipeline(transaction=False) as asking:
+            asking.hget(self._client.names.fence, "epoch")
+            asking.zcount(self._names.starts, now - self._starts_window_s, now)
+            epoch, browser_starts = asking.execute()
+        return int(epoch) if epoch else None, int(browser_starts)
+
+
+def _observation(assessment: Assessment, facts: Facts, at: float, operation: str | None) -> Observation:
+    def moment(seen: datetime | None) -> float | None:
+        return None if seen is None else at - (facts.observed_at - seen).total_seconds()
+
+    in_state_s = (facts.observed_at - facts.since).total_seconds()
+    # Only the link is watched by the agent itself between two checks; then `since` is when it left READY.
+    dated = assessment.verdict is Verdict.DISCONNECTED and facts.state is SessionState.DISCONNECTED
+    is_ready = assessment.verdict is Verdict.HEALTHY and facts.state is SessionState.READY
+    heard = [seen for seen in (facts.frame_seen_at, facts.link_answered_at) if seen is not None]
+    return Observation(
+        verdict=assessment.verdict,
+        reason=assessment.reason,
+        at=at,
+        stood_s=in_state_s if dated else None,
+        operation=operation,
+        page_seen=moment(facts.page_seen_at),
+        frame_seen=moment(max(heard, default=None)),
+        ready_since=at - in_state_s if is_ready else None,
+    )
+
+
+def _ms_since(started: float) -> float:
+    return round((time.monotonic() - started) * 1000, 1)
