@@ -203,10 +203,11 @@ def test_a_deaf_page_has_messages_and_tells_of_none_until_it_is_loaded_anew(
 def test_a_slow_page_answers_late_and_is_well_again(linked_page: Page, whatsapp: WhatsAppWeb) -> None:
     whatsapp.slow_page(busy_ms=600, every_ms=650, for_ms=2000)
     linked_page.evaluate("new Promise((resolve) => setTimeout(resolve, 700))", timeout_s=5)
-    until = time.monotonic() + 1
-    with pytest.raises(DevToolsTimeout):
-        while time.monotonic() < until:
-            linked_page.evaluate("1", timeout_s=0.2)
+    longest_s, until = 0.0, time.monotonic() + 1
+    while (asked := time.monotonic()) < until:
+        linked_page.evaluate("1", timeout_s=3)
+        longest_s = max(longest_s, time.monotonic() - asked)
+    assert longest_s > 0.2
     linked_page.evaluate("new Promise((resolve) => setTimeout(resolve, 2500))", timeout_s=8)
     assert linked_page.evaluate("1 + 1", timeout_s=0.3) == 2
 
