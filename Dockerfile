@@ -1,12 +1,14 @@
 # One container, one WhatsApp Web session. Google Chrome on amd64, Chromium elsewhere, or where BROWSER=chromium.
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
-# wa-js comes by npm; Node is not in the image.
+# wa-js comes by npm; Node is not in the image. WITH_BUILDS=on adds the kept builds of WhatsApp Web (docs/versions.md),
+# which take 260 MB.
 FROM ${PYTHON_IMAGE} AS wa-js
+ARG WITH_BUILDS=off
 WORKDIR /build
 COPY requirements-node.lock package.json package-lock.json .npmrc ./
 RUN pip install --no-cache-dir --require-hashes -r requirements-node.lock \
- && npm ci --ignore-scripts
+ && npm ci --ignore-scripts "$([ "$WITH_BUILDS" = on ] && echo --include=optional || echo --omit=optional)"
 
 FROM ${PYTHON_IMAGE} AS python-environment
 WORKDIR /app

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 
 import click
 import structlog
@@ -82,6 +83,13 @@ def checks(settings: Settings, problems: list[str], unusable: frozenset[str]) ->
             frozenset({"PUPPETEER_EXECUTABLE_PATH", "CHROMIUM_SANDBOX"}),
         ),
         Check("wa-js", lambda: browser.wa_js(settings), 5.0, _FILES_ADVICE, frozenset({"WA_JS_PATH"})),
+        Check(
+            "builds",
+            lambda: browser.builds(settings, datetime.now(UTC)),
+            5.0,
+            _FILES_ADVICE,
+            frozenset({"WHATSAPP_WEB_VERSION", "WHATSAPP_WEB_FALLBACK", "WA_VERSION_PATH"}),
+        ),
         Check(
             "session store",
             lambda: stores.look(settings),

@@ -60,6 +60,7 @@ def checked_settings(environ: Mapping[str, str]) -> Settings:
     if shutil.which("setpriv") is None:
         problems.append("setpriv is missing; run 'apt-get install util-linux'")
     problems += _browser_problems(settings)
+    problems += _build_problems(settings)
     if problems:
         raise CannotStart(problems)
     return settings
@@ -89,6 +90,19 @@ def usable_settings(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
     if len(os.fsencode(settings.run_dir / "supervisor.sock.1234567")) > SOCKET_PATH_BYTES:  # as supervisord makes it
         problems.append(f"RUN_DIR: {settings.run_dir} is too long for a socket's path; choose another")
     return settings, problems
+
+
+def _build_problems(settings: Settings) -> list[str]:
+    """A build that is asked for has to be there: the site's own in its place would surprise whoever asked."""
+    from browser_agent.whatsapp.kept_builds import KeptBuilds, NoSuchBuild
+
+    if not settings.whatsapp_web_version:
+        return []
+    try:
+        KeptBuilds(settings.wa_version_path).newest(settings.whatsapp_web_version).read()
+    except NoSuchBuild as error:
+        return [f"WHATSAPP_WEB_VERSION: {error}"]
+    return []
 
 
 def make_folders(settings: Settings) -> None:

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-INSTALL = "run 'npm ci --include=optional' in the project's folder, or correct WA_VERSION_PATH"
+INSTALL = (
+    "run 'npm ci --include=optional' in the project's folder (or build the image with WITH_BUILDS=on), "
+    "or correct WA_VERSION_PATH"
+)
 # Numbers or `x`, as the package takes them; what is left out may be anything.
 PATTERN = r"^(\d+|x)(\.(\d+|x)){0,2}(-[A-Za-z0-9.]+)?$"
 _FILE = re.compile(r"^(\d+)\.(\d+)\.(\d+)(-[A-Za-z0-9.]+)?$")

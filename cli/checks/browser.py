@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+from datetime import datetime
 from pathlib import Path
 
 from whatsapp_contract.errors import BrowserGone
@@ -79,6 +80,29 @@ def wa_js(settings: Settings) -> list[Finding]:
     if banner is None:
         return [warn(name, f"{path} does not tell its version", "if the page does not come up, install it: npm ci")]
     return [ok(name, f"{banner.group(1).decode()} at {path}")]
+
+
+def builds(settings: Settings, now: datetime) -> list[Finding]:
+    """Builds of WhatsApp Web that the settings ask for; nothing to say where they ask for none."""
+    from browser_agent.whatsapp.kept_builds import INSTALL, KeptBuilds, NoSuchBuild
+
+    name, pin, kept = "builds", settings.whatsapp_web_version, KeptBuilds(settings.wa_version_path)
+    if not pin:
+        if settings.whatsapp_web_fallback == "off":
+            return []
+        if not (found := kept.all()):
+            return [bad(name, f"WHATSAPP_WEB_FALLBACK has no build in {kept.folder}", INSTALL)]
+        return [ok(name, f"{len(found)} to go back to, the newest is {found[-1].version}")]
+    try:
+        build = kept.newest(pin)
+        build.read()
+    except NoSuchBuild as error:
+        return [bad(name, str(error), "correct WHATSAPP_WEB_VERSION, or see docs/versions.md")]
+    expires_at = kept.expires_at(build.version)
+    if expires_at is not None and expires_at < now:
+        found_out = f"{build.version} is served, which WhatsApp takes until {expires_at:%Y-%m-%d} only"
+        return [warn(name, found_out, "serve a newer one, or none: docs/versions.md")]
+    return [ok(name, f"{build.version} is served")]
 
 
 def _version(executable: Path, within_s: float) -> tuple[int, str]:

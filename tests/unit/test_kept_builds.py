@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from browser_agent.whatsapp.kept_builds import KeptBuilds, NoSuchBuild, matches, revision
+from cli.checks.browser import builds
+from cli.checks.finding import Level
+from cli.service import CannotStart, checked_settings
 from whatsapp_contract.settings import Settings, SettingsError
 
 BUILDS = ["2.3000.1043565534-alpha", "2.3000.1048032155-alpha", "2.3000.999-alpha", "2.2413.51"]
@@ -78,3 +81,38 @@ def test_what_is_no_version_is_refused_by_the_settings(version: str) -> None:
 @pytest.mark.parametrize("version", ["", "2.3000.x", "2.3000.1048032155-alpha", "2.3000"])
 def test_versions_and_patterns_are_taken_by_the_settings(version: str) -> None:
     assert Settings.from_env({"WHATSAPP_WEB_VERSION": version}).whatsapp_web_version == version
+
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def settings(kept: KeptBuilds, **variables: str) -> Settings:
+    return Settings.from_env({"WA_VERSION_PATH": str(kept.folder), **variables})
+
+
+@pytest.mark.parametrize(
+    ("variables", "now", "expected"),
+    [
+        ({}, NOW, []),
+        ({"WHATSAPP_WEB_VERSION": "2.3000.x"}, NOW, [Level.OK]),
+        ({"WHATSAPP_WEB_VERSION": "2.3000.x"}, NOW.replace(month=12), [Level.WARN]),  # WhatsApp takes it no more
+        ({"WHATSAPP_WEB_VERSION": "2.3000.7"}, NOW, [Level.BAD]),
+        ({"WHATSAPP_WEB_FALLBACK": "on"}, NOW, [Level.OK]),
+        ({"WHATSAPP_WEB_FALLBACK": "on", "WA_VERSION_PATH": "/nowhere"}, NOW, [Level.BAD]),
+        ({"WHATSAPP_WEB_VERSION": "2.3000.x", "WA_VERSION_PATH": "/nowhere"}, NOW, [Level.BAD]),
+    ],
+)
+def test_the_doctor_looks_at_the_builds_that_are_asked_for(
+    kept: KeptBuilds, variables: dict[str, str], now: datetime, expected: list[Level]
+) -> None:
+    assert [finding.level for finding in builds(settings(kept, **variables), now)] == expected
+
+
+def test_the_service_does_not_start_without_the_build_that_is_asked_for(kept: KeptBuilds, tmp_path: Path) -> None:
+    wa_js = tmp_path / "wa.js"
+    wa_js.write_text("")
+    given = {"WA_JS_PATH": str(wa_js), "DATA_DIR": str(tmp_path / "data"), "PUPPETEER_EXECUTABLE_PATH": "/bin/true"}
+    pinned = {**given, "WHATSAPP_WEB_VERSION": "2.3000.x"}
+    with pytest.raises(CannotStart, match=r"WHATSAPP_WEB_VERSION: the package .* 'npm ci --include=optional'"):
+        checked_settings({**pinned, "WA_VERSION_PATH": str(tmp_path / "none")})
+    assert checked_settings({**pinned, "WA_VERSION_PATH": str(kept.folder)}).whatsapp_web_version == "2.3000.x"
