@@ -30,6 +30,7 @@ class ServedDocument:
         self._url = url
         self._wanted: str | None = None  # base64
         self._applied: str | None = None
+        self._answer: dict[str, Any] | None = None
         self._frame: str | None = None
         session.on("Fetch.requestPaused", self._on_paused)
 
@@ -46,23 +47,23 @@ class ServedDocument:
         """From here on navigations get what is wanted. Raises what CdpSession.call raises."""
         if self._applied is self._wanted:
             return
-        if self._wanted is None:
+        wanted = self._wanted
+        self._answer = None if wanted is None else _answer(wanted)  # before any request can be paused
+        if wanted is None:
             await self._session.call("Fetch.disable", within_s=WITHIN_S)
         else:
             tree = await self._session.call("Page.getFrameTree", within_s=WITHIN_S)
             self._frame = tree["frameTree"]["frame"]["id"]
-            # Before the requests can be paused: whoever pauses has to have the answer.
-            self._applied = self._wanted
             await self._session.call("Fetch.enable", {"patterns": _patterns(self._url)}, within_s=WITHIN_S)
-        self._applied = self._wanted
-        await self._session.call(BYPASS, {"bypass": self.passes_service_worker}, within_s=WITHIN_S)
+        await self._session.call(BYPASS, {"bypass": wanted is not None}, within_s=WITHIN_S)
+        self._applied = wanted
 
     def _on_paused(self, paused: dict[str, Any]) -> None:
         request = {"requestId": paused["requestId"]}
         method, params = "Fetch.continueRequest", request
         try:
-            if self._applied is not None and self._is_the_document(paused):
-                method, params = "Fetch.fulfillRequest", {**request, **_answer(self._applied)}
+            if self._answer is not None and self._is_the_document(paused):
+                method, params = "Fetch.fulfillRequest", {**request, **self._answer}
                 self.served += 1
         finally:
             self._send(method, params)

@@ -12,7 +12,7 @@ process that we cannot look into) the state alone has to do.
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -22,10 +22,12 @@ from pyppeteer.browser import Browser
 from whatsapp_contract.errors import BrowserGone, ContractError, Internal, PageCrashed, PageTimeout, ResetUnproven
 from whatsapp_contract.logs import get_logger
 
+from . import needs
 from .bridge import document_script
 from .cdp import CdpSession, connection_of, first_tab
 from .chromium import Chromium
 from .console import ConsoleTail
+from .document import BYPASS, ServedDocument
 from .hearing import Hearing
 from .link import Link
 from .models import (
@@ -35,6 +37,7 @@ from .models import (
     MessageSeen,
     PageEvent,
     PageWid,
+    ProbedBuild,
     StreamChanged,
     StreamSnapshot,
     Trouble,
@@ -79,6 +82,7 @@ class WhatsAppPage:
     def __init__(self, browser: Browser, session: CdpSession, chromium: Chromium, url: str) -> None:
         self.link = Link(connection_of(browser), session)
         self.console = ConsoleTail(session)
+        self.document = ServedDocument(session, url)
         self.hearing = Hearing()
         self.snapshot = StreamSnapshot(injected=False)
         self.answered_at: float | None = None  # loop time at which the page last answered, or told something
@@ -141,6 +145,7 @@ class WhatsAppPage:
 
     async def navigate(self) -> None:
         """Load WhatsApp Web. Raises PageTimeout naming Chromium's reason when it cannot be loaded."""
+        await self.document.apply()
         before = self._documents
         answer = await self._session.call("Page.navigate", {"url": self._url}, within_s=NAVIGATE_WITHIN_S)
         if answer.get("errorText"):
@@ -188,13 +193,19 @@ class WhatsAppPage:
     async def ask_site(self) -> bool | None:
         """Whether a request of the page reaches the site, and not its service worker's cache; None where the page may
         not ask, or is another."""
-        bypass = "Network.setBypassServiceWorker"
-        await self._session.call(bypass, {"bypass": True}, within_s=ANSWER_WITHIN_S)
-        try:
+        async with self._past_service_worker():
             answer = await self._evaluate("globalThis.waAgent ? waAgent.askSite() : null", SITE_WITHIN_S)
-        finally:
-            self._session.send(bypass, {"bypass": False})
         return answer if isinstance(answer, bool) else None
+
+    async def probe_build(self) -> ProbedBuild:
+        """Which build this is, and what our calls need and it lacks. Meant for a page that has loaded all it loads."""
+        return _checked(ProbedBuild, await self.call("probeBuild", needs.modules()))
+
+    async def served_revision(self) -> str | None:
+        """The number of the build that the site serves at present, whatever is on show; None where it does not say."""
+        async with self._past_service_worker():
+            answer = await self.call("servedRevision", SITE_WITHIN_S * 1000, within_s=SITE_WITHIN_S + 1.0)
+        return answer if isinstance(answer, str) else None
 
     async def reset(self, within_s: float = RESET_WITHIN_S) -> None:
         """A new connection to the server, proven as is written above. Raises ResetUnproven without proof in time."""
@@ -293,6 +304,14 @@ class WhatsAppPage:
 
     # -- details -----------------------------------------------------------------------------------------------------
 
+    @contextlib.asynccontextmanager
+    async def _past_service_worker(self) -> AsyncIterator[None]:
+        await self._session.call(BYPASS, {"bypass": True}, within_s=ANSWER_WITHIN_S)
+        try:
+            yield
+        finally:
+            self._session.send(BYPASS, {"bypass": self.document.passes_service_worker})
+
     async def _evaluate(self, expression: str, within_s: float = ANSWER_WITHIN_S) -> Any:
         """The value of an expression in the page, in one round trip."""
         answer = await self._session.call(
@@ -312,6 +331,7 @@ class WhatsAppPage:
         self.crashed.clear()
         with contextlib.suppress(ContractError, TimeoutError):
             async with asyncio.timeout(within_s):
+                await self.document.apply()
                 await self._session.call("Page.navigate", {"url": self._url}, within_s=within_s)
                 await self._wait_until(lambda: self._documents > before, within_s, PageTimeout("no document"))
                 await self.probe()
