@@ -193,6 +193,8 @@ def _from_outside(outside: Outside, limits: Limits) -> Assessment | None:
         return Assessment(Verdict.BROWSER_GONE, outside.error, outside.asked_at)
     if outside.error is not None:
         return Assessment(Verdict.DEGRADED, outside.error, outside.asked_at)
+    if outside.reply_took_ms is None and outside.program == "STOPPED":
+        return _agent_stopped(outside)  # somebody else listens on its channel
     if outside.reply_took_ms is None:
         return Assessment(Verdict.AGENT_HUNG, "no_reply", outside.asked_at)
     return None
@@ -201,7 +203,7 @@ def _from_outside(outside: Outside, limits: Limits) -> Assessment | None:
 def _nobody_listens(outside: Outside, limits: Limits) -> Assessment:
     """It counts only when there was time to subscribe, and when it is known that the agent should run at all."""
     if outside.program == "STOPPED":
-        return Assessment(Verdict.WAITING_FOR_PERSON, "agent_stopped", outside.asked_at)
+        return _agent_stopped(outside)
     if outside.redis_up_s is None or outside.redis_up_s < limits.redis_settled_s:
         return Assessment(Verdict.DEGRADED, "redis_settling", outside.asked_at)
     if outside.program is None:
@@ -209,6 +211,10 @@ def _nobody_listens(outside: Outside, limits: Limits) -> Assessment:
     if outside.program != "RUNNING" or (outside.program_running_s or 0.0) < limits.agent_grace_s:
         return Assessment(Verdict.DEGRADED, "agent_starting", outside.asked_at)
     return Assessment(Verdict.AGENT_GONE, "nobody_listens", outside.asked_at)
+
+
+def _agent_stopped(outside: Outside) -> Assessment:
+    return Assessment(Verdict.WAITING_FOR_PERSON, "agent_stopped", outside.asked_at)
 
 
 def _disconnected(facts: Facts, limits: Limits, in_state: timedelta) -> Assessment:

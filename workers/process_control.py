@@ -47,8 +47,10 @@ class ProcessControl:
         return ProcessState(info["statename"], running_s, int(info["pid"]))
 
     def kill(self, program: str) -> None:
-        """SIGKILL: the only way with a program that is frozen; autorestart brings it back."""
-        self._call("signalProcess", program, "KILL")
+        """SIGKILL: the only way with a program that is frozen; autorestart brings it back. One that does not run is
+        started."""
+        if self._call("signalProcess", program, "KILL", unless=_NOT_RUNNING) is None:
+            self.start(program)
 
     def restart(self, program: str) -> None:
         """Stop it, wait until it is stopped, start it. One that does not stop in time is killed."""

@@ -24,7 +24,7 @@ from whatsapp_contract.event_script import PUBLISH_LUA, epoch_arg, event_args, p
 from whatsapp_contract.events import AlertData, EventType
 from whatsapp_contract.following import readable_event
 from whatsapp_contract.health import Verdict
-from whatsapp_contract.incidents import Incident, RestartCause
+from whatsapp_contract.incidents import Incident
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import InstanceNames
 from whatsapp_contract.redis_connection import connect, is_outage
@@ -34,15 +34,14 @@ from . import incidents, recovery
 from .clock import boot, machine_time
 from .incidents import IncidentLog
 from .memory import Decision, Limits, Memory, Observation, Rung
-from .observing import AGENT, CHECK_REPLY_WITHIN_S, Observer
+from .observing import CHECK_REPLY_WITHIN_S, Observer
 from .process_control import ProcessControl, SupervisorUnavailable
+from .restarting import Restarter
 
 log = get_logger(__name__)
 
 LOCK_S = 20.0  # how long a killed worker's check can hold up the next ones
 MEMORY_KEPT_S = 7 * 86_400
-RESTART_LOCK_S = 30
-START_OWED_S = 600
 EVENTS_LOOKED_THROUGH = 1000
 
 # Failures of which the agent's own `reset` event tells (`proven` false).
@@ -68,7 +67,7 @@ class Watchdog:
         self._client = client
         self._redis = client.redis
         self._names = names
-        self._control = control
+        self._restarter = Restarter(client.redis, names, control)
         self._limits = limits
         self._clock = clock
         self._incidents = IncidentLog(client.redis, client.names)
@@ -94,7 +93,7 @@ class Watchdog:
             with self._one_at_a_time() as lock:
                 if lock is None:
                     return
-                self._start_what_is_owed()
+                self._restarter.start_what_is_owed()
                 seen = self._observer.look()
                 if seen is None:
                     return
@@ -134,7 +133,7 @@ class Watchdog:
             frozen = False
         except (NoReply, AgentUnreachable):
             frozen = True
-        self._restart_through_supervisor(cause, None, frozen=frozen)
+        self._restarter.restart(cause, None, frozen=frozen)
         with self._one_at_a_time(wait_s=LOCK_S) as lock:
             if lock is not None:
                 self._remember(recovery.note_person(self._remembered()))
@@ -186,7 +185,7 @@ class Watchdog:
         try:
             if rung is Rung.RESTART_AGENT:
                 frozen = seen.verdict in (Verdict.AGENT_HUNG, Verdict.AGENT_GONE)
-                self._restart_through_supervisor(cause, incident_id, frozen=frozen)
+                self._restarter.restart(cause, incident_id, frozen=frozen)
             else:
                 self._client.call(rung.value, {"cause": cause[:200], "incident": incident_id})
         except (ContractError, SupervisorUnavailable) as error:
@@ -221,43 +220,6 @@ class Watchdog:
     def _agent_epoch(self) -> int | None:
         epoch: Any = self._redis.hget(self._client.names.fence, "epoch")
         return int(epoch) if epoch else None
-
-    # -- restarting --------------------------------------------------------------------------------------------------
-
-    def _restart_through_supervisor(self, cause: str, incident_id: str | None, *, frozen: bool) -> None:
-        """One restart at a time, whoever asks. The agent that comes up tells the cause; a later one must not."""
-        if not self._redis.set(self._names.restart_lock, cause, nx=True, ex=RESTART_LOCK_S):
-            raise SupervisorUnavailable("another restart is under way")
-        left = RestartCause(cause=cause, incident=incident_id).model_dump_json()
-        try:
-            self._redis.set(self._names.restart_cause, left, ex=120)
-            if frozen:
-                self._control.kill(AGENT)
-            else:
-                # For whoever comes after a worker that ended between the stop and the start, or could not wait.
-                self._redis.set(self._names.start_owed, "1", ex=START_OWED_S)
-                self._control.restart(AGENT)
-                self._redis.delete(self._names.start_owed)
-        except SupervisorUnavailable:
-            self._redis.delete(self._names.restart_cause)
-            raise
-        finally:
-            self._redis.delete(self._names.restart_lock)
-
-    def _start_what_is_owed(self) -> None:
-        """A restart got no further than the stop: an agent that we stopped must not stay stopped."""
-        owed, under_way = self._redis.mget([self._names.start_owed, self._names.restart_lock])
-        if not owed or under_way:
-            return
-        try:
-            if self._control.state(AGENT).name in ("STOPPING", "STARTING"):
-                return
-            self._control.start(AGENT)
-        except SupervisorUnavailable as error:
-            log.error("the agent is still to be started", error=str(error))
-            return
-        log.warning("the agent was started, which an interrupted restart had left undone")
-        self._redis.delete(self._names.start_owed)
 
     # -- telling -----------------------------------------------------------------------------------------------------
 

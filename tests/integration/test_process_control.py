@@ -56,6 +56,11 @@ def test_a_frozen_program_is_back_at_once_when_killed(supervisor: Supervisor) ->
     assert time.monotonic() - started < 3
 
 
+def test_killing_what_does_not_run_starts_it(supervisor: Supervisor) -> None:
+    supervisor.control.kill("resting")
+    wait_until(lambda: supervisor.control.state("resting").name == "RUNNING", 5, "it runs")
+
+
 def test_the_time_running_grows(supervisor: Supervisor) -> None:
     wait_until(lambda: supervisor.control.state("worker").running_s >= 1, 5, "it ran for a second")
 

@@ -317,6 +317,19 @@ def test_an_agent_that_a_person_stopped_stays_stopped(redis_server: RedisServer,
     assert supervisor.control.state(AGENT).name == "STOPPED"
 
 
+def test_an_agent_that_a_person_stopped_stays_stopped_whoever_else_listens(
+    redis_server: RedisServer, supervisor: Supervisor
+) -> None:
+    supervisor.control._call("stopProcess", AGENT)
+    dog = watchdog(redis_server, supervisor)
+    with redis_server.client() as redis, redis.pubsub() as listening:
+        listening.subscribe(SessionNames("s1").commands)
+        listening.get_message(timeout=5)
+        dog.check()
+        dog.check()
+    assert supervisor.control.state(AGENT).name == "STOPPED"
+
+
 def test_redis_away_is_not_the_agent_s_fault(redis_server: RedisServer, supervisor: Supervisor) -> None:
     before = supervisor.control.state(AGENT).pid
     dog = watchdog(redis_server, supervisor)
