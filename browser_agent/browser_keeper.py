@@ -1,8 +1,8 @@
 """Keeps one browser with WhatsApp Web open: starts it, notices that it is gone, starts it again.
 
-A dead browser is started again with backoff, and counted: past the start budget there is none until the budget's
-window has moved on or a person asks for one. A crashed page is loaded anew; one that crashes again soon gets a new
-browser.
+A dead browser is started again, with backoff where it does not come up, and counted: past the start budget there is
+none until the budget's window has moved on or a person asks for one. A crashed page is loaded anew; one that crashes
+again soon gets a new browser.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 CONNECT_WITHIN_S = 5.0
-LIVED_WELL_S = 60.0  # a browser or page that lived so long starts a new series of failures
+LIVED_WELL_S = 60.0  # a page that lived so long starts a new series of failures
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class BrowserKeeper:
         cause: str | None = None
         while True:
             await self._wait_for_budget()
-            started = time.monotonic()
+            opened_before = self._opened
             try:
                 cause = await self._live(cause)
             except ContractError as error:
@@ -106,7 +106,9 @@ class BrowserKeeper:
                 self._observer.on_starting(cause)
             if self._wanted.is_set():
                 continue
-            if time.monotonic() - started > LIVED_WELL_S:
+            # One that came up is not what the next try has to wait for; should it die over and over, the budget ends
+            # that.
+            if self._loaded > opened_before:
                 backoff.reset()
             await self._pause(backoff.next_s())
 

@@ -6,6 +6,7 @@ What has neither is found below one that has, for as long as its parents live.
 """
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ def marked(profile: Path) -> dict[str, str]:
 
 def processes_of(profile: Path) -> list[psutil.Process]:
     """Those that run now, this process excepted. Zombies are over, and not among them."""
-    own = psutil.Process().pid
+    own = os.getpid()
     found: dict[int, psutil.Process] = {}
     for pid in _pids():
         if pid == own or not _belongs(pid, profile):
@@ -50,7 +51,10 @@ def processes_of(profile: Path) -> list[psutil.Process]:
             process = psutil.Process(pid)
             if _belongs(pid, profile):  # still: the number was not given to another since
                 found[pid] = process
-                found.update((child.pid, child) for child in process.children(recursive=True))
+    # Whoever is below another's is found below that one: each question looks at all processes of the machine.
+    for process in [process for process in found.values() if _parent(process) not in found]:
+        with contextlib.suppress(psutil.Error):
+            found.update((child.pid, child) for child in process.children(recursive=True))
     found.pop(own, None)
     return [process for process in found.values() if not _is_over(process)]
 
@@ -132,6 +136,13 @@ def _pss(pid: int) -> int | None:
         if line.startswith(b"Pss:"):
             return int(line.split()[1]) * 1024
     return None
+
+
+def _parent(process: psutil.Process) -> int | None:
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return None
 
 
 def _is_over(process: psutil.Process) -> bool:

@@ -73,12 +73,16 @@ class Recorder(Observer):
         self.causes: list[str | None] = []
         self.prepared: list[str] = []
         self.pages: list[WhatsAppPage] = []
+        self.lost_at: float | None = None
+        self.pauses_s: list[float] = []  # from a browser's loss until the next is prepared
         self.dump: str | None = None
         self.refusals = 0  # how often the store cannot be reached
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def prepare(self, executable_version: str) -> None:
+        if self.lost_at is not None:
+            self.pauses_s.append(time.monotonic() - self.lost_at)
         await self.gate.wait()
         self.prepared.append(executable_version)
         if self.refusals:
@@ -90,6 +94,9 @@ class Recorder(Observer):
 
     def on_local_storage_given(self) -> None:
         self.dump = None
+
+    def on_starting(self, reason: str) -> None:
+        self.lost_at = time.monotonic()
 
     def on_page(self, page: "WhatsAppPage") -> None:
         self.pages.append(page)
@@ -186,6 +193,17 @@ async def test_a_browser_lost_as_it_comes_up_is_started_again(setting: Setting) 
                     process.kill()
         await setting.loaded()
     assert running(setting.profile) == []
+
+
+async def test_one_that_came_up_is_started_again_at_once_however_often_it_is_killed(setting: Setting) -> None:
+    async with setting.kept():
+        for life in range(1, 7):
+            await until(lambda life=life: setting.keeper._loaded == life)  # type: ignore[misc]  # a default
+            chromium = setting.keeper.chromium
+            assert chromium is not None
+            os.kill(chromium.pid, signal.SIGKILL)
+        await until(lambda: len(setting.told.pauses_s) == 6)
+    assert max(setting.told.pauses_s) < 3  # doubled each time, the last would be eight seconds
 
 
 async def test_a_store_that_cannot_be_reached_keeps_the_browser_from_starting(setting: Setting) -> None:
