@@ -65,6 +65,7 @@ log = get_logger(__name__)
 STOP_WITHIN_S = 4.8  # everything; the container is killed ten seconds after it was asked to stop
 FLUSH_WITHIN_S = 0.8
 STOP_REMEMBERED_S = 30 * 86_400
+ASIDE_KEPT_S = 60
 
 # In these the link is down, or not up yet: the page is asked whether it reaches its site at all.
 _ASKS_SITE = frozenset({SessionState.STARTING, SessionState.SYNCING, SessionState.DISCONNECTED})
@@ -126,7 +127,7 @@ class BrowserAgent(Observer):
             try:
                 await self._serve_until_stopped(redis_client)
             except* Fenced:
-                await self._stand_aside()
+                await self._stand_aside(redis_client)
 
     def stop(self) -> None:
         """Close the page, wait for the browser to be gone, and let `run` return."""
@@ -181,6 +182,7 @@ class BrowserAgent(Observer):
         inbox = self.inbox = Inbox(self.event_log, self.follow, self._watermarks, ledger=self.media.entering)
         self.evidence = Evidence(
             self.keeper,
+            self.memory,
             settings.link_silence_s,
             message_told_at=lambda: inbox.told_at,
             asks_site=lambda: self.state in _ASKS_SITE,
@@ -268,10 +270,18 @@ class BrowserAgent(Observer):
             await _end([*serving, *telling, *self._side_tasks])
         log.info("agent stopped")
 
-    async def _stand_aside(self) -> None:
-        """Another agent took the session over. Coming back would take it from there again, and so on for ever."""
+    async def _stand_aside(self, client: "redis.asyncio.Redis") -> None:
+        """Another agent took the session over. Coming back would take it from there again, and so on for ever. The
+        status is that agent's now, so that this one's signs of life have a key of their own."""
         log.error("another agent holds this session now; this one has closed its browser and waits to be stopped")
-        await self._stopping.wait()
+        settings = self.settings
+        while not self._stopping.is_set():
+            with contextlib.suppress(redis.exceptions.RedisError, OSError):
+                holder: Any = await client.hget(settings.names.status, "instance")
+                await client.set(settings.instance_names.aside, holder or "unknown", ex=ASIDE_KEPT_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._stopping.wait()
 
     async def _close_when_outrun(self, keeping: asyncio.Task[None]) -> None:
         """The store knows of a newer agent that this Redis does not. It has the session; a person must say who is to

@@ -13,6 +13,7 @@ from whatsapp_contract.states import SessionState
 
 from .browser_keeper import BrowserKeeper
 from .loop_lag import LoopLag
+from .memory_watch import MemoryWatch
 from .site_watch import SiteWatch
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Evidence:
     def __init__(
         self,
         keeper: BrowserKeeper,
+        memory: MemoryWatch,
         link_silence_s: float,
         *,
         message_told_at: Callable[[], float | None],
@@ -42,6 +44,7 @@ class Evidence:
         self.lag = LoopLag()
         self.site = SiteWatch(lambda: keeper.page, asks_site)
         self._keeper = keeper
+        self._memory = memory
         self._link_silence_s = link_silence_s
         self._message_told_at = message_told_at
         self._loop = asyncio.get_running_loop()
@@ -81,6 +84,8 @@ class Evidence:
             told_message_at=wall(page.hearing.told_at) if page else None,
             unheard_since=wall(page.hearing.unheard_since) if page else None,
             message_event_at=wall(self._message_told_at()),
+            memory_bytes=self._memory.bytes,
+            memory_seen_at=wall(self._memory.seen_at),
             loop_lag_ms=self.lag.worst_ms,
         )
 

@@ -27,6 +27,7 @@ def status_of(agent: "BrowserAgent") -> Status:
         verdict_reason=assessment.reason,
         operation=agent.operation,
         browser_pid=chromium.pid if chromium else None,
+        memory_limit_bytes=agent.memory.limit_bytes,
         session_store=agent.session.store,
         session_generation=newest.id if newest else None,
         session_saved_at=newest.created_at if newest else None,

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,8 @@ from .output import Cli, Exit, json_option
 
 SILENT_AFTER_S = 4 * HEARTBEAT_S
 RETRY_EVERY_S = 1.0
+
+Age = Callable[[datetime | None], str]
 
 
 @click.command()
@@ -145,8 +148,10 @@ def _status_text(known: Status, now_verdict: Verdict, reason: str, now: datetime
         ("state", f"{known.state} since {known.since:%Y-%m-%d %H:%M:%S} UTC"),
         ("verdict", f"{now_verdict} ({reason})"),
         ("agent", f"heard {age(known.heartbeat_at)}, start {known.epoch}, on {known.instance}"),
-        ("page", f"answered {age(known.page_seen_at)}"),
-        ("server", f"heard {age(known.frame_seen_at)}"),
+        ("page", f"answered {age(known.page_seen_at)}" + _page_text(known)),
+        ("server", f"heard {age(known.frame_seen_at)}" + _site_text(known, age)),
+        ("messages", _messages_text(known, age)),
+        ("memory", _memory_text(known, age)),
         ("operation", known.operation or "none"),
         (
             "versions",
@@ -154,3 +159,31 @@ def _status_text(known: Status, now_verdict: Verdict, reason: str, now: datetime
         ),
     ]
     return "\n".join(f"{name:<10} {value}" for name, value in lines)
+
+
+def _page_text(known: Status) -> str:
+    """What of the page is not as it should be."""
+    odd = [
+        "wa-js has not found its modules" if known.injected is False else "",
+        f"broken with this build: {', '.join(known.broken_calls)}" if known.broken_calls else "",
+        "the browser has no network" if known.online is False else "",
+    ]
+    return "".join(f"; {text}" for text in odd if text)
+
+
+def _site_text(known: Status, age: Age) -> str:
+    if known.site_silent_since is not None:
+        return f"; the site does not answer the page's own requests, first {age(known.site_silent_since)}"
+    return f"; the site answered {age(known.site_answered_at)}" if known.site_answered_at else ""
+
+
+def _messages_text(known: Status, age: Age) -> str:
+    text = f"last in the page {age(known.stored_message_at)}, last event {age(known.message_event_at)}"
+    return f"{text}; one is untold, seen {age(known.unheard_since)}" if known.unheard_since else text
+
+
+def _memory_text(known: Status, age: Age) -> str:
+    if known.memory_bytes is None:
+        return "not measured yet"
+    limit = f" of {known.memory_limit_bytes / 1e6:.0f} MB" if known.memory_limit_bytes else ""
+    return f"the browser takes {known.memory_bytes / 1e6:.0f} MB{limit}, measured {age(known.memory_seen_at)}"

@@ -55,12 +55,15 @@ def create_app(settings: Settings, redis: "redis.asyncio.Redis", token: str) -> 
     @app.get("/healthz")
     async def healthz() -> Response:
         status, trouble = await _status(client)
-        uptime_s = time.monotonic() - started
-        return _answer(health.alive(status, trouble, settings.instance_id, uptime_s, datetime.now(UTC)))
+        aside = await _stands_aside(client, settings, status)
+        uptime_s, now = time.monotonic() - started, datetime.now(UTC)
+        return _answer(health.alive(status, trouble, settings.instance_id, uptime_s, now, aside=aside))
 
     @app.get("/readyz")
     async def readyz() -> Response:
-        return _answer(health.ready(*await _status(client), datetime.now(UTC)))
+        status, trouble = await _status(client)
+        aside = await _stands_aside(client, settings, status)
+        return _answer(health.ready(status, trouble, datetime.now(UTC), aside=aside))
 
     @app.get("/api/status", dependencies=closed)
     async def api_status() -> Response:
@@ -99,6 +102,18 @@ async def _status(client: AsyncAgentClient) -> tuple[Status | None, str | None]:
             return await client.status(), None
     except Exception as error:
         return None, _trouble(error)
+
+
+async def _stands_aside(client: AsyncAgentClient, settings: Settings, status: Status | None) -> bool:
+    """Whether this container's agent lives and says that another holds the session."""
+    if status is None or status.instance == settings.instance_id:
+        return False
+    try:
+        async with asyncio.timeout(REDIS_WITHIN_S - 1.0):
+            return bool(await client.redis.exists(settings.instance_names.aside))
+    except Exception as error:
+        _trouble(error)
+        return False
 
 
 async def _qr_on_show(client: AsyncAgentClient) -> QrOnShow | None:

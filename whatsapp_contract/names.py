@@ -240,6 +240,12 @@ class InstanceNames:
         return f"{self._prefix}:start-owed"
 
     @cached_property
+    def aside(self) -> str:
+        """String: the instance that holds the session, as long as this one's agent lives and stands aside for it;
+        expires soon after the agent's last sign of life."""
+        return f"{self._prefix}:aside"
+
+    @cached_property
     def starts(self) -> str:
         """Sorted set of the times (epoch seconds) at which the agent started a browser."""
         return f"{self._prefix}:starts"

@@ -341,4 +341,5 @@ async def test_a_dossier_of_a_start_that_never_ends_has_a_picture_and_the_consol
     assert path is not None
     document = json.loads(path.read_text())
     assert "error: the boot hangs" in document["console"]
-    assert Path(document["screenshot"]).read_bytes().startswith(b"\x89PNG")
+    picture = await asyncio.to_thread(Path(document["screenshot"]).read_bytes)
+    assert picture.startswith(b"\x89PNG")

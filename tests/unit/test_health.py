@@ -19,7 +19,7 @@ def ago(seconds: float) -> datetime:
 
 
 def facts(state: SessionState = SessionState.READY, **changes: Any) -> Facts:
-    known = {
+    known: dict[str, Any] = {
         "observed_at": NOW,
         "state": state,
         "since": ago(3),
@@ -133,7 +133,7 @@ def test_a_message_that_was_not_told_makes_a_ready_page_deaf_after_its_time() ->
 
 
 def test_an_agent_that_did_not_listen_does_not_blame_who_was_silent() -> None:
-    silent = {"page_seen_at": ago(300), "browser_seen_at": ago(300), "frame_seen_at": ago(300)}
+    silent: dict[str, Any] = {"page_seen_at": ago(300), "browser_seen_at": ago(300), "frame_seen_at": ago(300)}
     slow = verdict(facts(loop_lag_ms=300_000, **silent), LIMITS, NOW)
     assert (slow.verdict, slow.reason) == (Verdict.DEGRADED, "agent_slow")
     assert verdict(facts(loop_lag_ms=5000, **silent), LIMITS, NOW).verdict is Verdict.BROWSER_GONE
@@ -244,7 +244,8 @@ def test_one_fact_that_is_older_never_makes_it_better(seen: Facts, name: str, ol
     ],
 )
 def test_what_is_unknown_is_not_dead(name: str) -> None:
-    assert verdict(facts(**{name: None}), LIMITS, NOW).verdict is Verdict.HEALTHY
+    unknown: dict[str, Any] = {name: None}
+    assert verdict(facts(**unknown), LIMITS, NOW).verdict is Verdict.HEALTHY
 
 
 # -- the stuck fact --------------------------------------------------------------------------------------------------

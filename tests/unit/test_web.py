@@ -16,10 +16,10 @@ import pytest
 
 from web.app import create_app
 from web.auth import TokenGate, kept_token
-from web.health import alive, ready
+from web.health import Answer, alive, ready
 from whatsapp_contract.events import QrOnShow
 from whatsapp_contract.health import Verdict
-from whatsapp_contract.names import SessionNames
+from whatsapp_contract.names import InstanceNames, SessionNames
 from whatsapp_contract.redis_connection import connect_async
 from whatsapp_contract.settings import Settings
 from whatsapp_contract.states import SessionState
@@ -193,6 +193,26 @@ def test_alive_means_that_this_container_s_agent_beats(
 def test_ready_needs_fresh_evidence(changes: dict[str, object], expected: tuple[int, str]) -> None:
     answer = ready(status(**changes), None, now())
     assert (answer.code, answer.status) == expected
+
+
+def test_an_agent_that_was_outrun_lives_and_is_not_ready() -> None:
+    outrun = status(state=SessionState.STARTING, reason="outrun", since=now() - timedelta(hours=1))
+    assert alive(outrun, None, "i1", 1000, now()) == Answer(200, "held_elsewhere")
+    assert ready(outrun, None, now()) == Answer(503, "outrun")
+
+
+async def test_an_agent_that_stands_aside_lives_as_long_as_it_says_so(web: Web) -> None:
+    await web.write(status(instance="i2"))  # ready, there
+    key = InstanceNames("s1", "i1").aside
+    await web.redis.set(key, "i2")
+    health, readiness = await web.http.get("/healthz"), await web.http.get("/readyz")
+    assert (health.status_code, health.json()) == (200, {"status": "held_elsewhere"})
+    assert (readiness.status_code, readiness.json()) == (503, {"status": "held_elsewhere"})
+    await web.redis.delete(key)
+    assert alive(status(instance="i2"), None, "i1", 1000, now()) == Answer(503, "agent_silent")
+    await web.redis.set(key, "i2")
+    await web.write(status())  # it has the session again
+    assert (await web.http.get("/readyz")).json() == {"status": "ready"}
 
 
 def test_no_agent_ever_is_not_ready() -> None:

@@ -91,6 +91,7 @@ const askSite = async () => {
   isForbidden = false;
   const how = { method: 'HEAD', cache: 'no-store', redirect: 'manual', signal: AbortSignal.timeout(SITE_WITHIN_MS) };
   const reached = await fetch(`/?${Date.now()}`, how).then(() => true, () => false);
+  if (!reached) await new Promise((resolve) => setTimeout(resolve, 50)); // until the page tells what it forbade
   return !reached && isForbidden ? null : reached;
 };
 
