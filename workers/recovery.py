@@ -132,12 +132,12 @@ def _left_alone(memory: Memory, seen: Observation, limits: Limits) -> Decision:
     While the site cannot be reached a rung's time does not pass: it could not have worked.
     """
     attempt = memory.attempt
-    is_held = attempt is not None and attempt.rung is Rung.HOLD
-    if seen.operation is None and seen.verdict is Verdict.DISCONNECTED:
+    if seen.operation is not None or (attempt is not None and attempt.rung is Rung.HOLD):
+        return _nothing(_with(memory, suspect=None))
+    if seen.verdict is Verdict.DISCONNECTED:
+        attempt = attempt and attempt.model_copy(update={"at": seen.at, "done_at": seen.at, "failed": False})
         memory = _with(memory, trouble=memory.trouble or seen)
-        if attempt is not None and not is_held:
-            attempt = attempt.model_copy(update={"at": seen.at, "done_at": seen.at, "failed": False})
-    elif not is_held and seen.verdict is Verdict.DEGRADED and budget.starts_again_and_again(memory, limits):
+    elif seen.verdict is Verdict.DEGRADED and budget.starts_again_and_again(memory, limits):
         return _hold(seen, memory, limits)
     return _nothing(_with(memory, suspect=None, attempt=attempt))
 

@@ -1,13 +1,13 @@
 """The ladder: two agreeing observations, the cheapest rung that can work, proof or the next, and an end."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from whatsapp_contract.health import Verdict
 from workers import recovery
-from workers.memory import Attempt, Decision, Limits, Memory, Observation, Rung
+from workers.memory import RUNGS, Attempt, Limits, Memory, Observation, Rung
 from workers.recovery import FIRST_RUNG
 
 LIMITS = Limits()
@@ -286,46 +286,79 @@ def test_the_memory_survives_as_json() -> None:
 
 
 class AnyLife(RuleBasedStateMachine):
-    """Whatever is seen, in any order: what must never happen."""
+    """Whatever is seen, in any order, with the agent ending by itself, people restarting it, and gaps: what must never
+    happen."""
 
     @initialize()
     def begin(self) -> None:
         self.memory = Memory()
         self.at = 1000.0
-        self.restarts: list[float] = []
-        self.last_rung_at = float("-inf")
+        self.epoch = 1
+        self.starts: list[float] = []  # of the agent, whoever made them
+        self.by_the_ladder: list[float] = []
         self.bad_in_a_row = 0
-        self.decision: Decision | None = None
+        self.takeovers: list[float] = []
+
+    @rule(times=st.integers(1, 3))
+    def somebody_else_starts_the_agent(self, times: int) -> None:
+        self.epoch += times
+        self.starts += [self.at] * times
+
+    @rule()
+    def a_person_restarts_the_agent(self) -> None:
+        self.epoch += 1
+        self.starts.append(self.at)
+        self.memory = recovery.note_person(self.memory)
 
     @rule(
         verdict=st.sampled_from(Verdict),
+        reason=st.sampled_from(["test", "conflict", "site_silent", "start_budget_spent"]),
         operation=st.sampled_from([None, None, None, "reset"]),
-        wait_s=st.floats(1, 120),
+        wait_s=st.one_of(st.floats(1, 30), st.floats(30, 4000)),
         failed=st.booleans(),
     )
-    def see(self, verdict: Verdict, operation: str | None, wait_s: float, failed: bool) -> None:
+    def see(self, verdict: Verdict, reason: str, operation: str | None, wait_s: float, failed: bool) -> None:
         self.at += wait_s
-        self.bad_in_a_row = self.bad_in_a_row + 1 if verdict in FIRST_RUNG and operation is None else 0
+        one = seen(verdict, self.at, reason=reason, operation=operation, agent_epoch=self.epoch)
+        is_bad = (verdict in FIRST_RUNG or recovery.is_conflict(one)) and operation is None
+        is_after_a_gap = wait_s > LIMITS.agree_within_s
+        self.bad_in_a_row = (0 if is_after_a_gap else self.bad_in_a_row) + 1 if is_bad else 0
         before = self.memory.attempt
-        decision = recovery.decide(self.memory, seen(verdict, self.at, operation=operation), LIMITS)
-        self.memory, self.decision = decision.memory, decision
-        if decision.rung is None:
+        decision = recovery.decide(self.memory, one, LIMITS)
+        self.memory = decision.memory
+        rung = decision.rung
+        if rung is None:
             return
         assert operation is None
-        assert verdict in FIRST_RUNG
+        if verdict is Verdict.DEGRADED:  # an agent that ends again and again
+            assert rung is Rung.HOLD
+            return
+        if verdict is Verdict.WAITING_FOR_PERSON:
+            assert (reason, rung) == ("conflict", Rung.RESET)
+            self.takeovers.append(self.at)
+        else:
+            assert verdict in FIRST_RUNG
+            assert reason != "site_silent" or verdict is not Verdict.DISCONNECTED
+            assert RUNGS.index(rung) >= RUNGS.index(FIRST_RUNG[verdict])
         assert before is not None or self.bad_in_a_row >= 2
         if before is not None and not before.failed and before.rung is not Rung.HOLD:
             assert self.at - before.at >= before.lasts_s
-        assert decision.rung is Rung.HOLD or list(Rung).index(decision.rung) >= list(Rung).index(FIRST_RUNG[verdict])
-        if decision.rung is Rung.RESTART_AGENT:
-            self.restarts.append(self.at)
+        if rung is Rung.RESTART_AGENT:
+            lately = [moment for moment in self.starts if self.at - moment < LIMITS.starts_window_s]
+            assert len(lately) < LIMITS.most_starts
+            self.epoch += 1
+            self.starts.append(self.at)
+            self.by_the_ladder.append(self.at)
         self.memory = recovery.note_done(self.memory, self.at, failed=failed)
 
     @invariant()
-    def never_more_restarts_than_the_budget_has_in_any_window(self) -> None:
-        for moment in self.restarts:
-            inside = [other for other in self.restarts if moment <= other < moment + LIMITS.starts_window_s]
-            assert len(inside) <= LIMITS.most_starts
+    def no_more_restarts_and_takeovers_than_there_may_be(self) -> None:
+        for moments, most, window_s in (
+            (self.by_the_ladder, LIMITS.most_starts, LIMITS.starts_window_s),
+            (self.by_the_ladder, LIMITS.most_restarts, LIMITS.restarts_window_s),
+            (self.takeovers, LIMITS.most_takeovers, LIMITS.long_window_s),
+        ):
+            assert all(sum(first <= other < first + window_s for other in moments) <= most for first in moments)
 
 
 TestAnyLife = AnyLife.TestCase
@@ -457,6 +490,7 @@ def test_what_is_cured_and_comes_back_is_begun_higher_and_ends_in_a_hold() -> No
     assert Rung.HOLD in first
 
 
+@settings(max_examples=15, deadline=None)
 @given(st.sampled_from(BAD), st.integers(3, 25))
 def test_no_fault_that_comes_back_for_hours_goes_without_a_hold(verdict: Verdict, well_for: int) -> None:
     memory, at, held, restarts = Memory(), 1000.0, 0, []
