@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 
-.PHONY: help run demo test soak lint format bench lock setup setup-dev clean
+.PHONY: help run demo test faults soak lint format bench lock setup setup-dev clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -17,7 +17,12 @@ demo: setup-dev ## watch the service at work against a stand-in, without an acco
 test: setup-dev ## all tests
 	@$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
-soak: setup-dev ## ten minutes of faults, 2,000 messages, 300 photos; SOAK_SEED=... repeats one
+faults: setup-dev ## every fault of the matrix RUNS times; writes docs/faults.md; half an hour for each run
+	@rm -rf .faults
+	@FAULTS=full RUNS=$(or $(RUNS),1) $(PY) -m pytest -n 2 --dist load tests/faults; status=$$?; \
+	  $(PY) -m tests.faults.table && exit $$status
+
+soak: setup-dev ## 200 restarts; ten minutes of faults, 2,000 messages, 300 photos; SOAK_SEED=... repeats one
 	@SOAK=long $(PY) -m pytest -s tests/soak
 
 lint: setup-dev ## ruff and mypy

@@ -1,0 +1,153 @@
+"""The surroundings in which faults are tried. Each is a context manager that yields a bench; most faults take `plain`.
+
+What a world needs of the machine it looks for first: `NotHere` says what is missing, and the table says so, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tests.harness.service import Service
+from tests.whatsapp_web.client import WhatsAppWeb
+
+from .bench import OPTIONS, VARIABLES, Bench
+from .witness import Witness
+
+NAME = "whatsapp.test"
+SLEEPS_ON_SIGNAL = """
+import signal, sys, time
+if "browser_agent" in sys.orig_argv:
+    signal.signal(signal.SIGUSR2, lambda *_: time.sleep(600))
+"""
+
+
+class NotHere(Exception):
+    """This machine does not allow what the world needs."""
+
+
+@contextlib.contextmanager
+def plain(folder: Path, **variables: str) -> Iterator[Bench]:
+    """A service as it is."""
+    with WhatsAppWeb(**OPTIONS) as whatsapp:
+        service = Service(folder, whatsapp.url, **{**VARIABLES, **variables})
+        with _linked(service, whatsapp) as bench:
+            yield bench
+
+
+@contextlib.contextmanager
+def resets_often(folder: Path) -> Iterator[Bench]:
+    """The connection is reset every half minute, on the second of a check."""
+    with plain(folder, CONNECTION_RESET_CRON="*/30 * * * * *") as bench:
+        yield bench
+
+
+@contextlib.contextmanager
+def sleeps_on_signal(folder: Path) -> Iterator[Bench]:
+    """The agent's Python has a sitecustomize of the test's: on SIGUSR2 it sleeps, in the event loop's own thread."""
+    library = folder / "library"
+    library.mkdir(parents=True)
+    (library / "sitecustomize.py").write_text(SLEEPS_ON_SIGNAL)
+    with plain(folder, PYTHONPATH=str(library)) as bench:
+        yield bench
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path) -> Iterator[Bench]:
+    """DATA_DIR is a file system of its own, which `fill_disk` fills to the last byte."""
+    data = folder / "data"
+    data.mkdir(parents=True)
+    _run("mount", "-t", "tmpfs", "-o", "size=700m", "tmpfs", str(data))
+    filler = data / "filler"
+
+    def fill() -> None:
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(bytes(1 << 20)):
+                pass
+        with contextlib.suppress(OSError), filler.open("ab", buffering=0) as file:
+            while file.write(b"\0"):
+                pass
+
+    try:
+        with plain(folder) as bench:
+            bench.act = {"fill_disk": fill, "free_disk": filler.unlink}
+            yield bench
+    finally:
+        _run("umount", str(data))
+
+
+@contextlib.contextmanager
+def own_clock(folder: Path) -> Iterator[Bench]:
+    """libfaketime gives our processes and their Redis a wall clock to be stepped; Chromium keeps the real one."""
+    libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    if not libraries:
+        raise NotHere("libfaketime is not installed (Debian's package faketime)")
+    folder.mkdir(parents=True, exist_ok=True)
+    clock = folder / "clock"
+    clock.write_text("+0s\n")
+    variables = {
+        "LD_PRELOAD": str(libraries[0]),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_SKIP_CMDS": "chromium,chrome,google-chrome,chrome_crashpad_handler",
+    }
+
+    def step(offset: str) -> None:
+        clock.write_text(f"{offset}\n")
+
+    with plain(folder, **variables) as bench:
+        bench.commands_expire = False
+        bench.act = {"clock_ahead": lambda: step("+3600s"), "clock_back": lambda: step("-3600s")}
+        yield bench
+
+
+@contextlib.contextmanager
+def own_names(folder: Path) -> Iterator[Bench]:
+    """The stand-in has a name, which only a hosts file in the service's own mount namespace knows."""
+    if not Path("/etc/chromium").is_dir():
+        raise NotHere("the browser's policies are not below /etc/chromium")
+    folder.mkdir(parents=True, exist_ok=True)
+    hosts, resolver, policy = folder / "hosts", folder / "resolv.conf", folder / "policy.json"
+    known = f"127.0.0.1 localhost {NAME}\n"
+    hosts.write_text(known)
+    resolver.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+    with WhatsAppWeb(**OPTIONS) as whatsapp:
+        url = whatsapp.url.replace("127.0.0.1", NAME)
+        # The page needs WebCrypto, which a browser gives to https and loopback alone, unless its owner says otherwise.
+        policy.write_text(json.dumps({"OverrideSecurityRestrictionsOnInsecureOrigin": [url.rstrip("/")]}))
+        service = Service(folder, url, **VARIABLES)
+        script = (
+            'mount --bind "$1" /etc/hosts && mount --bind "$2" /etc/resolv.conf && mount -t tmpfs tmpfs /etc/chromium '
+            '&& mkdir -p /etc/chromium/policies/managed && cp "$3" /etc/chromium/policies/managed/ && shift 3 '
+            '&& exec "$@"'
+        )
+        service.prefix = ("unshare", "--mount", "sh", "-c", script, "sh", str(hosts), str(resolver), str(policy))
+        with _linked(service, whatsapp) as bench:
+            bench.act = {
+                "forget_name": lambda: _write(hosts, "127.0.0.1 localhost\n"),
+                "know_name": lambda: _write(hosts, known),
+            }
+            yield bench
+
+
+@contextlib.contextmanager
+def _linked(service: Service, whatsapp: WhatsAppWeb) -> Iterator[Bench]:
+    with service, Witness(service) as witness:
+        bench = Bench(service, whatsapp, witness)
+        bench.link()
+        yield bench
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text)  # in place: the namespace has this very file
+
+
+def _run(*command: str, env: Mapping[str, str] | None = None) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, env=env or os.environ, check=False)
+    if done.returncode:
+        raise NotHere(f"{command[0]}: {done.stderr.strip()}")
