@@ -8,17 +8,21 @@ answer with the document that it keeps, before anybody asks us.
 
 import asyncio
 import base64
+import contextlib
+from ipaddress import ip_address
 from typing import Any
+from urllib.parse import urlsplit
 
 from whatsapp_contract.errors import ContractError
 from whatsapp_contract.logs import get_logger
 
-from .cdp import CdpSession
+from .cdp import CdpSession, ChromiumRefused
 
 log = get_logger(__name__)
 
 BYPASS = "Network.setBypassServiceWorker"
 WITHIN_S = 2.0
+_LOCAL_PERMISSIONS = ("local-network-access", "local-network", "loopback-network")
 
 
 class ServedDocument:
@@ -55,8 +59,21 @@ class ServedDocument:
             tree = await self._session.call("Page.getFrameTree", within_s=WITHIN_S)
             self._frame = tree["frameTree"]["frame"]["id"]
             await self._session.call("Fetch.enable", {"patterns": _patterns(self._url)}, within_s=WITHIN_S)
+            await self._allow_its_own_network()
         await self._session.call(BYPASS, {"bypass": wanted is not None}, within_s=WITHIN_S)
         self._applied = wanted
+
+    async def _allow_its_own_network(self) -> None:
+        """A document that we serve came from no address, and Chromium takes it for a public one: from a site that is
+        on this machine, or in its network, it would not be let open a WebSocket to that very site."""
+        if not _is_local(self._url):
+            return
+        origin = "{0.scheme}://{0.netloc}".format(urlsplit(self._url))
+        for name in _LOCAL_PERMISSIONS:
+            given = {"permission": {"name": name}, "setting": "granted", "origin": origin}
+            # Versions of Chromium differ in which of them there are.
+            with contextlib.suppress(ChromiumRefused):
+                await self._session.call("Browser.setPermission", given, within_s=WITHIN_S)
 
     def _on_paused(self, paused: dict[str, Any]) -> None:
         request = {"requestId": paused["requestId"]}
@@ -82,6 +99,14 @@ class ServedDocument:
             return  # answered; or the tab is gone, and its requests with it
         log.error("the kept document could not be served", error=str(error))
         self._session.send("Fetch.continueRequest", {"requestId": request_id})
+
+
+def _is_local(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return not ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _patterns(url: str) -> list[dict[str, str]]:

@@ -189,3 +189,13 @@ async def test_many_other_requests_are_not_asked_about(tab: Tab, site: Site) -> 
     script = "Promise.all(Array.from({length: 200}, (_, at) => fetch(`/?${at}`))).then((all) => all.length)"
     assert await tab.run(script) == 200
     assert paused == [site.url]
+
+
+async def test_it_may_open_a_socket_to_its_own_site_on_this_machine(tab: Tab, site: Site) -> None:
+    """Chromium takes a served document for one of a public site, which may not reach this machine."""
+    tab.document.want(KEPT)
+    assert await tab.load(site.url) == "kept"
+    await tab.run(f"""new Promise((ended) => {{
+        new WebSocket('{site.url.replace("http", "ws")}socket').addEventListener('error', ended);
+    }}).then(() => 0)""")
+    assert site.asked["/socket"] == 1  # reached, though it has no sockets
