@@ -244,9 +244,9 @@ def world(act: str) -> Fault:
 
 
 def forget_name(bench: Bench) -> None:
-    """The site's name is not known any more, and the link, which was there, is lost."""
+    """The site's name is not known any more, and a new browser, which has no memory of it, needs it."""
     bench.act["forget_name"]()
-    bench.whatsapp.drop(refuse_s=0.5)
+    os.kill(bench.browser_pid(), signal.SIGKILL)
 
 
 def nothing(_: Bench) -> None:

@@ -144,7 +144,8 @@ ROWS = (
     Row(
         name="site's name not known for 30 s",
         inject=faults.forget_name,
-        evidence=DROPPED,
+        ends=("browser",),
+        evidence=("site_unreachable",),
         cured_by="itself",
         within_s=30,
         lasts_s=30,
