@@ -31,6 +31,8 @@ from whatsapp_contract.status import HEARTBEAT_S
 from . import handlers
 from .account_marker import AccountMarker
 from .browser_keeper import BrowserKeeper, BrowserSettings, Observer
+from .build_memory import BuildMemory
+from .builds import Builds
 from .command_bus import CommandBus
 from .deadlines import Deadlines
 from .event_log import EventLog
@@ -43,9 +45,9 @@ from .media.files import Files
 from .media.keeper import MediaKeeper
 from .media.ledger import Ledger
 from .media.process import MediaProcess
-from .qr_show import QrShow
 from .memory_relief import watch_memory
 from .memory_watch import MemoryWatch
+from .qr_show import QrShow
 from .sending.sends import Sends
 from .session_flow import SessionFlow
 from .session_keeper import SessionKeeper
@@ -55,6 +57,7 @@ from .status_report import status_of
 from .stream_trimmer import StreamTrimmer
 from .stuck import remedy
 from .watermarks import Watermarks
+from .whatsapp.kept_builds import KeptBuilds
 from .whatsapp.models import AcksSeen, PageEvent
 
 if TYPE_CHECKING:
@@ -88,10 +91,10 @@ class BrowserAgent(Observer):
         self.session: SessionKeeper
         self._fence: Fence
         self.evidence: Evidence
-        self.event_log: EventLog
-        self._trimmer: StreamTrimmer
         self.memory: MemoryWatch
         self.inbox: Inbox
+        self.event_log: EventLog
+        self._trimmer: StreamTrimmer
         self.follow: Follow
         self.audit: GapAudit
         self.media: MediaKeeper
@@ -103,6 +106,7 @@ class BrowserAgent(Observer):
         self._bus: CommandBus
         self.flow: SessionFlow
         self.sends: Sends
+        self.builds: Builds
 
     @property
     def epoch(self) -> int:
@@ -225,6 +229,16 @@ class BrowserAgent(Observer):
             aside=self._aside,
         )
         self.session.standing = self.sends.standing
+        self.builds = Builds(
+            BuildMemory(client, settings.names, self.event_log.write),
+            KeptBuilds(settings.wa_version_path),
+            self.event_log,
+            pin=settings.whatsapp_web_version,
+            with_fallback=settings.whatsapp_web_fallback == "on",
+            page=lambda: self.keeper.page,
+            state=lambda: self.state,
+            reload=self._reload_for,
+        )
         self._deadlines = Deadlines(
             self._limits,
             self.facts,
@@ -247,9 +261,10 @@ class BrowserAgent(Observer):
                 tasks.create_task(self.media.run()),
                 tasks.create_task(self._board.run()),
                 tasks.create_task(self._look_at_the_page()),
+                tasks.create_task(self.memory.run()),
                 tasks.create_task(self._close_when_outrun(keeping)),
                 tasks.create_task(self._deadlines.run()),
-                tasks.create_task(self.memory.run()),
+                tasks.create_task(self.builds.run()),
                 tasks.create_task(self.evidence.run(self.flow.is_ready, self._look_again)),
             ]
             await self._stopping.wait()
@@ -354,8 +369,12 @@ class BrowserAgent(Observer):
         elif found == "reload":
             log.warning("the page is stuck and is loaded anew", state=self.state.value)
             self._unstuck_at = now
-            async with self.exclusive("reload"):
-                await handlers.reload(self, RungArgs(cause=f"stuck_in_{self.state.value}"))
+            await self._reload_for(f"stuck_in_{self.state.value}")
+
+    async def _reload_for(self, cause: str) -> None:
+        """Raises Busy, and what a reload raises."""
+        async with self.exclusive("reload"):
+            await handlers.reload(self, RungArgs(cause=cause))
 
     # -- commands ----------------------------------------------------------------------------------------------------
 
@@ -400,7 +419,8 @@ class BrowserAgent(Observer):
 
     def facts(self) -> Facts:
         """What is known now."""
-        return self.evidence.facts(self.flow.state, self.flow.since, self.flow.reason, self.keeper.held_until)
+        facts = self.evidence.facts(self.flow.state, self.flow.since, self.flow.reason, self.keeper.held_until)
+        return facts.model_copy(update={"broken_calls": self.builds.broken_calls})
 
     def assess(self, facts: Facts) -> Assessment:
         """The verdict over facts just gathered."""
@@ -428,6 +448,7 @@ class BrowserAgent(Observer):
         await self.follow.load()
         await self._watermarks.load()
         await self.sends.standing.load()
+        await self.builds.prepare()
         if self.state is SessionState.STARTING:
             self.flow.enter(SessionState.STARTING, None)
 
@@ -443,10 +464,12 @@ class BrowserAgent(Observer):
 
     def on_page(self, page: "WhatsAppPage") -> None:
         page.on_event = self._on_page_event
+        self.builds.on_page(page)
         page.on_missed = self.audit.missed
         self.flow.on_page()
 
     def _on_page_event(self, event: PageEvent) -> None:
+        self.builds.on_page_event(event)
         if isinstance(event, AcksSeen):
             self.sends.on_acks(event)
         else:

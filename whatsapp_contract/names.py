@@ -78,6 +78,12 @@ class SessionNames:
         return f"{self._prefix}:incidents-order"
 
     @cached_property
+    def builds(self) -> str:
+        """Hash: for a build of WhatsApp Web what works with it and when it was seen, as JSON; `fallback` is the one
+        that is gone back from. See browser_agent/build_memory.py."""
+        return f"{self._prefix}:builds"
+
+    @cached_property
     def watermarks(self) -> str:
         """Hash: for a chat the message up to which everything was told, as JSON; see browser_agent/watermarks.py."""
         return f"{self._prefix}:watermarks"
