@@ -188,9 +188,9 @@ class BrowserAgent(Observer):
             self.keeper,
             self.memory,
             settings.link_silence_s,
-            message_told_at=lambda: inbox.told_at,
             asks_site=lambda: self.state in _ASKS_SITE,
         )
+        inbox.on_told = self.evidence.on_message_event
         self.audit = GapAudit(
             client,
             settings.names,

@@ -28,8 +28,7 @@ _LOOK_EVERY_S = 1.0
 class Evidence:
     """Facts of the browser, the page and the link. Times inside are loop times, which no clock step moves.
 
-    `message_told_at` gives when the last `message` event went out; `asks_site` whether the page is to be asked if it
-    reaches its site: while the link is down, or the page comes up.
+    `asks_site` says whether the page is to be asked if it reaches its site: while the link is down, or it comes up.
     """
 
     def __init__(
@@ -38,7 +37,6 @@ class Evidence:
         memory: MemoryWatch,
         link_silence_s: float,
         *,
-        message_told_at: Callable[[], float | None],
         asks_site: Callable[[], bool],
     ) -> None:
         self.lag = LoopLag()
@@ -46,7 +44,7 @@ class Evidence:
         self._keeper = keeper
         self._memory = memory
         self._link_silence_s = link_silence_s
-        self._message_told_at = message_told_at
+        self._message_event_at: float | None = None
         self._loop = asyncio.get_running_loop()
 
     def facts(self, state: SessionState, since: float, reason: str | None, held_until: float | None) -> Facts:
@@ -83,7 +81,7 @@ class Evidence:
             stored_message_at=wall(page.hearing.stored_at) if page else None,
             told_message_at=wall(page.hearing.told_at) if page else None,
             unheard_since=wall(page.hearing.unheard_since) if page else None,
-            message_event_at=wall(self._message_told_at()),
+            message_event_at=wall(self._message_event_at),
             memory_bytes=self._memory.bytes,
             memory_seen_at=wall(self._memory.seen_at),
             loop_lag_ms=self.lag.worst_ms,
@@ -95,6 +93,10 @@ class Evidence:
             tasks.create_task(self.watch_link(is_ready, on_change))
             tasks.create_task(self.site.run())
             tasks.create_task(self.lag.run())
+
+    def on_message_event(self) -> None:
+        """A `message` event is in the stream."""
+        self._message_event_at = self._loop.time()
 
     def link_is_dead(self) -> bool:
         """Whether the present page's server does not answer."""

@@ -6,7 +6,6 @@ session left `ready` (or the page was loaded, or events could not be kept) until
 not in a chat of which something is known to be missing.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -30,7 +29,7 @@ class Inbox:
         self.is_contiguous = False
         self.held: set[str] = set()  # chats of which something earlier is still missing
         self.latest: dict[str, tuple[int, str]] = {}  # of each chat: time and key of the last message told or claimed
-        self.told_at: float | None = None  # loop time of the last `message` event that is in the stream
+        self.on_told: Callable[[], None] = lambda: None  # a `message` event is in the stream
         self._event_log = event_log
         self._follow = follow
         self._watermarks = watermarks
@@ -60,7 +59,7 @@ class Inbox:
 
         def on_sent(told: bool) -> None:
             if told:
-                self.told_at = asyncio.get_running_loop().time()
+                self.on_told()
             if data.target_key is None:
                 self.latest[data.chat_id] = max(self.latest.get(data.chat_id, (0, "")), (t, data.key))
             if moves and told:

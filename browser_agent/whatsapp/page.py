@@ -1,8 +1,8 @@
 """WhatsApp Web's page: what we ask of it, each with a deadline.
 
 What works on old and new builds of the site (measured with wa-js 4.6.0, see facts on wa-js): the stream's mode and
-info tell the state; `Socket.reconnect()` resets; `Socket.takeover()` ends a conflict; `Socket.logout()` logs out and is
-over when the page has gone to `?post_logout=1`; `BackendEventBus.triggerRefreshQR()` asks for a new code.
+info tell the state; `Socket.reconnect()` resets; `Socket.takeover()` ends a conflict; `Socket.logout()` logs out and
+is over when the page has gone to `?post_logout=1`; `BackendEventBus.triggerRefreshQR()` asks for a new code.
 
 A reset is proven by the socket's state leaving CONNECTED and coming back, and by a frame from the server on a
 WebSocket that was opened after the reset was asked for. Where Chromium never showed a WebSocket of the page (one in a
