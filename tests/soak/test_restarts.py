@@ -11,6 +11,7 @@ import shutil
 import signal
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +21,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.harness.service import COMMAND, REPOSITORY, Service
+from browser_agent.process_tree import marked
+from tests.harness.service import COMMAND, REPOSITORY, SESSION, Service
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
 
@@ -55,10 +57,10 @@ def test_restarts(tmp_path: Path, tmp: Path) -> None:
         delivered = [whatsapp.deliver_text("between the two")]
         restarts.run(islice(cycle(OF_ALL), COUNT - restarts.done))
         delivered.append(whatsapp.deliver_text("in the end"))
+        print(restarts.figures())
         restarts.finish()
         wait_until(lambda: set(delivered) <= restarts.messages_since(scanned), 10, "the messages came")
         assert service.events("qr", after=scanned) == []
-        print(restarts.figures())
         restarts.must_be_flat()
 
 
@@ -73,6 +75,7 @@ class Restarts:
         self._agent_pss: dict[int, list[tuple[int, int]]] = {}  # by the agent's number: which restart, bytes
         self._keeper_pss: list[int] = []  # of supervisord
         self._commands: list[subprocess.Popen[bytes]] = []
+        self._fugitives: list[subprocess.Popen[bytes]] = []
 
     def run(self, means: Iterator[str]) -> None:
         for name in means:
@@ -96,6 +99,7 @@ class Restarts:
         service.wait_event("ready", after=mark, within_s=READY_WITHIN_S)
         self._took_s.setdefault(name, []).append(time.monotonic() - started)
         self.done += 1
+        assert all(fugitive.poll() is not None for fugitive in self._fugitives), f"one got away at {self.done}"
         left = [process for process in before if _runs(process)]
         assert not left, f"after {name}, restart {self.done}: {left}"
         wait_until(lambda: not self._zombies(), 5, f"no zombie is left after {name}, restart {self.done}")
@@ -116,7 +120,26 @@ class Restarts:
         next(process for process in self._service.browser_processes() if _is_main(process)).kill()
 
     def _kill_agent(self) -> None:
-        os.kill(self._agent_that_counts(), signal.SIGKILL)
+        self.finish()  # a command that still looks would find the agent killed
+        agent = self._agent_that_counts()
+        self._fugitives.append(self._fugitive())
+        os.kill(agent, signal.SIGKILL)
+
+    def _fugitive(self) -> subprocess.Popen[bytes]:
+        """As if the browser had started it: a session of its own, a parent that is none of the browser's, and deaf to
+        whatever can be ignored. Only what it inherited tells whose it is."""
+        profile = self._service.data_dir / "sessions" / SESSION / "profile"
+        script = "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(120)"
+        fugitive = subprocess.Popen(
+            [sys.executable, "-S", "-c", script],
+            env={**os.environ, **marked(profile)},
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert fugitive.stdout is not None
+        fugitive.stdout.readline()
+        fugitive.stdout.close()
+        return fugitive
 
     def _supervisorctl_restart(self) -> None:
         # It waits until the new agent counts as running, long after it is ready.

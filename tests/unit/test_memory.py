@@ -1,16 +1,21 @@
 """When the browser's memory is won back, and how; and how much there is."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from browser_agent.container_memory import memory_at_most
-from browser_agent.memory_relief import limit_bytes
+from browser_agent.memory_relief import is_quiet, limit_bytes, relieve
 from browser_agent.memory_watch import MemoryWatch, Situation, Step, next_step
 from browser_agent.process_tree import TreeMemory
 from whatsapp_contract.errors import Busy, PageTimeout
 from whatsapp_contract.settings import Settings, SettingsError
+from whatsapp_contract.states import SessionState
 
 OVER = Situation(of_limit=1.05, samples_over=2, is_quiet=True)
 
@@ -126,6 +131,93 @@ async def test_a_step_that_failed_is_not_tried_over_and_over() -> None:
     running.cancel()
     await asyncio.wait([running])
     assert rig.steps == ["reload"]
+
+
+# -- what the agent does ----------------------------------------------------------------------------------------------
+
+
+class Agent:
+    """What a relief asks of an agent, and what was done to it, in order."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.state = SessionState.READY
+        self.operation: str | None = None
+        self.inbox = SimpleNamespace(told_at=None)
+        self.event_log = SimpleNamespace(is_idle=True, flushed=self._flushed, publish=self._publish)
+        self.sends = SimpleNamespace(is_carrying=False)
+        self.media = SimpleNamespace(is_fetching=False)
+        self.session = SimpleNamespace(save_if_known_good=self._save)
+        self.memory = SimpleNamespace(bytes=900 * 2**20, limit_bytes=800 * 2**20)
+
+    def page(self) -> SimpleNamespace:
+        return SimpleNamespace(reload=self._reload)
+
+    @asynccontextmanager
+    async def exclusive(self, operation: str) -> AsyncIterator[None]:
+        if self.operation is not None:
+            raise Busy(self.operation)
+        self.operation = operation
+        yield
+        self.operation = None
+
+    async def _save(self, cause: str, within_s: float) -> None:
+        self.done.append(f"{self.operation}: save for {cause} within {within_s:g} s")
+
+    async def _flushed(self, _within_s: float) -> bool:
+        self.done.append(f"{self.operation}: flush")
+        return False  # Redis is away: events stay queued, and it goes on
+
+    async def _reload(self) -> list[str]:
+        self.done.append(f"{self.operation}: page")
+        return ["reload"]
+
+    def _publish(self, event_type: str, data: Any) -> None:
+        self.done.append(f"{event_type} {data.cause if event_type == 'reset' else data.code}")
+
+    @property
+    def as_agent(self) -> Any:
+        return self
+
+
+async def test_only_a_moment_in_which_nothing_is_under_way_is_quiet() -> None:
+    def quiet(**changes: Any) -> bool:
+        agent = Agent()
+        for path, value in changes.items():
+            owner, _, name = path.rpartition("__")
+            setattr(getattr(agent, owner) if owner else agent, name, value)
+        return is_quiet(agent.as_agent)
+
+    now = asyncio.get_running_loop().time()
+    assert quiet()
+    assert quiet(inbox__told_at=now - 10.1)
+    assert not quiet(inbox__told_at=now - 9)
+    assert not quiet(event_log__is_idle=False)
+    assert not quiet(sends__is_carrying=True)
+    assert not quiet(media__is_fetching=True)
+    assert not quiet(operation="backup")
+    assert not quiet(state=SessionState.SYNCING)
+    assert not quiet(state=SessionState.AWAITING_SCAN)
+
+
+async def test_a_snapshot_and_the_events_come_before_the_reload_of_the_same_operation() -> None:
+    agent = Agent()
+    await relieve(agent.as_agent, "reload")
+    assert agent.done == ["reload: save for memory within 30 s", "reload: flush", "reload: page", "reset memory"]
+
+
+async def test_beside_another_operation_nothing_is_touched() -> None:
+    agent = Agent()
+    agent.operation = "backup"
+    with pytest.raises(Busy):
+        await relieve(agent.as_agent, "reload")
+    assert agent.done == []
+
+
+async def test_a_person_is_told_what_to_do() -> None:
+    agent = Agent()
+    await relieve(agent.as_agent, "alert")
+    assert agent.done == ["alert memory_limit"]
 
 
 # -- how much there is ------------------------------------------------------------------------------------------------
