@@ -171,7 +171,7 @@ def verdict(facts: Facts, limits: Limits, now: datetime) -> Assessment:
     if state is SessionState.DISCONNECTED:
         return _disconnected(facts, limits, in_state)
     if state is SessionState.SYNCING:
-        return _unless_overdue(facts, in_state, limits.syncing_s)
+        return _unless_overdue(facts, in_state, _syncing_s(facts, limits, now))
     return _ready(facts, limits, now)
 
 
@@ -181,6 +181,12 @@ def _starting(facts: Facts, limits: Limits, in_state: timedelta) -> Assessment:
     if facts.reason in LEFT_TO_A_PERSON:
         return Assessment(Verdict.WAITING_FOR_PERSON, facts.reason, facts.since)
     return _unless_overdue(facts, in_state, limits.starting_s)
+
+
+def _syncing_s(facts: Facts, limits: Limits, now: datetime) -> float:
+    """A page that is not connected and hears nothing does not sync, whatever it shows: it has the time of a start."""
+    is_idle = facts.socket_state != "CONNECTED" and _silent(facts.frame_seen_at, limits.starting_s, now)
+    return limits.starting_s if is_idle else limits.syncing_s
 
 
 def _from_outside(outside: Outside, limits: Limits) -> Assessment | None:
@@ -271,7 +277,7 @@ def is_overdue(facts: Facts, limits: Limits, now: datetime) -> bool:
     budget, and a session that cannot be restored."""
     deadlines_s = {
         SessionState.STARTING: limits.starting_s,
-        SessionState.SYNCING: limits.syncing_s,
+        SessionState.SYNCING: _syncing_s(facts, limits, now),
         SessionState.DISCONNECTED: limits.disconnected_s,
         SessionState.CONFLICT: limits.conflict_s,
     }

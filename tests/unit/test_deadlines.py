@@ -33,7 +33,7 @@ class Session:
         self.state, self.since, self.changes = state, self.now, changes
 
     def facts(self) -> Facts:
-        times = {"browser_seen_at": self.now, "page_seen_at": self.now}
+        times = {"browser_seen_at": self.now, "page_seen_at": self.now, "frame_seen_at": self.now}
         known = {"observed_at": self.now, "state": self.state, "since": self.since, "injected": True, **times}
         return Facts.model_validate({**known, **self.changes})
 

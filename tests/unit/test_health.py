@@ -105,6 +105,22 @@ def test_coming_up_ends_at_its_deadline(state: SessionState, limit_s: float) -> 
     assert (overdue.verdict, overdue.reason) == (Verdict.PAGE_HUNG, f"stuck_in_{state}")
 
 
+@pytest.mark.parametrize(
+    ("heard_at", "socket", "expected"),
+    [
+        (None, "UNLAUNCHED", Verdict.PAGE_HUNG),  # a boot that never ends
+        (ago(181), None, Verdict.PAGE_HUNG),
+        (ago(10), "OPENING", Verdict.DEGRADED),
+        (None, "CONNECTED", Verdict.DEGRADED),  # its frames cannot be seen: unknown, not dead
+    ],
+)
+def test_a_page_that_is_not_connected_and_hears_nothing_does_not_sync(
+    heard_at: datetime | None, socket: str | None, expected: Verdict
+) -> None:
+    seen = facts(SessionState.SYNCING, since=ago(181), frame_seen_at=heard_at, socket_state=socket)
+    assert verdict(seen, LIMITS, NOW).verdict is expected
+
+
 @pytest.mark.parametrize("reason", ["site_unreachable", "store_unavailable", "disk_trouble"])
 def test_what_the_agent_retries_is_nothing_a_restart_would_cure(reason: str) -> None:
     assert reason in RETRIED_BY_AGENT
