@@ -44,7 +44,7 @@ class Evidence:
         self._keeper = keeper
         self._memory = memory
         self._link_silence_s = link_silence_s
-        self._message_event_at: float | None = None
+        self.message_event_at: float | None = None  # loop time of the last `message` event
         self._loop = asyncio.get_running_loop()
 
     def facts(self, state: SessionState, since: float, reason: str | None, held_until: float | None) -> Facts:
@@ -81,7 +81,7 @@ class Evidence:
             stored_message_at=wall(page.hearing.stored_at) if page else None,
             told_message_at=wall(page.hearing.told_at) if page else None,
             unheard_since=wall(page.hearing.unheard_since) if page else None,
-            message_event_at=wall(self._message_event_at),
+            message_event_at=wall(self.message_event_at),
             memory_bytes=self._memory.bytes,
             memory_seen_at=wall(self._memory.seen_at),
             loop_lag_ms=self.lag.worst_ms,
@@ -96,7 +96,7 @@ class Evidence:
 
     def on_message_event(self) -> None:
         """A `message` event is in the stream."""
-        self._message_event_at = self._loop.time()
+        self.message_event_at = self._loop.time()
 
     def link_is_dead(self) -> bool:
         """Whether the present page's server does not answer."""

@@ -49,7 +49,7 @@ def limit_bytes(settings: Settings) -> int | None:
 
 def is_quiet(agent: "BrowserAgent") -> bool:
     """Nothing is under way that loading the page anew would interrupt."""
-    told_at = agent.inbox.told_at
+    told_at = agent.evidence.message_event_at
     is_settled = told_at is None or asyncio.get_running_loop().time() - told_at >= MESSAGES_SETTLE_S
     return (
         agent.state is SessionState.READY
