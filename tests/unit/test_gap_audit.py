@@ -208,3 +208,12 @@ async def test_backfill_of_some_days_tells_again_and_without_days_only_what_is_m
     result = await world.audit.backfill(FAMILY, 2)
     assert (result.told, result.chats) == (1, 1)
     assert sorted(await world.told()) == ["a", "b", "b", "c"]
+
+
+async def test_only_a_message_that_became_an_event_counts_as_one(world: World) -> None:
+    told: list[bool] = []
+    world.inbox.on_told = lambda: told.append(True)
+    world.inbox.take(PageMessage.model_validate(message("a", t=NOW - 1)))
+    world.inbox.take(PageMessage.model_validate(message("a", t=NOW - 1)))
+    assert await world.told() == ["a"]
+    assert told == [True]
