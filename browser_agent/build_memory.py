@@ -59,9 +59,13 @@ class BuildMemory:
         self._redis = client
         self._name = names.builds
         self._write = write
+        self._is_loaded = False
 
     async def load(self) -> None:
-        """Waits for Redis. What cannot be read is passed over."""
+        """Once; later this memory knows better than a Redis that may lag behind. Waits for Redis. What cannot be read
+        is passed over."""
+        if self._is_loaded:
+            return
         kept: dict[Any, Any] = await once_redis_answers(lambda: self._redis.hgetall(self._name))
         for field, text in kept.items():
             try:
@@ -71,6 +75,7 @@ class BuildMemory:
                     self.known[field] = KnownBuild.model_validate_json(text)
             except ValidationError:
                 log.error("what is kept of a build cannot be read", build=field)
+        self._is_loaded = True
 
     def take(self, version: str, broken: Broken) -> tuple[bool, list[RedisCommand]]:
         """A build was probed. Answers whether that is news, and what writes it down."""

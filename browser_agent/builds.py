@@ -67,6 +67,7 @@ class Builds:
         self._document: bytes | None = None
         self._reload_cause: str | None = None  # wanted, and not done yet
         self._site_seen_at = float("-inf")
+        self._told_unavailable = False
         self._new_document()
 
     @property
@@ -92,7 +93,9 @@ class Builds:
             self._serve(build, await asyncio.to_thread(build.read))
         except NoSuchBuild as error:
             log.error("the build cannot be served; the site's own is", build=wanted, error=str(error))
-            self._alert("build_unavailable", f"WhatsApp Web {wanted} cannot be served; the site's own is: {error}")
+            if not self._told_unavailable:
+                self._alert("build_unavailable", f"WhatsApp Web {wanted} cannot be served; the site's own is: {error}")
+            self._told_unavailable = True
 
     def on_page(self, page: "WhatsAppPage") -> None:
         """Before it is loaded."""

@@ -89,6 +89,16 @@ def test_a_build_without_a_number_is_not_gone_back_from(kept: Hash) -> None:
     assert not builds.may_go_back_from("scripts-0badcafe")
 
 
+async def test_a_redis_that_lags_behind_does_not_bring_back_a_fallback_that_ended(kept: Hash) -> None:
+    builds = memory(kept)
+    await builds.load()
+    builds.take(BAD, LACKS)
+    builds.write(builds.go_back(BAD, GOOD))
+    builds.end_fallback(keep_bad=False)  # not written yet
+    await builds.load()
+    assert builds.fallback is None
+
+
 async def test_the_oldest_are_forgotten_and_what_cannot_be_read_is_passed_over(kept: Hash) -> None:
     kept.fields = {"2.3000.1": "{", "fallback": "5"}
     builds = memory(kept)
