@@ -143,7 +143,7 @@ class Agent:
         self.done: list[str] = []
         self.state = SessionState.READY
         self.operation: str | None = None
-        self.inbox = SimpleNamespace(told_at=None)
+        self.evidence = SimpleNamespace(message_event_at=None)
         self.event_log = SimpleNamespace(is_idle=True, flushed=self._flushed, publish=self._publish)
         self.sends = SimpleNamespace(is_carrying=False)
         self.media = SimpleNamespace(is_fetching=False)
@@ -190,8 +190,8 @@ async def test_only_a_moment_in_which_nothing_is_under_way_is_quiet() -> None:
 
     now = asyncio.get_running_loop().time()
     assert quiet()
-    assert quiet(inbox__told_at=now - 10.1)
-    assert not quiet(inbox__told_at=now - 9)
+    assert quiet(evidence__message_event_at=now - 10.1)
+    assert not quiet(evidence__message_event_at=now - 9)
     assert not quiet(event_log__is_idle=False)
     assert not quiet(sends__is_carrying=True)
     assert not quiet(media__is_fetching=True)
