@@ -53,7 +53,7 @@ def test_restarts(tmp_path: Path, tmp: Path) -> None:
         whatsapp.scan(service.wait_event("qr").data["payload"])
         scanned = str(service.wait_event("ready").id)
         restarts = Restarts(service, tmp)
-        restarts.run(islice(cycle(OF_THE_BROWSER), COUNT * 3 // 5 if IS_LONG or COUNT > 8 else 2))
+        restarts.run(islice(cycle(OF_THE_BROWSER), COUNT * 3 // 5))
         delivered = [whatsapp.deliver_text("between the two")]
         restarts.run(islice(cycle(OF_ALL), COUNT - restarts.done))
         delivered.append(whatsapp.deliver_text("in the end"))
