@@ -36,6 +36,16 @@ def took(memory: Memory, rung: Rung, at: float) -> Memory:
     return memory.model_copy(update={"own_restarts": memory.own_restarts + is_agent})
 
 
+def undone(memory: Memory, rung: Rung) -> Memory:
+    """The ladder could not restart it after all."""
+    if rung not in RESTARTS:
+        return memory
+    changes: dict[str, object] = {"restarts": memory.restarts[:-1]}
+    if rung is Rung.RESTART_AGENT:
+        changes |= {"agent_starts": memory.agent_starts[:-1], "own_restarts": max(0, memory.own_restarts - 1)}
+    return memory.model_copy(update=changes)
+
+
 def allows(rung: Rung, taken: tuple[Rung, ...], memory: Memory, seen: Observation, limits: Limits) -> bool:
     """Whether there is still a restart to be had."""
     if rung not in RESTARTS:

@@ -89,9 +89,11 @@ def opened(before: Memory, decision: Decision, seen: Observation, instance: str,
 
 
 def carried_out(incident: Incident, took_ms: float | None, error: str | None) -> Incident:
-    """Its last rung is done."""
+    """Its last rung is done. One that failed as the same one did just before is that one: it may go on for hours."""
     *before, rung = incident.rungs
     done = rung.model_copy(update={"took_ms": took_ms, "error": error})
+    if error is not None and before and (before[-1].rung, before[-1].error) == (done.rung, error):
+        return incident.model_copy(update={"rungs": tuple(before)})
     return incident.model_copy(update={"rungs": (*before, done)})
 
 

@@ -73,6 +73,16 @@ def note_done(memory: Memory, at: float, *, failed: bool) -> Memory:
     return _with(memory, attempt=done, watched_at=at)
 
 
+def note_undone(memory: Memory, at: float) -> Memory:
+    """The rung under way could not even be begun, for nobody was there to do it: it uses nothing up, and is tried
+    again as long as it is needed."""
+    attempt = memory.attempt
+    if attempt is None:
+        return memory
+    undone = attempt.model_copy(update={"done_at": at, "failed": True, "taken": attempt.taken[:-1]})
+    return _with(budget.undone(memory, attempt.rung), attempt=undone, watched_at=at)
+
+
 def note_person(memory: Memory) -> Memory:
     """A person restarts the agent: whatever was held is tried again, from the start."""
     return _with(memory, suspect=None, attempt=None, cured=(), conflict_left=False)

@@ -43,6 +43,7 @@ log = get_logger(__name__)
 LOCK_S = 20.0  # how long a killed worker's check can hold up the next ones
 MEMORY_KEPT_S = 7 * 86_400
 EVENTS_LOOKED_THROUGH = 1000
+SUPERVISOR_UNAVAILABLE = "supervisor_unavailable"
 
 # Failures of which the agent's own `reset` event tells (`proven` false).
 _TOLD_BY_AGENT: dict[Rung, tuple[type[ContractError], ...]] = {
@@ -192,16 +193,20 @@ class Watchdog:
             failure = error
             log.warning("a rung failed", rung=rung.value, error=str(error))
         self._note_done(rung, round((time.monotonic() - started) * 1000, 1), failure)
-        if failure is not None and not isinstance(failure, _TOLD_BY_AGENT.get(rung, ())):
+        is_told = isinstance(failure, SupervisorUnavailable) and _was_unavailable(incident)
+        if failure is not None and not is_told and not isinstance(failure, _TOLD_BY_AGENT.get(rung, ())):
             self._alert("rung_failed", f"{rung.value} ({cause}) could not be carried out: {failure}", incident)
 
     def _note_done(self, rung: Rung, took_ms: float, failure: Exception | None) -> None:
         memory = self._remembered()
         if memory.attempt is None or memory.attempt.rung is not rung:
             return  # a person has begun anew meanwhile
-        memory = recovery.note_done(memory, self._clock(), failed=failure is not None)
+        if isinstance(failure, SupervisorUnavailable):
+            memory = recovery.note_undone(memory, self._clock())
+        else:
+            memory = recovery.note_done(memory, self._clock(), failed=failure is not None)
         if memory.incident is not None:
-            error = None if failure is None else getattr(failure, "code", "supervisor_unavailable")
+            error = None if failure is None else getattr(failure, "code", SUPERVISOR_UNAVAILABLE)
             incident = incidents.carried_out(memory.incident, None if failure else took_ms, error)
             self._incidents.keep(incident)
             memory = memory.model_copy(update={"incident": incident})
@@ -279,3 +284,8 @@ class Watchdog:
 
     def _remember(self, memory: Memory) -> None:
         self._redis.set(self._names.ladder, memory.model_dump_json(), ex=MEMORY_KEPT_S)
+
+
+def _was_unavailable(incident: Incident | None) -> bool:
+    """Whether a person was told already that supervisord does not do what this incident needs."""
+    return incident is not None and any(rung.error == SUPERVISOR_UNAVAILABLE for rung in incident.rungs)

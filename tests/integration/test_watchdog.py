@@ -247,7 +247,11 @@ def test_a_failed_restart_of_the_agent_is_an_alert_and_leaves_no_cause(
     dog = Watchdog(AgentClient(redis_server.client(), "s1"), NAMES, nobody, Limits())
     dog.check()
     dog.check()
+    for _ in range(3):  # more often than restarts are allowed: none was made
+        dog.check()
     [(code, message)] = alerts(redis_server)
+    [incident] = IncidentLog(redis_server.client(), SessionNames("s1")).last(2)
+    assert [(rung.rung, rung.error) for rung in incident.rungs] == [("restart_agent", "supervisor_unavailable")]
     assert code == "rung_failed"
     assert message.startswith("restart_agent (agent_hung: no_reply) could not be carried out: signalProcess")
     with redis_server.client() as redis:

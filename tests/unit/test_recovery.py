@@ -94,6 +94,15 @@ def test_a_rung_has_its_time_and_then_the_next_follows() -> None:
     ]
 
 
+def test_a_restart_that_nobody_could_make_uses_nothing_up_and_is_tried_again() -> None:
+    rungs, memory = feed(Memory(), seen(Verdict.AGENT_HUNG, 100), seen(Verdict.AGENT_HUNG, 110))
+    for at in range(120, 720, 10):
+        assert rungs[-1] is Rung.RESTART_AGENT
+        memory = recovery.note_undone(memory, at - 5)
+        assert (memory.agent_starts, memory.restarts, memory.own_restarts) == ((), (), 0)
+        rungs, memory = feed(memory, seen(Verdict.AGENT_HUNG, at))
+
+
 def test_a_rung_that_failed_is_followed_at_the_next_bad_observation() -> None:
     _, memory = feed(Memory(), seen(Verdict.DISCONNECTED, 100), seen(Verdict.DISCONNECTED, 110))
     rungs, _ = feed(recovery.note_done(memory, 111, failed=True), seen(Verdict.DISCONNECTED, 120))
