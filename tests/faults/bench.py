@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 from collections.abc import Callable
@@ -12,10 +13,11 @@ from typing import Any
 import psutil
 import redis
 
-from tests.harness.service import Service
+from tests.harness.service import INSTANCE, SESSION, Service
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
 from whatsapp_contract.errors import ContractError
+from whatsapp_contract.names import InstanceNames
 
 from .witness import Witness
 
@@ -46,6 +48,7 @@ class Bench:
         wait_until(self._all_run, 40, "worker and scheduler run")
         time.sleep(max(0.0, AGENT_AGE_S - self.service.program("browser-agent").running_s))
         wait_until(self.is_ready, 20, "ready")
+        wait_until(self._is_watched, 30, "the watchdog has seen that it is ready")
 
     def deliver(self, text: str) -> str:
         """A message to the account's group; its key."""
@@ -94,6 +97,10 @@ class Bench:
     def _tree(self) -> list[psutil.Process]:
         supervisord = psutil.Process(self.service.pid)
         return [supervisord, *supervisord.children(recursive=True), *self.service.browser_processes()]
+
+    def _is_watched(self) -> bool:
+        kept: Any = self.service.redis.get(InstanceNames(SESSION, INSTANCE).ladder)
+        return kept is not None and json.loads(kept).get("ready_since") is not None
 
     def _all_run(self) -> bool:
         names = ("scheduler", "worker", "browser-agent")

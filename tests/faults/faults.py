@@ -7,7 +7,6 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +18,7 @@ import redis
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.devtools import DevTools, targets
 
-from .bench import IS_FULL, Bench
+from .bench import Bench
 
 Fault = Callable[[Bench], None]
 
@@ -70,15 +69,15 @@ def thaw_supervisor(bench: Bench) -> None:
     os.kill(bench.service.pid, signal.SIGCONT)
 
 
-def sleep(bench: Bench) -> None:
-    """As a laptop's lid is closed; wakes up again."""
-    processes = bench.processes()
-    for process in processes:
+def fall_asleep(bench: Bench) -> None:
+    """As when a laptop's lid is closed."""
+    for process in bench.processes():
         with contextlib.suppress(psutil.Error):
             process.suspend()
-    bench.deliver("while asleep")
-    time.sleep(300 if IS_FULL else 40)
-    for process in processes:
+
+
+def wake_up(bench: Bench) -> None:
+    for process in bench.processes():
         with contextlib.suppress(psutil.Error):
             process.resume()
 
@@ -113,19 +112,6 @@ def exhaust_page(bench: Bench) -> None:
 
 def navigate_away(bench: Bench) -> None:
     _in_page(bench, lambda devtools: devtools.call("Page.navigate", url="about:blank"))
-
-
-def cut_devtools(bench: Bench) -> None:
-    """The kernel ends the agent's connection to the browser, which lives."""
-    agent, port = bench.pid("browser-agent"), bench.devtools_port()
-    cut = [
-        connection.fd
-        for connection in psutil.Process(agent).net_connections("tcp")
-        if connection.raddr and connection.raddr.port == port
-    ]
-    assert cut
-    calls = [part for fd in cut for part in ("-ex", f"call (int)shutdown({fd}, 2)")]
-    subprocess.run(["gdb", "-p", str(agent), "-batch", *calls], check=True, capture_output=True, timeout=60)
 
 
 def hide_modules(bench: Bench) -> None:

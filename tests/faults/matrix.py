@@ -3,10 +3,11 @@
 import signal
 
 from . import faults, worlds
+from .bench import IS_FULL
 from .faults import send, send_browser, send_renderers, shut_out, world
 from .row import Row
 
-KILL, STOP, USR2 = signal.SIGKILL, signal.SIGSTOP, signal.SIGUSR2
+KILL, STOP, USR1, USR2 = signal.SIGKILL, signal.SIGSTOP, signal.SIGUSR1, signal.SIGUSR2
 HUNG = ("incident agent_hung: no_reply",)
 PAGE_HUNG = ("incident page_hung",)
 CRASHED = ("disconnected page_crashed",)
@@ -39,7 +40,7 @@ ROWS = (
         evidence=HUNG,
         cured_by="restart_agent",
         within_s=40,
-        world=worlds.sleeps_on_signal,
+        world=worlds.minds_signals,
     ),
     Row(
         name="subscription lost",
@@ -92,17 +93,18 @@ ROWS = (
     Row(
         name="tab navigated away",
         inject=faults.navigate_away,
-        evidence=("state_changed starting", "disconnected page_reloaded", "incident page_hung"),
-        cured_by="agent",
+        evidence=("disconnected page_reloaded", *PAGE_HUNG),
+        cured_by="reload",
         within_s=30,
     ),
     Row(
         name="DevTools connection cut",
-        inject=faults.cut_devtools,
+        inject=send("browser-agent", USR1),
         ends=("browser",),
         evidence=BROWSER_GONE,
         cured_by="agent",
         within_s=15,
+        world=worlds.minds_signals,
     ),
     # -- the link
     Row(
@@ -167,7 +169,7 @@ ROWS = (
     Row(
         name="logged out by the phone",
         inject=faults.log_out,
-        evidence=("disconnected awaiting_scan logged_out", "disconnected logged_out logged_out", "logged_out"),
+        evidence=("disconnected logged_out",),
         cured_by="person",
         within_s=15,
         lasts_s=45,
@@ -211,7 +213,7 @@ ROWS = (
     Row(
         name="wa-js' modules missing",
         inject=faults.hide_modules,
-        evidence=("alert build_broken", "alert calls_broken", "alert "),
+        evidence=("alert calls_broken",),
         cured_by="person",
         within_s=15,
         lasts_s=60,
@@ -275,8 +277,9 @@ ROWS = (
     Row(
         name="supervisord frozen for 60 s, agent stopped",
         inject=faults.freeze_supervisor_and_agent,
-        evidence=("alert rung_failed", *HUNG),
+        evidence=("alert rung_failed",),
         cured_by="restart_agent",
+        rungs=("restart_agent", "restart_agent"),  # in vain, for as long as it takes, and then
         within_s=40,
         lasts_s=60,
         heal=faults.thaw_supervisor,
@@ -318,16 +321,19 @@ ROWS = (
         heal=faults.nothing,
     ),
     Row(
-        name="everything asleep for five minutes",
-        inject=faults.sleep,
+        name="everything asleep for five minutes" if IS_FULL else "everything asleep for 40 s",
+        inject=faults.fall_asleep,
         evidence=(),
         cured_by="itself",
         within_s=20,
+        lasts_s=300 if IS_FULL else 40,
+        heal=faults.wake_up,
     ),
     Row(
         name="two minutes of resets on the second of a check",
         inject=faults.nothing,
         evidence=("reset reconnect",),
+        is_fault=False,
         cured_by="itself",
         within_s=15,
         lasts_s=120,

@@ -36,6 +36,7 @@ class Row(BaseModel):
     heal: Fault | None = None
     rungs: tuple[str, ...] | None = None  # null: the one of `cured_by`, if it is one
     may: tuple[str, ...] = ()  # rungs that may be taken besides: a check may, or may not, come meanwhile
+    is_fault: bool = True  # else its evidence is that of a day on which nothing is wrong, and no incident
     ends: tuple[str, ...] = ()  # what the fault itself ends, of the programs and the browser
     world: World = plain
 

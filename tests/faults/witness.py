@@ -23,7 +23,7 @@ from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import connect
 
 LOOKS_EVERY_S = 0.05
-_TOLD = ("how", "what", "state", "reason", "cause", "code")
+_TOLD = ("how", "what", "reason", "cause", "code", "state")
 
 
 @dataclass(frozen=True)

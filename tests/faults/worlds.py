@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tests.harness.redis_server import RedisServer
 from tests.harness.service import Service
 from tests.whatsapp_web.client import WhatsAppWeb
 
@@ -19,9 +20,20 @@ from .bench import OPTIONS, VARIABLES, Bench
 from .witness import Witness
 
 NAME = "whatsapp.test"
-SLEEPS_ON_SIGNAL = """
-import signal, sys, time
+# Runs before the agent: SIGUSR2 has the event loop's own thread sleep, SIGUSR1 cuts the connection to Chromium.
+ON_SIGNALS = """
+import contextlib, os, pathlib, signal, socket, sys, time
+
+def cut(*_):
+    port_file = pathlib.Path(os.environ["DATA_DIR"], "sessions/test-session/profile/DevToolsActivePort")
+    port = int(port_file.read_text().split()[0])
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as ours:
+            if ours.family == socket.AF_INET and ours.getpeername()[1] == port:
+                ours.shutdown(socket.SHUT_RDWR)
+
 if "browser_agent" in sys.orig_argv:
+    signal.signal(signal.SIGUSR1, cut)
     signal.signal(signal.SIGUSR2, lambda *_: time.sleep(600))
 """
 
@@ -47,11 +59,11 @@ def resets_often(folder: Path) -> Iterator[Bench]:
 
 
 @contextlib.contextmanager
-def sleeps_on_signal(folder: Path) -> Iterator[Bench]:
-    """The agent's Python has a sitecustomize of the test's: on SIGUSR2 it sleeps, in the event loop's own thread."""
+def minds_signals(folder: Path) -> Iterator[Bench]:
+    """The agent's Python has a sitecustomize of the test's."""
     library = folder / "library"
     library.mkdir(parents=True)
-    (library / "sitecustomize.py").write_text(SLEEPS_ON_SIGNAL)
+    (library / "sitecustomize.py").write_text(ON_SIGNALS)
     with plain(folder, PYTHONPATH=str(library)) as bench:
         yield bench
 
@@ -82,7 +94,7 @@ def small_disk(folder: Path) -> Iterator[Bench]:
 
 @contextlib.contextmanager
 def own_clock(folder: Path) -> Iterator[Bench]:
-    """libfaketime gives our processes and their Redis a wall clock to be stepped; Chromium keeps the real one."""
+    """libfaketime gives our processes a wall clock that can be stepped; Redis and Chromium keep the real one."""
     libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
     if not libraries:
         raise NotHere("libfaketime is not installed (Debian's package faketime)")
@@ -100,10 +112,13 @@ def own_clock(folder: Path) -> Iterator[Bench]:
     def step(offset: str) -> None:
         clock.write_text(f"{offset}\n")
 
-    with plain(folder, **variables) as bench:
-        bench.commands_expire = False
-        bench.act = {"clock_ahead": lambda: step("+3600s"), "clock_back": lambda: step("-3600s")}
-        yield bench
+    # Redis cannot be started under libfaketime: its allocator asks for the time before that is ready.
+    with RedisServer(folder / "redis") as redis:
+        variables |= {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(redis.port)}
+        with plain(folder, **variables) as bench:
+            bench.commands_expire = False
+            bench.act = {"clock_ahead": lambda: step("+3600s"), "clock_back": lambda: step("-3600s")}
+            yield bench
 
 
 @contextlib.contextmanager
