@@ -241,6 +241,10 @@ def test_a_killed_owner_takes_its_browser_with_it(tmp_path: Path) -> None:
         assert psutil.pid_exists(json.loads(owner.stdout.readline()))
         owner.kill()
     wait_until(lambda: not running(profile), 5, "the browser is gone")
+    folder = temporary_of(profile)
+    assert folder.exists()  # nobody was left to remove it
+    sweep(profile)  # as the next owner does
+    assert not folder.exists()
 
 
 def temporary_of(profile: Path) -> Path:
