@@ -14,6 +14,7 @@ from .bench import CHECK_EVERY_S, IS_FULL, Bench
 from .row import Outcome, Row
 
 TOLD_WITHIN_S = 20.0
+OVER_WITHIN_S = 6 * CHECK_EVERY_S + 20.0
 SPEAKS_EVERY_S = 3.0
 LOOKS_EVERY_S = 0.05
 BROWSER = "browser"
@@ -54,6 +55,7 @@ class Trial:
         ready_at = self._await_ready(probe, fault_at, counts_from)
         self._must_be_told(bench.deliver("after"), "the message of after the fault")
         time.sleep(SETTLES_S)
+        self._await_over()
         self._judge(fault_at)
         seen = self._evidence(fault_at)
         return Outcome(
@@ -108,6 +110,15 @@ class Trial:
         while not self._witness.messages[key]:
             if time.monotonic() > until:
                 self._problems.append(f"{what} was not told within {TOLD_WITHIN_S:g} s")
+                return
+            time.sleep(LOOKS_EVERY_S)
+
+    def _await_over(self) -> None:
+        """The watchdog, too, finds it well again, by evidence of after its last rung."""
+        until = time.monotonic() + OVER_WITHIN_S
+        while not self._is_over():
+            if time.monotonic() > until:
+                self._problems.append(f"the watchdog does not find it over within {OVER_WITHIN_S:g} s")
                 return
             time.sleep(LOOKS_EVERY_S)
 

@@ -10,10 +10,13 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
+from browser_agent.whatsapp.executable import find_executable
 from tests.harness.redis_server import RedisServer
 from tests.harness.service import Service
+from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
 
 from .bench import OPTIONS, VARIABLES, Bench
@@ -101,22 +104,28 @@ def own_clock(folder: Path) -> Iterator[Bench]:
     folder.mkdir(parents=True, exist_ok=True)
     clock = folder / "clock"
     clock.write_text("+0s\n")
+    # Chromium does not live under it, and is started without.
+    browser = folder / "browser"
+    browser.write_text(f'#!/bin/sh\nunset LD_PRELOAD\nexec {find_executable(None)} "$@"\n')
+    browser.chmod(0o755)
     variables = {
         "LD_PRELOAD": str(libraries[0]),
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_CACHE_DURATION": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_SKIP_CMDS": "chromium,chrome,google-chrome,chrome_crashpad_handler",
+        "PUPPETEER_EXECUTABLE_PATH": str(browser),
     }
-
-    def step(offset: str) -> None:
-        clock.write_text(f"{offset}\n")
 
     # Redis cannot be started under libfaketime: its allocator asks for the time before that is ready.
     with RedisServer(folder / "redis") as redis:
         variables |= {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(redis.port)}
         with plain(folder, **variables) as bench:
             bench.commands_expire = False
+
+            def step(offset: str) -> None:
+                clock.write_text(f"{offset}\n")
+                wait_until(lambda: abs(bench.service.status().age_s(datetime.now(UTC))) > 3000, 20, "it is stepped")
+
             bench.act = {"clock_ahead": lambda: step("+3600s"), "clock_back": lambda: step("-3600s")}
             yield bench
 
