@@ -125,7 +125,8 @@ class Settings(BaseModel):
     # Health
     health_check_cron: str = Field("*/10 * * * * *", alias="HEALTH_CHECK_CRON")
     connection_reset_cron: str = Field("0 * * * *", alias="CONNECTION_RESET_CRON")
-    link_silence_s: Seconds = Field(45.0, alias="LINK_SILENCE_S")
+    # With the answer's own 5 s, two checks to agree and the reset a hung link is over within a minute.
+    link_silence_s: Seconds = Field(35.0, alias="LINK_SILENCE_S")
     takeover_limit: int = Field(3, alias="TAKEOVER_LIMIT", ge=0, le=1000)
     start_budget: int = Field(5, alias="START_BUDGET", ge=1, le=10_000)
     start_budget_window_s: Seconds = Field(600.0, alias="START_BUDGET_WINDOW_S")

@@ -15,7 +15,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert settings.health_check_cron == "*/10 * * * * *"
     assert settings.connection_reset_cron == "0 * * * *"
     assert settings.whatsapp_web_url == "https://web.whatsapp.com/"
-    assert settings.link_silence_s == 45
+    assert settings.link_silence_s == 35
     assert settings.redis_url.get_secret_value() == "redis://127.0.0.1:6379/0"
     assert not settings.wants_s3
 
