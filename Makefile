@@ -20,7 +20,7 @@ test: setup-dev ## all tests
 faults: setup-dev ## every fault of the matrix RUNS times; writes docs/faults.md; half an hour for each run
 	@rm -rf .faults
 	@FAULTS=full RUNS=$(or $(RUNS),1) $(PY) -m pytest -n 3 --dist load tests/faults; status=$$?; \
-	  $(PY) -m tests.faults.table && exit $$status
+	  FAULTS=full $(PY) -m tests.faults.table && exit $$status
 
 soak: setup-dev ## 200 restarts; ten minutes of faults, 2,000 messages, 300 photos; SOAK_SEED=... repeats one
 	@SOAK=long $(PY) -m pytest -s tests/soak

@@ -17,6 +17,7 @@ TOLD_WITHIN_S = 20.0
 OVER_WITHIN_S = 6 * CHECK_EVERY_S + 20.0
 SPEAKS_EVERY_S = 3.0
 LOOKS_EVERY_S = 0.05
+CLOCKS_DIFFER_S = 0.5  # an incident has the wall clock, the ladder another
 BROWSER = "browser"
 RESTARTED_BY = {"restart_browser": {BROWSER}, "restart_agent": {BROWSER, "browser-agent"}}
 # What comes too much comes within some checks.
@@ -149,7 +150,7 @@ class Trial:
         failed, limits = self._failed(), Limits()
         for (rung, at), (_, next_at) in itertools.pairwise(rungs):
             allowed_s = limits.deadlines_s[Rung(rung)]
-            if (rung, at) not in failed and next_at - at < allowed_s:
+            if (rung, at) not in failed and next_at - at < allowed_s - CLOCKS_DIFFER_S:
                 self._problems.append(f"{rung} was given {next_at - at:.1f} s instead of {allowed_s:g} s")
 
     def _judge_programs(self, rungs: list[tuple[str, float]]) -> None:
@@ -160,6 +161,8 @@ class Trial:
             restarted.add(BROWSER)
         for rung, _ in rungs:
             allowed |= RESTARTED_BY.get(rung, set())
+        if gone := [name for name in PROGRAMS if self._pids.get(name) and not now.get(name)]:
+            self._problems.append(f"not running: {gone}")
         if restarted - allowed:
             self._problems.append(f"restarted: {sorted(restarted - allowed)}")
 
