@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from whatsapp_contract.errors import ContractError
+from whatsapp_contract.errors import Busy, ContractError
 from whatsapp_contract.event_script import RedisCommand
 from whatsapp_contract.events import AlertData, EventType
 from whatsapp_contract.logs import get_logger
@@ -38,6 +38,12 @@ _MAY_BE_STUCK = frozenset({SessionState.STARTING, SessionState.SYNCING, SessionS
 class Builds:
     """One per agent. `page` gives the page or None, `state` what the session is in; `reload` loads the page anew and
     raises ContractError when it cannot."""
+
+    # Of the document on show.
+    _is_loaded: bool
+    _is_probed: bool
+    _injected_at: float | None
+    _again_at: float | None
 
     def __init__(
         self,
@@ -106,8 +112,8 @@ class Builds:
         """What the page tells by itself."""
         if isinstance(event, DocumentStarted):
             self._new_document()
-        elif isinstance(event, HearsAll):
-            self._is_loaded = True
+        elif isinstance(event, HearsAll) and not self._is_loaded:
+            self._is_loaded, self._is_probed, self._again_at = True, False, None  # what was lacking may be here now
 
     async def run(self) -> None:
         """Probe what comes, until cancelled."""
@@ -126,8 +132,8 @@ class Builds:
     def _new_document(self) -> None:
         self.broken = {}
         self._is_loaded = self._is_probed = False
-        self._injected_at: float | None = None
-        self._again_at: float | None = None
+        self._injected_at = None
+        self._again_at = None
 
     def _serve(self, build: KeptBuild | None, document: bytes | None = None) -> None:
         self._serving, self._document = build, document
@@ -135,8 +141,12 @@ class Builds:
     async def _look(self, page: "WhatsAppPage") -> None:
         if self._reload_cause is not None:
             page.document.want(self._document)
-            await self._reload(self._reload_cause)
-            self._reload_cause = None
+            # Once: the page's next load, whoever makes it, has the document that is wanted.
+            cause, self._reload_cause = self._reload_cause, None
+            try:
+                await self._reload(cause)
+            except Busy:
+                self._reload_cause = cause
             return
         if not self._is_probed:
             self._expect(page)
@@ -197,6 +207,8 @@ class Builds:
         if not broken:
             return
         if self._memory.fallback is not None:
+            if serving is None or not is_same(version, serving.version):
+                return  # it was not tried
             self._end_fallback("build_fallback_failed", f"calls are broken with {version}, too", keep_bad=True)
         elif serving is None and self._with_fallback and self._memory.may_go_back_from(version):
             await self._go_back(version)

@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from whatsapp_contract.arguments import RungArgs
+from whatsapp_contract.errors import Busy
 from whatsapp_contract.events import AlertData, EventType
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.settings import Settings
@@ -23,6 +24,9 @@ DEFAULT_PART = 0.75  # of the container's own limit; the rest is for our process
 MESSAGES_SETTLE_S = 10.0
 SAVE_WITHIN_S = 30.0  # a store that does not answer must not keep memory from being won back
 FLUSH_WITHIN_S = 3.0
+
+# Elsewhere a person is about to scan, or the page is on its way, without a snapshot to come back to.
+_CAN_BE_LOADED_ANEW = frozenset({SessionState.READY, SessionState.DISCONNECTED})
 
 CAUSE = "memory"
 ALERT = "memory_limit"
@@ -66,6 +70,8 @@ async def relieve(agent: "BrowserAgent", step: Step) -> None:
     if step == "alert":
         _alert(agent)
         return
+    if agent.state not in _CAN_BE_LOADED_ANEW:
+        raise Busy(f"nothing is loaded anew while {agent.state}")
     async with agent.exclusive(step):
         await agent.session.save_if_known_good(CAUSE, SAVE_WITHIN_S)
         if not await agent.event_log.flushed(FLUSH_WITHIN_S):

@@ -7,7 +7,7 @@ themselves to notice.
 import asyncio
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -94,7 +94,7 @@ async def for_asyncio(
                 await asyncio.sleep(step.seconds)
             else:
                 try:
-                    answer = await step.send(redis)
+                    answer = await _answer(step.send(redis))
                 except Exception as error:
                     step = steps.throw(error)
                     continue
@@ -104,6 +104,19 @@ async def for_asyncio(
         if asking is not None:
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
+
+
+async def _answer(asked: Awaitable[Any]) -> Any:
+    """The answer; or, cancelled, an end. Redis' client waits with `asyncio.wait_for`, which may swallow a cancellation
+    (Python 3.11): who follows would then go on for ever."""
+    task = asyncio.ensure_future(asked)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=0.2)
+        raise
 
 
 def _ask_beside(redis: "redis.Redis", beside: Beside, ended: threading.Event) -> None:

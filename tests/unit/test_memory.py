@@ -214,6 +214,15 @@ async def test_beside_another_operation_nothing_is_touched() -> None:
     assert agent.done == []
 
 
+@pytest.mark.parametrize("state", [SessionState.AWAITING_SCAN, SessionState.SYNCING, SessionState.STARTING])
+async def test_nothing_is_loaded_anew_before_a_scan_or_on_the_way_to_ready(state: SessionState) -> None:
+    agent = Agent()
+    agent.state = state
+    with pytest.raises(Busy):
+        await relieve(agent.as_agent, "restart_browser")
+    assert agent.done == []
+
+
 async def test_a_person_is_told_what_to_do() -> None:
     agent = Agent()
     await relieve(agent.as_agent, "alert")
