@@ -92,7 +92,6 @@ class BrowserAgent(Observer):
         self._fence: Fence
         self.evidence: Evidence
         self.memory: MemoryWatch
-        self.inbox: Inbox
         self.event_log: EventLog
         self._trimmer: StreamTrimmer
         self.follow: Follow
@@ -183,7 +182,7 @@ class BrowserAgent(Observer):
             is_ready=lambda: self.flow.is_ready(),  # noqa: PLW0108  # there is none yet
         )
         self.memory = watch_memory(self)
-        inbox = self.inbox = Inbox(self.event_log, self.follow, self._watermarks, ledger=self.media.entering)
+        inbox = Inbox(self.event_log, self.follow, self._watermarks, ledger=self.media.entering)
         self.evidence = Evidence(
             self.keeper,
             self.memory,

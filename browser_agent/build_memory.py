@@ -88,7 +88,7 @@ class BuildMemory:
             keep=before.keep if before else False,
         )
         self.known[version] = build
-        return before is None or before.broken != broken, [self._set(version), *self._forget_oldest()]
+        return before is None or before.broken != broken, [self._set(version), *self._forget_oldest(but=version)]
 
     def last_good(self, other_than: str) -> str | None:
         """The build with which all was fine latest, and is so as far as is known; not that one."""
@@ -124,9 +124,10 @@ class BuildMemory:
     def _set(self, version: str) -> RedisCommand:
         return ["HSET", self._name, version, self.known[version].model_dump_json()]
 
-    def _forget_oldest(self) -> list[RedisCommand]:
-        by_age = sorted(self.known, key=lambda version: self.known[version].last_seen_at)
-        oldest = by_age[: max(0, len(by_age) - KEPT_AT_MOST)]
+    def _forget_oldest(self, but: str) -> list[RedisCommand]:
+        """`but` is on show now, whatever a clock that was set back says of its age."""
+        by_age = sorted(self.known.keys() - {but}, key=lambda version: self.known[version].last_seen_at)
+        oldest = by_age[: max(0, len(self.known) - KEPT_AT_MOST)]
         for version in oldest:
             del self.known[version]
         return [["HDEL", self._name, *oldest]] if oldest else []

@@ -437,7 +437,7 @@ def _copy(
         if size > max_bytes:
             _too_large(max_bytes)
         head = head or piece[:64]
-        _written(lambda piece=piece: out.write(piece))  # type: ignore[misc]
+        _written(lambda piece=piece: out.write(piece))  # type: ignore[misc]  # a default is no type to infer a lambda from
         _left_s(deadline)
     _left_s(deadline)
     if expected is not None and size != expected:

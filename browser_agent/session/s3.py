@@ -317,7 +317,7 @@ def _region_untold(**_: object) -> None:
     """When a redirect does not tell the region, botocore asks the bucket: we may not, and it would without end."""
     from botocore.exceptions import ClientError
 
-    raise ClientError({"ResponseMetadata": {"HTTPHeaders": {}}}, "HeadBucket")  # type: ignore[typeddict-item]
+    raise ClientError({"ResponseMetadata": {"HTTPHeaders": {}}}, "HeadBucket")  # type: ignore[typeddict-item]  # only what is read of it
 
 
 class _Answer(Exception):
@@ -368,7 +368,7 @@ class _Stream(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         from botocore.exceptions import BotoCoreError
-        from urllib3.exceptions import HTTPError  # type: ignore[import-untyped]
+        from urllib3.exceptions import HTTPError  # type: ignore[import-untyped]  # urllib3 1.26, pyppeteer's pin
 
         view = memoryview(buffer)
         try:

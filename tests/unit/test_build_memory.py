@@ -110,3 +110,16 @@ async def test_the_oldest_are_forgotten_and_what_cannot_be_read_is_passed_over(k
     assert set(kept.fields) == set(builds.known)
     assert min(int(version.split(".")[2]) for version in kept.fields) == 5
     assert len(kept.fields) == KEPT_AT_MOST
+
+
+def test_the_build_on_show_is_not_forgotten_for_a_clock_that_was_set_back(kept: Hash) -> None:
+    builds = memory(kept)
+    for number in range(KEPT_AT_MOST):
+        builds.take(f"2.3000.{number}", {})
+    ahead = datetime.now(UTC) + timedelta(days=1)
+    builds.known = {
+        version: build.model_copy(update={"last_seen_at": ahead}) for version, build in builds.known.items()
+    }
+    builds.take(BAD + "000", LACKS)
+    assert builds.may_go_back_from(BAD + "000")
+    assert len(builds.known) == KEPT_AT_MOST
