@@ -104,12 +104,13 @@ class _Child:
         self.reading = asyncio.create_task(self._read())
         self._numbers = 0
         self._has_spoken = False
+        self._is_over = False
         self._died_of: Exception | None = None
         self._waiting: dict[int, tuple[asyncio.Future[Any], OnNote]] = {}
 
     @property
     def is_alive(self) -> bool:
-        return self.process.returncode is None and not self.reading.done()
+        return self.process.returncode is None and not self._is_over
 
     async def ask(self, request: BaseModel, on_note: OnNote) -> Any:
         if not self.is_alive:
@@ -140,6 +141,8 @@ class _Child:
         except ValueError as error:
             log.error("the media process said what cannot be read", error=str(error))
         finally:
+            # Nobody reads its answers any more; that it has ended is known only later.
+            self._is_over = True
             self.kill()
             for future, _ in self._waiting.values():
                 if not future.done():
