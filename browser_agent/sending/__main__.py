@@ -7,7 +7,9 @@ from pathlib import Path
 
 from whatsapp_contract.errors import ContractError
 
-from .source import NoSuchHost, Rules, fetch
+from .source.fetching import fetch
+from .source.https import NoSuchHost
+from .source.rules import Rules
 
 
 def main() -> int:

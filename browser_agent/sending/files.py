@@ -18,7 +18,8 @@ from whatsapp_contract.logs import get_logger
 
 from .outcome import MOST_FAILURES
 from .record import SendRecord
-from .source import Fetched, Rules
+from .source.content import Fetched
+from .source.rules import Rules
 
 log = get_logger(__name__)
 

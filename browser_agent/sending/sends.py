@@ -23,7 +23,6 @@ from whatsapp_contract.results import SendResult, SendsStateResult
 from whatsapp_contract.settings import Settings
 from whatsapp_contract.states import SessionState
 
-from . import source
 from .acks import Acks
 from .addresses import canonical
 from .deliveries import Carried, Deliveries
@@ -32,6 +31,8 @@ from .outbox import Outbox
 from .outcome import BLOCK_CODES, CODE_SAYS
 from .pacing import Rates
 from .record import SendArgs, SendRecord, new_record
+from .source import fetching
+from .source.rules import Rules
 from .standing import Standing
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Sends:
         self._page = page
         self._is_ready = is_ready
         self._aside = aside
-        self._files = Files(settings.session_dir / "sending", source.Rules.from_settings(settings))
+        self._files = Files(settings.session_dir / "sending", Rules.from_settings(settings))
         self._outbox = Outbox(client, settings.names, event_log, fence)
         self.standing = Standing(client, settings.names, settings.session_dir / SENDING)
         self._outbox.restore, self._outbox.changed = self.standing.restore, self.standing.changed
@@ -92,7 +93,7 @@ class Sends:
             if known is None:
                 if isinstance(args, SendMediaArgs):
                     # Links are followed, on a disk that may take its time.
-                    await asyncio.to_thread(source.check, args.source, self._files.rules)
+                    await asyncio.to_thread(fetching.check, args.source, self._files.rules)
                 if await self._is_suppressed(record.chat_id):
                     raise Refused("this address is on the list of those that are never written to")
                 known = await self._outbox.accept(record)

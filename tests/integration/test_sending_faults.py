@@ -12,7 +12,7 @@ import pytest
 from browser_agent.sending import deliveries, files
 from browser_agent.sending.outbox import Outbox
 from browser_agent.sending.outcome import Verdict
-from browser_agent.sending.source import Fetched
+from browser_agent.sending.source.content import Fetched
 from browser_agent.whatsapp.models import AcksSeen, PageAck, PageWid
 from browser_agent.whatsapp.page import PageScriptFailed
 from tests.harness.fake_page import FakedAgent, FakePage, answer, faked_agent

@@ -14,8 +14,11 @@ from typing import Any
 
 import pytest
 
-from browser_agent.sending import source
-from browser_agent.sending.source import Fetched, Rules, fetch, is_public
+from browser_agent.sending.source import https
+from browser_agent.sending.source.content import Fetched
+from browser_agent.sending.source.fetching import check, fetch
+from browser_agent.sending.source.https import NoSuchHost, is_public
+from browser_agent.sending.source.rules import Rules
 from tests.harness.s3_server import REGION, S3Server
 from whatsapp_contract.errors import ContractError, NotFound, Refused, StoreUnavailable, TooLarge
 from whatsapp_contract.settings import Settings
@@ -128,7 +131,7 @@ def test_a_host_that_is_not_named_must_be_public_and_have_tls(tmp_path: Path, ta
     with serving({"/": says()}) as port:
         for url in (f"http://127.0.0.1:{port}/", "http://example.com/"):
             with pytest.raises(Refused, match="without TLS"):
-                source.check(url, rules(tmp_path, "localhost"))
+                check(url, rules(tmp_path, "localhost"))
         for host in ("127.0.0.1", "localhost", "127.1", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]"):
             with pytest.raises(Refused, match="not a public one"):
                 fetch(f"https://{host}:{port}/", target, rules(tmp_path, "other"), 5)
@@ -168,7 +171,7 @@ def test_a_name_is_resolved_once(tmp_path: Path, target: Path, monkeypatch: pyte
         raise OSError
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    monkeypatch.setattr(source, "is_public", lambda address: address == "203.0.113.9")
+    monkeypatch.setattr(https, "is_public", lambda address: address == "203.0.113.9")
     monkeypatch.setattr(socket.socket, "connect", connect)
     with pytest.raises(StoreUnavailable):
         fetch("https://rebinding.example/", target, rules(tmp_path), 5)
@@ -237,7 +240,7 @@ def test_an_address_is_asked_for_in_percent_encoding(tmp_path: Path, target: Pat
     answers = {"/M%C3%BCller%20us.jpg?q=%C3%BC%20%25": says(), "/led": leads_to("/M%C3%BCller us.jpg?q=\u00fc %25")}
     with serving(answers) as port:
         for path in ("M\u00fcller us.jpg?q=\u00fc %25", "M%C3%BCller%20us.jpg?q=%C3%BC%20%25", "led"):
-            source.check(f"http://localhost:{port}/{path}", rules(tmp_path, "localhost"))
+            check(f"http://localhost:{port}/{path}", rules(tmp_path, "localhost"))
             fetched = got(f"http://localhost:{port}/{path}", target, rules(tmp_path, "localhost"))
             assert fetched.filename == "M\u00fcller us.jpg"
 
@@ -293,7 +296,7 @@ def test_what_a_server_says_instead(tmp_path: Path, target: Path, answer: Answer
 )
 def test_an_address_that_cannot_be_used(tmp_path: Path, url: str) -> None:
     with pytest.raises(Refused) as refusal:
-        source.check(url, rules(tmp_path))
+        check(url, rules(tmp_path))
     assert "secret" not in str(refusal.value)
 
 
@@ -386,28 +389,28 @@ def test_what_may_not_be_read_is_refused_before_it_is_kept(tmp_path: Path) -> No
         ),
     ):
         with pytest.raises(Refused):
-            source.check(bad, allowed)
+            check(bad, allowed)
     for good in (
         *("not there yet.jpg", str(outgoing / "a/b.jpg"), f"file://{outgoing}/a%20b.jpg"),
         *(str(tmp_path / "data/store/media/x"), "https://10.0.0.1/x", "http://10.0.0.1/x", "https://8.8.8.8/x"),
         *("https://[2606:4700::1111]/x", "https://example.com/x"),
     ):
-        source.check(good, allowed)
+        check(good, allowed)
 
 
 def test_a_data_folder_behind_a_link_is_one(tmp_path: Path) -> None:
     (tmp_path / "real/outgoing").mkdir(parents=True)
     (tmp_path / "data").symlink_to(tmp_path / "real")
     for path in ("x.jpg", str(tmp_path / "data/outgoing/x.jpg"), str(tmp_path / "real/outgoing/x.jpg")):
-        source.check(path, rules(tmp_path))
+        check(path, rules(tmp_path))
 
 
 def test_a_name_that_does_not_exist_is_not_one_that_cannot_be_asked_for(
     tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for errno, kind in (
-        (socket.EAI_NONAME, source.NoSuchHost),
-        (socket.EAI_NODATA, source.NoSuchHost),
+        (socket.EAI_NONAME, NoSuchHost),
+        (socket.EAI_NODATA, NoSuchHost),
         (socket.EAI_AGAIN, StoreUnavailable),
     ):
 
@@ -459,14 +462,14 @@ def test_no_other_file_can_be_had(tmp_path: Path, target: Path) -> None:
 )
 def test_of_s3_only_media_may_be_sent(tmp_path: Path, place: str) -> None:
     with pytest.raises(Refused):
-        source.check(place, rules(tmp_path, BUCKET_STATE_NAME="sessions", MEDIA_BUCKET="photos"))
+        check(place, rules(tmp_path, BUCKET_STATE_NAME="sessions", MEDIA_BUCKET="photos"))
 
 
 def test_one_bucket_for_both_keeps_the_sessions_to_itself(tmp_path: Path) -> None:
     allowed = rules(tmp_path, BUCKET_STATE_NAME="both", MEDIA_BUCKET="both")
-    source.check("s3://both/media/s1/2026/11/25/abc.jpg", allowed)
+    check("s3://both/media/s1/2026/11/25/abc.jpg", allowed)
     with pytest.raises(Refused):
-        source.check("s3://both/sessions/s1/current", allowed)
+        check("s3://both/sessions/s1/current", allowed)
 
 
 def test_an_object_of_the_bucket(tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
