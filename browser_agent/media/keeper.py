@@ -11,7 +11,7 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from browser_agent.event_log import EventLog
 from browser_agent.session.errors import ObjectRefused
@@ -21,29 +21,22 @@ from whatsapp_contract.events import MessageData
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.redis_connection import is_outage
 
-from .fetching import SLOWEST_BYTES_PER_S, UNKNOWN_SIZE, Fetching
+from .fetching import UNKNOWN_SIZE, Fetching
 from .files import Files
-from .keys import media_key
 from .ledger import Ledger
 from .policy import GivenUp, Problem, after, is_suspect
 from .process import MediaProcess
 from .record import ENDED, MediaRecord, MediaState
 from .requests import (
     Corrupt,
-    Existing,
-    Exists,
-    Find,
-    Found,
     LocalFileBad,
     LocalFileGone,
     ProcessDied,
-    Store,
-    Stored,
-    Verified,
     WorkFailed,
 )
 from .slots import Slots
-from .store_gate import FailsAlone, StoreGate
+from .store_gate import FailsAlone
+from .storing import Storing
 from .telling import TOLD_WITHIN_S, Telling
 
 if TYPE_CHECKING:
@@ -57,12 +50,10 @@ FILES_AHEAD = 50
 WAITING_AT_MOST = 16  # for their turn to be fetched: what comes meanwhile may overtake those that are still in Redis
 BYTES_AHEAD = 500 * 1024 * 1024
 LOOK_FOR_AT_LEAST = 4
-STORE_WITHIN_S = 60.0  # and what the size takes at the slowest
 LOOK_AGAIN_S = 30.0  # whatever was missed
 NOT_READY_LOOK_S = 1.0
 SETTLED_WITHIN_S = 0.3
 FORGET_EVERY_S = 3600.0
-TRUSTED_FOR_S = 24 * 3600.0  # a stored file not looked at for so long may have been deleted by somebody
 
 # Whose trouble it is when a file could not be kept. The store's own is waited for by the gate.
 _PROBLEMS: dict[type[Exception], Problem] = {
@@ -96,14 +87,13 @@ class MediaKeeper:
         self.ledger = ledger
         self.process = process
         self._files = files
-        self._session_id = session_id
         self._max_bytes = max_bytes
         self._is_ready = is_ready
         self._clock = clock
         self._telling = Telling(event_log, told_within_s)
         self._fetching = Fetching(files, max_bytes, page, is_ready, self._on_bad_disk)
         self._fetches = Slots(FETCHES_AT_ONCE)
-        self._gate = StoreGate(self._on_store_trouble, gate_backoff)
+        self._storing = Storing(ledger, files, process, self._telling, session_id, clock, gate_backoff)
         self._in_hand: dict[str, int] = {}  # keys with the bytes that they may take
         self._contents: dict[str, _Content] = {}
         self._full = False  # more may be due than was taken
@@ -192,7 +182,7 @@ class MediaKeeper:
     async def _work(self, record: MediaRecord) -> None:
         """One file, as far as it comes now. What it comes to is in Redis before it is out of our hands."""
         try:
-            if record.state in ENDED and not await self._may_be_gone(record):
+            if record.state in ENDED and not await self._storing.may_be_gone(record):
                 await self._telling.media(record, self.ledger.told_again(record), lambda: None, again=True)
             else:
                 record = self.ledger.reopened(record) if record.state in ENDED else record
@@ -216,16 +206,6 @@ class MediaKeeper:
         finally:
             del self._in_hand[key]
             self._refill()
-
-    async def _may_be_gone(self, record: MediaRecord) -> bool:
-        """One that was stored, and whose message is told again: whether it has to be looked for."""
-        if record.state is not MediaState.STORED or record.sha256 is None:
-            return False
-        file = await self.ledger.stored_file(record.sha256)
-        return file is None or not self._is_fresh(file.checked_at)
-
-    def _is_fresh(self, checked_at: float) -> bool:
-        return abs(self._clock() - checked_at) < TRUSTED_FOR_S
 
     def _refill(self, least: int = LOOK_FOR_AT_LEAST) -> None:
         """Look for more, where there was more. Not for each file: looking costs some questions to Redis."""
@@ -267,11 +247,11 @@ class MediaKeeper:
             return
         stored, problem = None, None
         try:
-            stored = await self._stored_before(record)
+            stored = await self._storing.stored_before(record)
             if stored is None:
                 record, problem = await self._on_disk(record)
                 if problem is None:
-                    stored = await self._store(record)
+                    stored = await self._storing.store(record)
         except tuple(_PROBLEMS) as error:
             problem = _PROBLEMS[type(error)]
             log.warning("a file could not be kept", problem=problem, error=str(error))
@@ -294,28 +274,6 @@ class MediaKeeper:
         if await self._telling.media(record, self.ledger.ended(record, checked_at), late):
             self._files.remove(record.key)
 
-    async def _stored_before(self, record: MediaRecord) -> "_Kept | None":
-        """Where the same content is stored already."""
-        if record.sha256 is None:
-            return None
-        file = await self.ledger.stored_file(record.sha256)
-        if file is not None and self._is_fresh(file.checked_at):
-            return _Kept(file.url, record.sha256, file.size, file.checked_at)
-        url, size = (record.url, record.size or 0) if file is None else (file.url, file.size)
-        if url is not None:
-            existing = await self._gate.through(lambda: self.process.ask(Exists(url=url), Existing, STORE_WITHIN_S))
-            return _Kept(url, record.sha256, size, self._clock()) if existing.exists else None
-        if not self._may_be_forgotten(record):
-            return None
-        request = Find(key=self._key(record, record.sha256), sha256=record.sha256)
-        found = await self._gate.through(lambda: self.process.ask(request, Found, _within_s(record.size)))
-        return None if found.url is None else _Kept(found.url, record.sha256, found.size, self._clock())
-
-    def _may_be_forgotten(self, record: MediaRecord) -> bool:
-        """Whether it may have been stored once and not be remembered: an old one, at its first try."""
-        is_old = self._clock() - record.sent_at > TRUSTED_FOR_S
-        return is_old and not record.attempts and self._files.size(record.key) is None
-
     async def _on_disk(self, record: MediaRecord) -> tuple[MediaRecord, Problem | None]:
         """Its bytes are in our folder now, or why not."""
         if self._files.size(record.key) is not None:
@@ -328,31 +286,6 @@ class MediaKeeper:
         record = record.changed(state=MediaState.FETCHED)
         self._telling.write(self.ledger.kept(record))
         return record, None
-
-    async def _store(self, record: MediaRecord) -> "_Kept":
-        """Raises the keys of _PROBLEMS."""
-        request = Store(
-            path=str(self._files.path(record.key)),
-            key=self._key(record, "{sha256}"),
-            sha256=record.sha256,
-            size=record.size,
-            mimetype=record.mimetype,
-        )
-        verified = False
-
-        def on_note(note: Verified) -> None:
-            nonlocal verified
-            if not verified:
-                verified = True
-                now = record.changed(state=MediaState.VERIFIED, sha256=note.sha256, size=note.size)
-                self._telling.write(self.ledger.kept(now))
-
-        within_s = _within_s(self._files.size(record.key))
-        stored = await self._gate.through(lambda: self.process.ask(request, Stored, within_s, on_note))
-        return _Kept(stored.url, stored.sha256, stored.size, self._clock())
-
-    def _key(self, record: MediaRecord, sha256: str) -> str:
-        return media_key(self._session_id, record.sent_at, sha256, record.mimetype, record.filename)
 
     async def _failed(self, record: MediaRecord, problem: Problem) -> None:
         """Try again later, or give it up."""
@@ -372,10 +305,6 @@ class MediaKeeper:
         """The event was queued meanwhile; this comes after it."""
         self._poke_comes = False
         self._telling.after_what_is_queued(self.poke)
-
-    def _on_store_trouble(self, error: Exception) -> None:
-        told = f"Files cannot be stored: {error}. They wait, and are stored as soon as that is over."
-        self._telling.alert("media_store_trouble", told)
 
     def _on_bad_disk(self, error: OSError) -> None:
         told = f"Files cannot be written to this machine's disk: {error.strerror}. They wait until that is over."
@@ -404,19 +333,6 @@ class MediaKeeper:
                 if not is_outage(error):
                     raise
                 await asyncio.sleep(backoff.next_s())
-
-
-class _Kept(NamedTuple):
-    """Where a file is stored, and when it was last known to be there."""
-
-    url: str
-    sha256: str
-    size: int
-    checked_at: float
-
-
-def _within_s(size: int | None) -> float:
-    return STORE_WITHIN_S + (size or 0) / SLOWEST_BYTES_PER_S
 
 
 class _Content:
