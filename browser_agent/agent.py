@@ -235,7 +235,7 @@ class BrowserAgent(Observer):
             pin=settings.whatsapp_web_version,
             with_fallback=settings.whatsapp_web_fallback == "on",
             page=lambda: self.keeper.page,
-            state=lambda: self.state,
+            facts=self.facts,
             reload=self._reload_for,
         )
         self._deadlines = Deadlines(

@@ -5,11 +5,11 @@ its place among the events, and never waited for.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis.asyncio
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from whatsapp_contract.event_script import RedisCommand
 from whatsapp_contract.logs import get_logger
@@ -21,7 +21,9 @@ from .whatsapp.kept_builds import is_same, revision
 log = get_logger(__name__)
 
 KEPT_AT_MOST = 100
-_FALLBACK = "fallback"  # a field beside the versions
+# Fields beside the versions.
+_FALLBACK = "fallback"
+_GONE_BACK = "gone_back"
 
 Broken = dict[str, tuple[str, ...]]
 
@@ -46,19 +48,29 @@ class Fallback(_Kept):
     bad: str
     good: str
     since: AwareDatetime
+    is_kept: bool = False  # the site has a later build, which is not tried for now; that was told
+
+
+_times: TypeAdapter[list[AwareDatetime]] = TypeAdapter(list[AwareDatetime])
 
 
 class BuildMemory:
-    """One per agent. `write` takes Redis commands."""
+    """One per agent. `write` takes Redis commands, `now` is the wall clock."""
 
     def __init__(
-        self, client: "redis.asyncio.Redis", names: SessionNames, write: Callable[[list[RedisCommand]], None]
+        self,
+        client: "redis.asyncio.Redis",
+        names: SessionNames,
+        write: Callable[[list[RedisCommand]], None],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.known: dict[str, KnownBuild] = {}
         self.fallback: Fallback | None = None
         self._redis = client
         self._name = names.builds
         self._write = write
+        self._now = now
+        self._gone_back: list[datetime] = []
         self._is_loaded = False
 
     async def load(self) -> None:
@@ -71,6 +83,8 @@ class BuildMemory:
             try:
                 if field == _FALLBACK:
                     self.fallback = Fallback.model_validate_json(text)
+                elif field == _GONE_BACK:
+                    self._gone_back = _times.validate_json(text)
                 else:
                     self.known[field] = KnownBuild.model_validate_json(text)
             except ValidationError:
@@ -79,7 +93,7 @@ class BuildMemory:
 
     def take(self, version: str, broken: Broken) -> tuple[bool, list[RedisCommand]]:
         """A build was probed. Answers whether that is news, and what writes it down."""
-        before, now = self.known.get(version), datetime.now(UTC)
+        before, now = self.known.get(version), self._now()
         build = KnownBuild(
             broken=broken,
             first_seen_at=before.first_seen_at if before else now,
@@ -105,8 +119,20 @@ class BuildMemory:
 
     def go_back(self, bad: str, good: str) -> list[RedisCommand]:
         """From now on `good` is served in place of `bad`."""
-        self.fallback = Fallback(bad=bad, good=good, since=datetime.now(UTC))
-        return [["HSET", self._name, _FALLBACK, self.fallback.model_dump_json()]]
+        now = self._now()
+        self.fallback = Fallback(bad=bad, good=good, since=now)
+        self._gone_back = [*self._within_a_day(), now]
+        return [self._set_fallback(), ["HSET", self._name, _GONE_BACK, _times.dump_json(self._gone_back).decode()]]
+
+    def times_gone_back(self) -> int:
+        """How often within the last day."""
+        return len(self._within_a_day())
+
+    def keep_fallback(self) -> list[RedisCommand]:
+        """Note that the site has a later build, and that it is not tried."""
+        assert self.fallback is not None
+        self.fallback = self.fallback.model_copy(update={"is_kept": True})
+        return [self._set_fallback()]
 
     def end_fallback(self, *, keep_bad: bool) -> list[RedisCommand]:
         """The site's own is served again. With `keep_bad` it is not gone back from that build any more."""
@@ -120,6 +146,13 @@ class BuildMemory:
     def write(self, commands: list[RedisCommand]) -> None:
         """Without an event."""
         self._write(commands)
+
+    def _within_a_day(self) -> list[datetime]:
+        return [moment for moment in self._gone_back if self._now() - moment < timedelta(days=1)]
+
+    def _set_fallback(self) -> RedisCommand:
+        assert self.fallback is not None
+        return ["HSET", self._name, _FALLBACK, self.fallback.model_dump_json()]
 
     def _set(self, version: str) -> RedisCommand:
         return ["HSET", self._name, version, self.known[version].model_dump_json()]

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 from whatsapp_contract.errors import Busy, ContractError
 from whatsapp_contract.event_script import RedisCommand
 from whatsapp_contract.events import AlertData, EventType
+from whatsapp_contract.health import Facts
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.states import SessionState
 
-from .build_memory import Broken, BuildMemory
+from .build_memory import Broken, BuildMemory, Fallback
 from .event_log import EventLog
+from .stream_state import DEPRECATED
 from .whatsapp import needs
-from .whatsapp.kept_builds import KeptBuild, KeptBuilds, NoSuchBuild, is_same, revision
+from .whatsapp.kept_builds import KeptBuild, KeptBuilds, NoSuchBuild, is_later, is_same
 from .whatsapp.models import DocumentStarted, HearsAll, PageEvent, ProbedBuild
 
 if TYPE_CHECKING:
@@ -29,15 +31,17 @@ log = get_logger(__name__)
 LOOK_EVERY_S = 1.0
 AGAIN_AFTER_S = 3.0  # a module that is missing may only be late: it is looked for twice
 STUCK_AFTER_S = 60.0  # a page that never loads all, or never gets ready, is probed then, as it is
-SITE_EVERY_S = 6 * 3600.0  # how often it is looked whether the site serves another build, while one is served here
+SITE_EVERY_S = 6 * 3600.0  # how often it is looked whether the site serves a later build, while one is served here
+BACK_AT_MOST = 3  # times a day: the first, and two after the site's own was tried again
 
 _ADVICE = "Update this service, or serve a build that works: docs/versions.md."
-_MAY_BE_STUCK = frozenset({SessionState.STARTING, SessionState.SYNCING, SessionState.DISCONNECTED, SessionState.READY})
+# Not disconnected: what a page lacks that has no network says nothing of its build.
+_MAY_BE_STUCK = frozenset({SessionState.STARTING, SessionState.SYNCING, SessionState.READY})
 
 
 class Builds:
-    """One per agent. `page` gives the page or None, `state` what the session is in; `reload` loads the page anew and
-    raises ContractError when it cannot."""
+    """One per agent. `page` gives the page or None, `facts` what is known of the session now; `reload` loads the page
+    anew and raises ContractError when it cannot."""
 
     # Of the document on show.
     _is_loaded: bool
@@ -54,7 +58,7 @@ class Builds:
         pin: str,
         with_fallback: bool,
         page: Callable[[], "WhatsAppPage | None"],
-        state: Callable[[], SessionState],
+        facts: Callable[[], Facts],
         reload: Callable[[str], Awaitable[None]],
         look_every_s: float = LOOK_EVERY_S,
     ) -> None:
@@ -65,7 +69,7 @@ class Builds:
         self._pin = pin
         self._with_fallback = with_fallback and not pin
         self._page = page
-        self._state = state
+        self._facts = facts
         self._reload = reload
         self._look_every_s = look_every_s
         self._loop = asyncio.get_running_loop()
@@ -74,6 +78,8 @@ class Builds:
         self._reload_cause: str | None = None  # wanted, and not done yet
         self._site_seen_at = float("-inf")
         self._told_unavailable = False
+        self._told_not_served: set[tuple[str, str]] = set()  # which was served, and which was on show
+        self._loaded_anew: str | None = None  # this build, since its document lacked something before it was whole
         self._new_document()
 
     @property
@@ -149,29 +155,33 @@ class Builds:
                 self._reload_cause = cause
             return
         if not self._is_probed:
+            if page.snapshot.injected and self._injected_at is None:
+                self._injected_at = self._loop.time()
             self._expect(page)
-            if self._is_due(page):
+            if self._is_due():
                 await self._probe(page)
         if self._memory.fallback is not None:
             await self._watch_fallback(page)
 
     def _expect(self, page: "WhatsAppPage") -> None:
-        """What was broken with this build before, until it is probed."""
+        """What was broken with this build before, until it is probed; not for ever, where it cannot be."""
         known = self._memory.known.get(page.snapshot.version or "")
         if known is not None and self._again_at is None:
-            self.broken = known.broken
+            self.broken = {} if self._is_late else known.broken
 
-    def _is_due(self, page: "WhatsAppPage") -> bool:
-        now = self._loop.time()
-        if page.snapshot.injected and self._injected_at is None:
-            self._injected_at = now
-        if self._again_at is not None:
-            return now >= self._again_at
+    @property
+    def _is_late(self) -> bool:
+        return self._injected_at is not None and self._loop.time() - self._injected_at > STUCK_AFTER_S
+
+    def _is_due(self) -> bool:
+        if self._again_at is not None and self._loop.time() < self._again_at:
+            return False
+        facts = self._facts()
+        if self._is_loaded and facts.state is SessionState.READY:
+            return True
         # Without some modules a page never loads all, or never gets ready. One that waits for a scan has not loaded
-        # what an account needs.
-        if self._injected_at is not None and now - self._injected_at > STUCK_AFTER_S:
-            return self._state() in _MAY_BE_STUCK
-        return self._is_loaded and self._state() is SessionState.READY
+        # what an account needs, and one that does not reach its site cannot.
+        return self._is_late and facts.state in _MAY_BE_STUCK and facts.site_silent_since is None
 
     async def _probe(self, page: "WhatsAppPage") -> None:
         probed = await page.probe_build()
@@ -179,7 +189,15 @@ class Builds:
         if broken and self._again_at is None:
             self._again_at = self._loop.time() + AGAIN_AFTER_S
             return
-        self._is_probed, self.broken = True, broken
+        self._is_probed = True
+        if broken and not self._is_loaded and self._loaded_anew != probed.version:
+            # A part of it may have been lost on the way. Where that comes to the same it is the build's own.
+            self._loaded_anew, self._reload_cause = probed.version, "half_loaded"
+            log.warning("a page that has not loaded all lacks something; it is loaded anew", build=probed.version)
+            return
+        if not broken:
+            self._loaded_anew = None
+        self.broken = broken
         self._tell(probed, broken)
         await self._decide(probed.version, broken)
 
@@ -199,11 +217,7 @@ class Builds:
         """Whether another build is to be served than is on show."""
         serving = self._serving
         if serving is not None and not is_same(version, serving.version):
-            log.error("another build is on show than is served", served=serving.version, on_show=version)
-            self._alert(
-                "build_not_served",
-                f"WhatsApp Web {serving.version} was served, and {version} is on show: the page has gone elsewhere.",
-            )
+            self._tell_not_served(serving.version, version)
         if not broken:
             return
         if self._memory.fallback is not None:
@@ -212,6 +226,15 @@ class Builds:
             self._end_fallback("build_fallback_failed", f"calls are broken with {version}, too", keep_bad=True)
         elif serving is None and self._with_fallback and self._memory.may_go_back_from(version):
             await self._go_back(version)
+
+    def _tell_not_served(self, served: str, on_show: str) -> None:
+        """Once for these two: it may be so with every load."""
+        if (served, on_show) in self._told_not_served:
+            return
+        self._told_not_served.add((served, on_show))
+        log.error("another build is on show than is served", served=served, on_show=on_show)
+        message = f"WhatsApp Web {served} was served, and {on_show} is on show: the page has gone elsewhere."
+        self._alert("build_not_served", message)
 
     async def _go_back(self, bad: str) -> None:
         good = self._memory.last_good(bad)
@@ -226,7 +249,7 @@ class Builds:
             return
         message = (
             f"WhatsApp Web {bad} breaks {', '.join(self.broken_calls)}; {build.version}, with which all was fine, "
-            "is served instead, until the site has another build."
+            "is served instead, until the site has a later build."
         )
         log.warning("going back to the last good build", bad=bad, good=build.version)
         self._alert("build_fallback", message, self._memory.go_back(bad, build.version))
@@ -236,15 +259,30 @@ class Builds:
         fallback = self._memory.fallback
         if fallback is None or self._serving is None:
             return
-        if self._state() is SessionState.BLOCKED:
-            self._end_fallback("build_fallback_failed", f"{fallback.good} is not let in any more", keep_bad=True)
+        facts = self._facts()
+        if facts.state is SessionState.BLOCKED:
+            if facts.reason == DEPRECATED:  # any other block is the account's, or the address'
+                self._end_fallback("build_fallback_failed", f"{fallback.good} is not let in any more", keep_bad=True)
             return
-        if self._state() is not SessionState.READY or self._loop.time() - self._site_seen_at < SITE_EVERY_S:
+        if facts.state is not SessionState.READY or self._loop.time() - self._site_seen_at < SITE_EVERY_S:
             return
         self._site_seen_at = self._loop.time()
         served = await page.served_revision()
-        if served is not None and served != revision(fallback.bad):
-            self._end_fallback("build_fallback_over", f"the site has another build now ({served})", keep_bad=False)
+        if served is None or not is_later(served, fallback.bad):
+            return
+        if self._memory.times_gone_back() < BACK_AT_MOST:
+            self._end_fallback("build_fallback_over", f"the site has a later build now ({served})", keep_bad=False)
+        elif not fallback.is_kept:
+            self._keep_fallback(fallback, served)
+
+    def _keep_fallback(self, fallback: Fallback, served: str) -> None:
+        """What is said to be served is not what the page gets, or each build is as bad as the one before."""
+        log.warning("the older build is kept for a day", good=fallback.good, served=served)
+        message = (
+            f"The site has a later build now ({served}), but its own was tried twice within a day and was no better: "
+            f"WhatsApp Web {fallback.good} is kept until a day has passed. {_ADVICE}"
+        )
+        self._alert("build_fallback_kept", message, self._memory.keep_fallback())
 
     def _end_fallback(self, code: str, why: str, *, keep_bad: bool) -> None:
         log.warning("the site's own build is served again", why=why)

@@ -9,6 +9,7 @@ from whatsapp_contract.states import SessionState
 from .whatsapp.models import StreamSnapshot
 
 _BLOCKED = frozenset({"PROXYBLOCK", "TOS_BLOCK", "SMB_TOS_BLOCK", "DEPRECATED_VERSION"})
+DEPRECATED = "deprecated_version"  # the reason of that state where it is the build of the site
 _WAS_CONNECTED = frozenset({SessionState.READY, SessionState.DISCONNECTED, SessionState.CONFLICT})
 _WAS_PAIRED = _WAS_CONNECTED | {SessionState.SYNCING}
 

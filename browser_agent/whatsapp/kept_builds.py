@@ -103,6 +103,12 @@ def revision(version: str) -> str | None:
     return found.group(3) if found else None
 
 
+def is_later(number: str, version: str) -> bool:
+    """Whether a document with that number is of a later build than a version; not where that is no number."""
+    has = revision(version)
+    return has is not None and number.isdecimal() and int(number) > int(has)
+
+
 def newest_of(versions: Iterable[str]) -> str | None:
     """The newest of some versions; those that are not numbers are passed over."""
     return max((one for one in versions if _FILE.match(one)), key=_order, default=None)

@@ -89,6 +89,27 @@ def test_a_build_without_a_number_is_not_gone_back_from(kept: Hash) -> None:
     assert not builds.may_go_back_from("scripts-0badcafe")
 
 
+async def test_how_often_it_was_gone_back_within_a_day_is_remembered(kept: Hash) -> None:
+    now = [datetime(2026, 11, 1, tzinfo=UTC)]
+
+    async def restarted() -> BuildMemory:
+        builds = BuildMemory(cast(Any, kept), SessionNames("s1"), kept.carry_out, lambda: now[0])
+        await builds.load()
+        return builds
+
+    for hours, times in ((0, 1), (10, 2), (13, 3), (2, 3)):  # the first is a day old by then
+        now[0] += timedelta(hours=hours)
+        builds = await restarted()
+        builds.write(builds.take(BAD, LACKS)[1])
+        builds.write(builds.go_back(BAD, GOOD))
+        builds.write(builds.keep_fallback())
+        again = await restarted()
+        assert again.times_gone_back() == times
+        assert again.fallback == builds.fallback
+        assert set(again.known) == {BAD}
+        again.write(again.end_fallback(keep_bad=False))
+
+
 async def test_a_redis_that_lags_behind_does_not_bring_back_a_fallback_that_ended(kept: Hash) -> None:
     builds = memory(kept)
     await builds.load()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from browser_agent.whatsapp.kept_builds import KeptBuilds, NoSuchBuild, matches, revision
+from browser_agent.whatsapp.kept_builds import KeptBuilds, NoSuchBuild, is_later, matches, revision
 from cli.checks.browser import builds
 from cli.checks.finding import Level
 from cli.service import CannotStart, checked_settings
@@ -70,6 +70,20 @@ def test_when_a_build_expires_is_said_where_it_is_known(kept: KeptBuilds, tmp_pa
 
 def test_a_suffix_that_is_asked_for_has_to_be_there() -> None:
     assert not matches("2.3000.x-beta", BUILDS[0])
+
+
+@pytest.mark.parametrize(
+    ("number", "version", "later"),
+    [
+        ("1043565535", BUILDS[0], True),
+        ("1043565534", BUILDS[0], False),
+        ("999", BUILDS[0], False),  # by number, not by text
+        ("", BUILDS[0], False),
+        ("1", "scripts-0badcafe", False),
+    ],
+)
+def test_a_later_build_has_a_greater_number(number: str, version: str, later: bool) -> None:
+    assert is_later(number, version) is later
 
 
 @pytest.mark.parametrize("version", ["latest", "2.3000.*", "../2.3000.1", "2.3000.1048032155 -alpha", "2.3000.1.4"])

@@ -11,8 +11,9 @@ const hash = (given) => {
   return (sum >>> 0).toString(16).padStart(8, '0');
 };
 
-// The names of a build's files say what is in them.
-const scriptsOfPage = () => Array.from(document.scripts, ({ src }) => src.split(/[?#]/)[0]).filter(Boolean).sort();
+// The names of a build's files say what is in them. A script within a drawing has an object for its `src`.
+const scriptsOfPage = () =>
+  Array.from(document.scripts, ({ src }) => (typeof src === 'string' ? src.split(/[?#]/)[0] : '')).filter(Boolean).sort();
 
 const buildVersion = () =>
   text(() => window.Debug.VERSION) ??
@@ -27,9 +28,12 @@ Object.assign(waAgent, {
   /** The build's version, and those of the modules (names as in WPP.whatsapp) that it lacks. */
   probeBuild: (names) => ({ version: buildVersion(), missing: names.filter((name) => !isThere(name)) }),
 
-  /** The number of the build that the site serves at present, whatever this page is; null where it does not say. */
+  /**
+   * The number of the build that the site serves at present, whatever this page is; null where it does not say.
+   * Asked with the page's cookies: which build an account is given may depend on them.
+   */
   servedRevision: async (within_ms) => {
-    const how = { cache: 'no-store', credentials: 'omit', signal: AbortSignal.timeout(within_ms) };
+    const how = { cache: 'no-store', credentials: 'same-origin', signal: AbortSignal.timeout(within_ms) };
     return revisionIn(await (await fetch(`/?${Date.now()}`, how)).text());
   },
 });
