@@ -257,6 +257,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read(length // 2)
             raise _Gone
         body = self.rfile.read(length)
+        if len(body) < length:
+            raise _Gone  # whoever wrote was killed; passed on, the server would wait for the rest, and others for it
         if isinstance(fault, Hang) and not fault.in_body:
             self._wait_for_the_end()
         if isinstance(fault, Status):

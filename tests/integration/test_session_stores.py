@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import resource
+import socket
 import stat
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from structlog.testing import capture_logs
@@ -442,6 +444,17 @@ def test_an_upload_that_is_cut_is_tried_again_and_never_half_there(s3: S3Server,
     s3.faults.add(Cut(), method="PUT", times=1)
     s3_store(s3, attempts=3).upload("archive", file_of_5_mb)
     assert s3.get("archive") == file_of_5_mb.read_bytes()
+
+
+def test_a_writer_that_died_half_way_does_not_hold_up_the_next(s3: S3Server, tmp_path: Path) -> None:
+    address = urlsplit(s3.url)
+    with socket.create_connection((address.hostname, address.port)) as dying:
+        dying.sendall(f"PUT /{s3.bucket}/half HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nhalf".encode())
+    (tmp_path / "whole").write_bytes(b"whole")
+    began = time.monotonic()
+    s3_store(s3).upload("whole", tmp_path / "whole")
+    assert time.monotonic() - began < 5
+    assert s3.keys() == ["whole"]
 
 
 def test_passing_failures_are_retried(s3: S3Server) -> None:
