@@ -26,8 +26,8 @@ log = get_logger(__name__)
 QUIET_S = 3.0  # then Redis is asked for a sign of life
 PONG_WITHIN_S = 3.0
 AT_MOST_AT_ONCE = 64
-# The worker's, who asks with a few threads: callers must not keep messages from going out.
-ALWAYS_ADMITTED = frozenset({"carry_send"})
+# The worker's, who asks with a few threads: callers must neither keep messages from going out nor look like a fault.
+ALWAYS_ADMITTED = frozenset({"carry_send", "ping", "check", "reset", "reload", "restart_browser"})
 
 Handle = Callable[[CommandSpec, Any], Awaitable[BaseModel]]
 
