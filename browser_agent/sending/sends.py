@@ -25,15 +25,18 @@ from whatsapp_contract.states import SessionState
 
 from .acks import Acks
 from .addresses import canonical
-from .deliveries import Carried, Deliveries
+from .deliveries import Deliveries
 from .files import Files
+from .life import Carried, Life
 from .outbox import Outbox
-from .outcome import BLOCK_CODES, CODE_SAYS
+from .outcome import BLOCK_CODES, CODE_SAYS, Verdict
 from .pacing import Rates
 from .record import SendArgs, SendRecord, new_record
 from .source import fetching
 from .source.rules import Rules
 from .standing import Standing
+from .stops import Stops
+from .turns import Turns
 
 if TYPE_CHECKING:
     from browser_agent.whatsapp.page import WhatsAppPage
@@ -71,9 +74,10 @@ class Sends:
         self._outbox.restore, self._outbox.changed = self.standing.restore, self.standing.changed
         self._acks = Acks(self._outbox, event_log, settings.names)
         rates = Rates(settings.send_rate, settings.send_rate_per_chat, settings.send_rate_strangers)
-        self._deliveries = Deliveries(
-            self._outbox, event_log, self._files, self._acks, rates, page=page, is_ready=is_ready
-        )
+        self._stops = Stops(self._outbox, event_log)
+        turns = Turns(self._outbox, rates, page)
+        self._life = Life(self._outbox, self._files, self._acks, turns, self._stops, page, is_ready)
+        self._deliveries = Deliveries(self._life)
         self._was: SessionState | None = None
         self._accepting = asyncio.Lock()  # in the order in which they came
         self._untaken: deque[PageAck] = deque(maxlen=ACKS_AT_MOST)
@@ -137,7 +141,7 @@ class Sends:
 
     async def pause(self, cause: str) -> SendsStateResult:
         """Send nothing until `resume`. Where WhatsApp's warning has stopped everything, that stays the reason."""
-        await self._deliveries.pause(cause)
+        await self._stops.pause(cause)
         return await self.state()
 
     async def resume(self) -> SendsStateResult:
@@ -159,7 +163,7 @@ class Sends:
         if state is SessionState.READY:
             self._aside(self._survives(self._on_ready()))
         elif state is SessionState.BLOCKED and (reason or "").upper() in BLOCK_CODES:
-            self._aside(self._survives(self._deliveries.stop_blocked()))
+            self._aside(self._survives(self._stops.stop(Verdict.STOP_BLOCKED)))
 
     def on_acks(self, event: AcksSeen) -> None:
         """The page tells how far messages have come."""

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from browser_agent.sending import deliveries, files
+from browser_agent.sending import files
+from browser_agent.sending.attempt import Attempt
 from browser_agent.sending.outbox import Outbox
 from browser_agent.sending.outcome import Verdict
 from browser_agent.sending.source.content import Fetched
@@ -111,7 +112,7 @@ async def test_what_is_given_up_is_looked_for_first(redis_server: RedisServer, t
         agent.faked.on_look, agent.faked.on_deliver = waits, never
         give_up = None
         if why == "a day is over":
-            agent.sends._deliveries._lives_s = 0.0
+            agent.sends._life.lives_s = 0.0
         else:
             give_up = "internal"
         results = {key: await agent.carry(key, give_up) for key in ("out", "waits", "lost")}
@@ -157,10 +158,8 @@ async def test_an_end_that_redis_does_not_take_is_written_when_it_does(
     async with faked_agent(redis_server, tmp_path, working=False) as agent:
         agent.faked.on_deliver = freezes
         await agent.send("send_media", "k", chat_id=FAMILY.id, source="photo.jpg")
-        carrying = asyncio.create_task(agent.carry("k"))
-        await asyncio.sleep(1.5)
+        assert await agent.carry("k") is not None
         redis_server.thaw()
-        await carrying
         for _ in range(3):
             await agent.carry("k")
         assert (await agent.record("k")).status == "sent"
@@ -220,7 +219,7 @@ async def test_a_send_whose_day_is_over_while_its_file_is_fetched_is_not_sent(
     redis_server: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with faked_agent(redis_server, tmp_path) as agent:
-        agent.sends._deliveries._lives_s = 0.5
+        agent.sends._life.lives_s = 0.5
         await _fetching(agent, monkeypatch, released := asyncio.Event())
         await agent.send("send_media", "k", chat_id=FAMILY.id, source="photo.jpg")
         await asyncio.sleep(0.7)
@@ -441,7 +440,7 @@ async def test_a_stale_try_writes_over_no_end(redis_server: RedisServer, tmp_pat
         stale = await agent.record("k")
         await agent.carry("k")
         ended = await agent.redis.get(NAMES.send("k"))
-        await deliveries._Try(agent.sends._deliveries, stale, None).carry()
+        await Attempt(agent.sends._life, stale, None).carry()
         assert await agent.redis.get(NAMES.send("k")) == ended
 
 
@@ -534,10 +533,10 @@ async def test_a_warning_while_a_person_has_paused_is_told_and_stays(
 ) -> None:
     async with faked_agent(redis_server, tmp_path) as agent:
         await agent.sends.pause("lunch")
-        await agent.sends._deliveries._stop_all(Verdict.STOP_RATE)
+        await agent.sends._stops.stop(Verdict.STOP_RATE)
         assert len(await agent.events("alert")) == 1
         assert (await agent.sends.pause("lunch")).stopped == "rate_limited"
-        await agent.sends._deliveries._stop_all(Verdict.STOP_RATE)
+        await agent.sends._stops.stop(Verdict.STOP_RATE)
         assert len(await agent.events("alert")) == 1
         assert (await agent.sends.resume()).stopped is None
 
@@ -651,7 +650,6 @@ async def test_no_such_send(redis_server: RedisServer, tmp_path: Path) -> None:
         assert await agent.carry("none") is None
         with pytest.raises(NotFound):
             await agent.sends.status("none")
-        assert deliveries.DONE.retry_in_s is None
 
 
 # -- what outlives a Redis -------------------------------------------------------------------------------------------
@@ -687,7 +685,7 @@ async def test_a_warning_is_in_the_snapshot(redis_server: RedisServer, tmp_path:
     async with faked_agent(redis_server, tmp_path, working=False) as agent:
         assert await agent.sends.standing.dump() is None  # nothing was restored yet, so nothing is to be overwritten
         await agent.sends.standing.load()
-        await agent.sends._deliveries._stop_all(Verdict.STOP_RATE)
+        await agent.sends._stops.stop(Verdict.STOP_RATE)
         kept = await agent.sends.standing.dump()
         redis_server.kill()
         assert await agent.sends.standing.dump() == kept

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from browser_agent.sending import deliveries
+from browser_agent.sending import attempt, life
 from browser_agent.whatsapp import outgoing
 from browser_agent.whatsapp.outgoing import PageOutgoing
 from tests.harness.redis_server import RedisServer
@@ -341,9 +341,9 @@ async def test_a_page_that_is_reloaded_amid_an_upload(agent: SmallAgent, whatsap
 async def test_an_upload_that_takes_long_is_waited_for(
     agent: SmallAgent, whatsapp: WhatsAppWeb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "FILE_WITHIN_S", 0.5)
+    monkeypatch.setattr(attempt, "FILE_WITHIN_S", 0.5)
     monkeypatch.setattr(outgoing, "LOOK_WITHIN_S", 0.5)
-    monkeypatch.setattr(deliveries, "PAUSE_AT_MOST_S", 0.2)
+    monkeypatch.setattr(life, "PAUSE_AT_MOST_S", 0.2)
     assert agent.page is not None
     await agent.page._evaluate(
         "(() => { const now = window.fetch; const slow = (to) => String(to).startsWith('/media?') ? 12000 : 0;"
@@ -573,7 +573,7 @@ async def test_a_send_that_nobody_could_carry_for_a_day_is_given_up(
     redis_server: RedisServer, whatsapp: WhatsAppWeb, tmp_path: Path
 ) -> None:
     async with small_agent(redis_server, whatsapp, tmp_path, with_page=False) as agent:
-        agent.sends._deliveries._lives_s = 0.2
+        agent.sends._life.lives_s = 0.2
         await agent.send("send_text", "k", chat_id=FAMILY.id, text="hello")
         await asyncio.sleep(0.25)
         await agent.sends.carry("k", None)
