@@ -149,17 +149,18 @@ async def test_an_end_that_redis_does_not_take_is_written_when_it_does(
 ) -> None:
     monkeypatch.setattr("browser_agent.sending.outbox.WRITTEN_WITHIN_S", 0.5)
 
-    async def freezes(page: FakePage, what: dict[str, Any]) -> dict[str, Any]:
+    async def shuts_redis(page: FakePage, what: dict[str, Any]) -> dict[str, Any]:
         page.went_out(what)
-        redis_server.freeze()
+        await agent.redis.execute_command("CLIENT", "PAUSE", 60_000, "WRITE")
         photo.unlink()  # noqa: ASYNC240  # a small one
         return answer(what, 1, "OK")
 
     async with faked_agent(redis_server, tmp_path, working=False) as agent:
-        agent.faked.on_deliver = freezes
+        agent.faked.on_deliver = shuts_redis
         await agent.send("send_media", "k", chat_id=FAMILY.id, source="photo.jpg")
         assert await agent.carry("k") is not None
-        redis_server.thaw()
+        assert (await agent.record("k")).status == "queued"
+        await agent.redis.execute_command("CLIENT", "UNPAUSE")
         for _ in range(3):
             await agent.carry("k")
         assert (await agent.record("k")).status == "sent"
