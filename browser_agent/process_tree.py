@@ -3,6 +3,9 @@
 Three marks tell them, since each alone can be lost. Chromium's own processes name the profile among their arguments,
 and keep doing so where they write their title over their environment. What they start otherwise inherits a variable.
 What has neither is found below one that has, for as long as its parents live.
+
+Containers may see one another's processes (`docker run --pid=host`, Kubernetes' shareProcessNamespace), with the same
+profile's path in each. Only what has our files is ours: whatever is in another mount namespace is passed over.
 """
 
 import contextlib
@@ -42,10 +45,10 @@ def marked(profile: Path) -> dict[str, str]:
 
 def processes_of(profile: Path) -> list[psutil.Process]:
     """Those that run now, this process excepted. Zombies are over, and not among them."""
-    own = os.getpid()
+    own, files = os.getpid(), _files_of("self")
     found: dict[int, psutil.Process] = {}
     for pid in _pids():
-        if pid == own or not _belongs(pid, profile):
+        if pid == own or not _belongs(pid, profile) or _files_of(pid) != files:
             continue
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(pid)
@@ -120,6 +123,15 @@ def _belongs(pid: int, profile: Path) -> bool:
         return True
     variable = f"{MARKER}={profile}".encode(errors="surrogateescape")
     return variable in _read(pid, "environ").split(b"\0")
+
+
+def _files_of(pid: int | str) -> str | None:
+    """The mount namespace, which tells containers apart. Not the root: Chromium's sandbox gives its processes another.
+    None where the kernel does not tell: where it tells not even ours, none can be told from another."""
+    try:
+        return str((_PROC / str(pid) / "ns/mnt").readlink())
+    except OSError:
+        return None
 
 
 def _read(pid: int, name: str) -> bytes:

@@ -85,14 +85,14 @@ async def open_chromium(executable: Path, profile: Path, *, sandbox: bool) -> As
     The caller holds the profile's lock: whoever else uses the profile is swept away first. Raises BrowserGone
     when the browser cannot be started.
     """
-    sweep(profile)
+    await _sweep_beside(profile)
     _prepare(profile)
     version = await browser_version(executable, profile.parent / VERSION_FILE)
     tmp = fresh_tmp(profile)
     try:
         process = await _start(executable, profile, version, tmp, sandbox=sandbox)
     except BaseException:  # asyncio may have started it all the same
-        sweep(profile)
+        await _sweep_beside(profile)
         raise
     stderr = _Stderr(process)
     try:
@@ -102,10 +102,29 @@ async def open_chromium(executable: Path, profile: Path, *, sandbox: bool) -> As
 
 
 def sweep(profile: Path) -> None:
-    """Have nothing of a former browser on this profile left: no process, no temporary file."""
+    """Have nothing of a former browser on this profile left: no process, no temporary file. Blocks."""
+    _end_former(profile)
+    remove_leftovers(profile)
+
+
+async def _sweep_beside(profile: Path) -> None:
+    """As `sweep`, but files are removed in a thread: there may be many. Their end is waited for also when we are
+    cancelled: whoever has the profile next may start a browser at once. Processes are ended on the event loop, which
+    nothing can interrupt, in some milliseconds."""
+    _end_former(profile)
+    removing = asyncio.ensure_future(asyncio.to_thread(remove_leftovers, profile))
+    try:
+        await asyncio.wait([removing])
+    except asyncio.CancelledError:
+        await asyncio.wait([removing])
+        raise
+    if removing.exception() is not None:  # no thread can be had
+        remove_leftovers(profile)
+
+
+def _end_former(profile: Path) -> None:
     if ended := end_all(profile, KILL_WITHIN_S):
         log.warning("a former browser was still running and was killed", processes=ended)
-    remove_leftovers(profile)
 
 
 def _prepare(profile: Path) -> None:
@@ -250,7 +269,7 @@ async def _end(process: asyncio.subprocess.Process, profile: Path, stderr: _Stde
         try:
             await _gone(process, KILL_WITHIN_S)
         finally:
-            sweep(profile)
+            await _sweep_beside(profile)
             # With the last holder of the pipe gone the reader ends by itself, and asyncio closes its end.
             await asyncio.wait({stderr.reader}, timeout=KILL_WITHIN_S)
             stderr.reader.cancel()

@@ -298,6 +298,33 @@ def test_what_a_killed_browser_left_on_the_disk_is_removed_and_nothing_else(tmp_
         assert (elsewhere / "file").exists()
 
 
+def many_leftovers(profile: Path) -> Path:
+    """A folder for temporary files of a former browser, which takes a while to remove."""
+    folder = profile.parent / "wa-browser-1"
+    folder.mkdir()
+    for number in range(5_000):
+        (folder / str(number)).touch()
+    (profile.parent / NOTE).write_text(str(folder))
+    return folder
+
+
+async def part_is_removed(folder: Path, of: int = 5_000) -> None:
+    async with asyncio.timeout(10):
+        while len(os.listdir(folder)) == of:  # noqa: PTH208  # the quickest
+            await asyncio.sleep(0.002)
+
+
+async def test_many_leftovers_are_removed_beside_the_event_loop_and_to_the_end(tmp_path: Path) -> None:
+    profile = tmp_path / "profile"
+    folder = many_leftovers(profile)
+    opening = asyncio.create_task(open_chromium(tmp_path / "none", profile, sandbox=False).__aenter__())
+    await part_is_removed(folder)  # raises where all of it is gone before the loop comes to run again
+    opening.cancel()
+    await asyncio.wait([opening])
+    assert opening.cancelled()
+    assert not folder.exists()
+
+
 def test_shared_memory_of_killed_browsers_is_removed_when_it_is_old(tmp_path: Path) -> None:
     old, new = (Path("/dev/shm") / f".org.chromium.Chromium.{os.getpid()}{name}" for name in "ab")
     try:

@@ -103,6 +103,46 @@ def test_what_is_another_profile_s_is_left_alone(tmp_path: Path, flee: Flee) -> 
     assert not any(is_gone(other) for other in others)
 
 
+def in_a_mount_namespace_of_its_own() -> list[str]:
+    """What comes before a command to run it so, as a container would."""
+    prefix = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*prefix, "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        pytest.skip("this machine gives no mount namespace")
+    return prefix
+
+
+@pytest.mark.parametrize("by", ["environment", "arguments"])
+def test_another_container_s_browser_on_the_same_path_is_left_alone(tmp_path: Path, by: str) -> None:
+    profile = tmp_path / "profile"
+    theirs = [*in_a_mount_namespace_of_its_own(), sys.executable, "-S", "-c", "import time; time.sleep(60)"]
+    if by == "arguments":
+        theirs.append(f"--user-data-dir={profile}")
+    environ = marked(profile) if by == "environment" else {}
+    ours = subprocess.Popen(["sleep", "60"], env={**os.environ, **marked(profile)})
+    with subprocess.Popen(theirs, env={**os.environ, **environ}) as browser:
+        try:
+            of_browser = Path(f"/proc/{browser.pid}/ns/mnt")
+            wait_until(lambda: of_browser.readlink() != Path("/proc/self/ns/mnt").readlink(), 5, "it has its own")
+            assert end_all(profile) == 1
+            assert ours.wait(5) == -signal.SIGKILL
+            assert browser.poll() is None
+        finally:
+            browser.kill()
+            ours.kill()
+
+
+def test_one_that_its_sandbox_gave_another_root_is_found(tmp_path: Path) -> None:
+    profile = tmp_path / "profile"
+    script = "import os, sys, time; os.chroot(sys.argv[1]); time.sleep(60)"
+    prefix = [] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user"]
+    command = [*prefix, sys.executable, "-S", "-c", script, str(tmp_path)]
+    with subprocess.Popen(command, env={**os.environ, **marked(profile)}) as sandboxed:
+        root = Path(f"/proc/{sandboxed.pid}/root")
+        wait_until(lambda: root.readlink() == tmp_path, 5, "it has another root")
+        assert end_all(profile) == 1
+        assert sandboxed.wait(5) == -signal.SIGKILL
+
+
 def test_descendants_without_a_mark_are_found_below_one_that_has_it(tmp_path: Path) -> None:
     profile = tmp_path / "profile"
     script = "import subprocess, time; subprocess.Popen(['env', '-i', 'setsid', 'sleep', '60']); time.sleep(60)"
