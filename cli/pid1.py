@@ -4,7 +4,6 @@ Started by `whatsapp-container run` through exec, so that what the checks needed
 """
 
 import contextlib
-import ctypes
 import os
 import stat
 import sys
@@ -15,42 +14,22 @@ from pathlib import Path
 from supervisor import supervisord
 
 from . import supervisor_hooks
+from .orphans import become_subreaper, children, end_orphans
 
-PR_SET_CHILD_SUBREAPER = 36
 _CHUNK_BYTES = 65536
-ORPHANS_END_WITHIN_S = 0.5
 
 
 def main(config: str) -> int:
     """Runs until told to stop. 0, or supervisor_hooks.FATAL_EXIT_CODE when a program could not be kept running."""
+    there_before = children()
     become_subreaper()
     finish = relay_stdout() if _needs_relay() else lambda: None
     try:
         supervisord.main(["--configuration", config])
     finally:
-        end_orphans()
+        end_orphans(there_before)
         finish()
     return supervisor_hooks.FATAL_EXIT_CODE if supervisor_hooks.fatal_programs else 0
-
-
-def become_subreaper() -> None:
-    """Orphans come to us also where we are not PID 1; supervisord reaps whatever child ends."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
-def end_orphans() -> None:
-    """Whatever still runs below us when supervisord has stopped its programs. As PID 1 our end would be theirs;
-    elsewhere a process that was frozen, or is deaf to SIGTERM, would outlive the service."""
-    import psutil  # here: it takes memory, which supervisord's process has no other use for
-
-    while orphans := psutil.Process().children(recursive=True):
-        _gone, left = psutil.wait_procs(orphans, timeout=ORPHANS_END_WITHIN_S)
-        for orphan in left:
-            with contextlib.suppress(psutil.Error):
-                orphan.kill()
-        _gone, left = psutil.wait_procs(left, timeout=ORPHANS_END_WITHIN_S)
-        if left:
-            return  # not even SIGKILL ends them: a disk that hangs
 
 
 def _needs_relay() -> bool:
