@@ -200,7 +200,7 @@ class BrowserKeeper:
             try:
                 given = self._observer.local_storage()
                 page = await WhatsAppPage.open(browser, chromium, settings.url, settings.wa_js, given)
-                page.on_local_storage_given = self._observer.on_local_storage_given
+                page.given_storage.on_given = self._observer.on_local_storage_given
                 self.page, self.chromium = page, chromium
                 self._observer.on_page(page)
                 yield page

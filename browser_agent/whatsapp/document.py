@@ -2,8 +2,7 @@
 
 Only the tab's own document at the site's address is answered here. Whatever else matches is let go on at once, and
 what does not match is not even asked about. Each paused request gets its answer in the step in which it is told: what
-is served lies ready in memory, and nothing is waited for. The site's service worker is passed by meanwhile: it would
-answer with the document that it keeps, before anybody asks us.
+is served lies ready in memory, and nothing is waited for. The site's service worker is passed by meanwhile.
 """
 
 import asyncio
@@ -17,51 +16,59 @@ from whatsapp_contract.errors import ContractError
 from whatsapp_contract.logs import get_logger
 
 from .cdp import CdpSession, ChromiumRefused
+from .service_worker import ServiceWorkerBypass
 
 log = get_logger(__name__)
 
-BYPASS = "Network.setBypassServiceWorker"
 WITHIN_S = 2.0
+_HALF = "half"  # instead of what is applied, while that is not certain
 _LOCAL_PERMISSIONS = ("local-network-access", "local-network", "loopback-network")
 
 
 class ServedDocument:
-    """One per tab. `want` says what to serve; `apply` has to come before the navigation that is to get it."""
+    """One per tab; `attach` comes first. `want` says what to serve; `apply` has to come before the navigation that is
+    to get it."""
 
-    def __init__(self, session: CdpSession, url: str) -> None:
+    def __init__(self, session: CdpSession, url: str, bypass: ServiceWorkerBypass) -> None:
         self.served = 0  # how many navigations were answered
         self._session = session
         self._url = url
+        self._bypass = bypass
+        self._applying = asyncio.Lock()
         self._wanted: str | None = None  # base64
         self._applied: str | None = None
         self._answer: dict[str, Any] | None = None
-        self._frame: str | None = None
+        self._frame: str | None = None  # the tab's own, the same over all its documents
         session.on("Fetch.requestPaused", self._on_paused)
+
+    async def attach(self, *, within_s: float) -> None:
+        """Learn which frame is the tab's own, which a page that hangs would not tell. Raises what CdpSession.call
+        raises."""
+        tree = await self._session.call("Page.getFrameTree", within_s=within_s)
+        self._frame = tree["frameTree"]["frame"]["id"]
 
     def want(self, document: bytes | None) -> None:
         """None: what the site serves."""
         self._wanted = None if document is None else base64.b64encode(document).decode()
 
-    @property
-    def passes_service_worker(self) -> bool:
-        """Whether the site's service worker is passed by."""
-        return self._applied is not None
-
     async def apply(self) -> None:
-        """From here on navigations get what is wanted. Raises what CdpSession.call raises."""
-        if self._applied is self._wanted:
-            return
-        wanted = self._wanted
-        self._answer = None if wanted is None else _answer(wanted)  # before any request can be paused
-        if wanted is None:
-            await self._session.call("Fetch.disable", within_s=WITHIN_S)
-        else:
-            tree = await self._session.call("Page.getFrameTree", within_s=WITHIN_S)
-            self._frame = tree["frameTree"]["frame"]["id"]
-            await self._session.call("Fetch.enable", {"patterns": _patterns(self._url)}, within_s=WITHIN_S)
-            await self._allow_its_own_network()
-        await self._session.call(BYPASS, {"bypass": wanted is not None}, within_s=WITHIN_S)
-        self._applied = wanted
+        """From here on navigations get what is wanted. Raises what CdpSession.call raises; then they get what they got
+        before, or the site's own, and the next call does it all again."""
+        async with self._applying:
+            wanted = self._wanted
+            if self._applied is wanted:
+                return
+            self._applied = _HALF
+            if wanted is None:
+                await self._session.call("Fetch.disable", within_s=WITHIN_S)
+                self._answer = None
+                self._bypass.let_go(self)
+            else:
+                await self._bypass.hold(self)
+                await self._allow_its_own_network()
+                await self._session.call("Fetch.enable", {"patterns": _patterns(self._url)}, within_s=WITHIN_S)
+                self._answer = _answer(wanted)
+            self._applied = wanted
 
     async def _allow_its_own_network(self) -> None:
         """A document that we serve came from no address, and Chromium takes it for a public one: from a site that is

@@ -1,13 +1,12 @@
 """What the page knows of chats and of messages that came before: calls of bridge/history.js and bridge/chats.js."""
 
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from .answers import PageMalformed, checked_as
 from .models import PageChat, PageGroup, PageMessage
-from .page import PageMalformed, WhatsAppPage
-
-_T = TypeVar("_T")
+from .page import WhatsAppPage
 
 CHATS_WITHIN_S = 5.0
 GROUPS_WITHIN_S = 20.0
@@ -29,11 +28,11 @@ class PageHistory:
 
     async def chats(self) -> list[PageChat]:
         """All but statuses, broadcasts and newsletters."""
-        return _checked(_chats, await self._page.call("chats", within_s=CHATS_WITHIN_S))
+        return checked_as(_chats, await self._page.call("chats", within_s=CHATS_WITHIN_S))
 
     async def groups(self) -> list[PageGroup]:
         """With their members, from the server."""
-        return _checked(_groups, await self._page.call("groups", within_s=GROUPS_WITHIN_S))
+        return checked_as(_groups, await self._page.call("groups", within_s=GROUPS_WITHIN_S))
 
     async def keys_since(
         self, chat_id: str, since: float, within_s: float
@@ -43,7 +42,7 @@ class PageHistory:
         The page looks in its store, then in its database, then asks for earlier messages, for `within_s`.
         """
         answer = await self._page.call("keysSince", chat_id, since, int(within_s * 1000), within_s=within_s + MARGIN_S)
-        return _checked(_keys, answer.get("keys")), answer.get("complete") is True
+        return checked_as(_keys, answer.get("keys")), answer.get("complete") is True
 
     async def messages(self, keys: list[str]) -> list[PageMessage | None]:
         """What keys that were listed stand for, in their order; None for one that cannot be read."""
@@ -63,11 +62,3 @@ def _message(piece: Any) -> PageMessage | None:
         return PageMessage.model_validate(piece)
     except ValidationError:
         return None
-
-
-def _checked(adapter: TypeAdapter[_T], answer: Any) -> _T:
-    try:
-        return adapter.validate_python(answer)
-    except ValidationError as error:
-        where = [".".join(map(str, item["loc"])) for item in error.errors(include_input=False)]
-        raise PageMalformed(f"the page answered with something odd: {where[:3]}") from None

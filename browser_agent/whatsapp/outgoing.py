@@ -3,16 +3,15 @@
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from whatsapp_contract.errors import ContractError, PageTimeout
 
+from .answers import checked_as
 from .models import PageAck, SendAnswer
-from .page import ANSWER_WITHIN_S, PageMalformed, WhatsAppPage
-
-_T = TypeVar("_T")
+from .page import ANSWER_WITHIN_S, WhatsAppPage
 
 MARGIN_S = 2.0
 LOOK_WITHIN_S = 8.0
@@ -64,7 +63,7 @@ class PageOutgoing:
     async def look_for_reaction(self, message_key: str, reaction: str) -> SendAnswer | None:
         """Our reaction to a message where it is this one, else None."""
         answer = await self._page.call("reactionIs", message_key, reaction, within_s=LOOK_WITHIN_S + MARGIN_S)
-        return _unless_not_found(_checked(_answer, answer))
+        return _unless_not_found(checked_as(_answer, answer))
 
     async def send_text(self, to: str, message_id: str, out: TextOut, within_s: float) -> SendAnswer:
         """Send a message with this id, unless it was sent before; then how far it is."""
@@ -91,7 +90,7 @@ class PageOutgoing:
 
     async def react(self, message_key: str, reaction: str, within_s: float) -> SendAnswer:
         """See to it that our reaction to a message is this one; an empty one takes it back."""
-        return _checked(_answer, await self._page.call("react", message_key, reaction, within_s=within_s + MARGIN_S))
+        return checked_as(_answer, await self._page.call("react", message_key, reaction, within_s=within_s + MARGIN_S))
 
     async def knows_chat(self, to: str) -> bool:
         """Whether the page has this chat."""
@@ -106,14 +105,14 @@ class PageOutgoing:
         is asked for a number that the page does not know. A number may be another one there, as in Brazil."""
         if ask:
             within_s = LOOK_WITHIN_S
-        return _checked(_addresses, await self._page.call("aliases", to, ask, within_s=within_s))
+        return checked_as(_addresses, await self._page.call("aliases", to, ask, within_s=within_s))
 
     async def acks_of(self, message_keys: list[str]) -> list[PageAck]:
         """How far messages have come, from the page's store."""
-        return _checked(_acks, await self._page.call("acksOf", message_keys, within_s=ACKS_WITHIN_S))
+        return checked_as(_acks, await self._page.call("acksOf", message_keys, within_s=ACKS_WITHIN_S))
 
     async def _deliver(self, what: dict[str, Any], within_s: float) -> SendAnswer:
-        return _checked(_answer, await self._page.call("deliver", what, within_s=within_s + MARGIN_S))
+        return checked_as(_answer, await self._page.call("deliver", what, within_s=within_s + MARGIN_S))
 
     async def _give_file(self, token: str, path: Path) -> None:
         """The file's name goes to the browser, which reads it itself: no byte of it comes through here."""
@@ -137,11 +136,3 @@ def _json(text: str) -> str:
 
 
 _text: TypeAdapter[str] = TypeAdapter(str)
-
-
-def _checked(adapter: TypeAdapter[_T], answer: Any) -> _T:
-    try:
-        return adapter.validate_python(answer)
-    except ValidationError as error:
-        where = [".".join(map(str, item["loc"])) for item in error.errors(include_input=False)]
-        raise PageMalformed(f"the page answered with something odd: {where[:3]}") from None

@@ -12,22 +12,24 @@ process that we cannot look into) the state alone has to do.
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pyppeteer.browser import Browser
 
 from whatsapp_contract.errors import BrowserGone, ContractError, Internal, PageCrashed, PageTimeout, ResetUnproven
 from whatsapp_contract.logs import get_logger
 
 from . import needs
+from .answers import checked, problems
 from .bridge import document_script
 from .cdp import CdpSession, connection_of, first_tab
 from .chromium import Chromium
 from .console import ConsoleTail
-from .document import BYPASS, ServedDocument
+from .document import ServedDocument
+from .given_storage import GivenStorage
 from .hearing import Hearing
 from .link import Link
 from .models import (
@@ -43,6 +45,7 @@ from .models import (
     Trouble,
     page_event,
 )
+from .service_worker import ServiceWorkerBypass
 
 log = get_logger(__name__)
 
@@ -59,13 +62,7 @@ EXIT_WITHIN_S = 0.8
 
 _ELSEWHERE = "the tab shows something else than WhatsApp Web"
 
-_Model = TypeVar("_Model", bound=BaseModel)
-
 ReloadStep = Literal["terminate", "reload", "crash", "kill_renderer"]
-
-
-class PageMalformed(PageTimeout):
-    """The page answered with something that is no answer: as good as none."""
 
 
 class PageScriptFailed(Internal):
@@ -82,7 +79,9 @@ class WhatsAppPage:
     def __init__(self, browser: Browser, session: CdpSession, chromium: Chromium, url: str) -> None:
         self.link = Link(connection_of(browser), session)
         self.console = ConsoleTail(session)
-        self.document = ServedDocument(session, url)
+        self._bypass = ServiceWorkerBypass(session)
+        self.document = ServedDocument(session, url, self._bypass)
+        self.given_storage = GivenStorage(session, BINDING)
         self.hearing = Hearing()
         self.snapshot = StreamSnapshot(injected=False)
         self.answered_at: float | None = None  # loop time at which the page last answered, or told something
@@ -90,7 +89,6 @@ class WhatsAppPage:
         self.crashed = asyncio.Event()
         self.browser_lost = connection_of(browser).closed
         self.on_event: Callable[[PageEvent], None] = lambda _event: None
-        self.on_local_storage_given: Callable[[], None] = lambda: None
         self.on_missed: Callable[[], None] = lambda: None  # messages are in the store that were not told
         self.browser = browser
         self._session = session
@@ -99,7 +97,6 @@ class WhatsAppPage:
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()  # something was told; whoever waits looks again
         self._documents = 0  # how many documents have started in the tab
-        self._giving: str | None = None  # the script that gives the first document its localStorage
         self._left_connected = 0  # how often the socket's state was seen to be something else than CONNECTED
         session.on_binding = self._on_binding
         session.on("Inspector.targetCrashed", lambda _params: self.crashed.set())
@@ -117,7 +114,7 @@ class WhatsAppPage:
         """The browser's first tab, with wa-js and the bridge in every document it will load. Not navigated yet.
 
         `local_storage` is the JSON of what `local_storage()` answered once: the first document of that origin
-        starts with it, and `on_local_storage_given` is called.
+        starts with it, and `given_storage.on_given` is called.
         """
         session = await first_tab(browser, within_s=ANSWER_WITHIN_S * 2)
         page = cls(browser, session, chromium, url)
@@ -127,14 +124,13 @@ class WhatsAppPage:
             raise BrowserGone(f"what the page needs cannot be read: {error}") from error
         if local_storage is not None:
             # First: new documents run their scripts in the order in which they were added.
-            giving = {"source": _giving_script(local_storage)}
-            added = await session.call("Page.addScriptToEvaluateOnNewDocument", giving, within_s=ANSWER_WITHIN_S)
-            page._giving = added["identifier"]
+            await page.given_storage.give(local_storage, within_s=ANSWER_WITHIN_S)
         # At once: a browser that is just starting takes its time for each answer.
         await asyncio.gather(
             session.call("Runtime.addBinding", {"name": BINDING}, within_s=ANSWER_WITHIN_S),
             session.call("Page.addScriptToEvaluateOnNewDocument", {"source": script}, within_s=ANSWER_WITHIN_S),
             page.link.listen(within_s=ANSWER_WITHIN_S),
+            page.document.attach(within_s=ANSWER_WITHIN_S),
         )
         return page
 
@@ -158,7 +154,7 @@ class WhatsAppPage:
         answer = await self._evaluate("globalThis.waAgent ? waAgent.snapshot() : null")
         if answer is None:
             raise PageTimeout(_ELSEWHERE)
-        snapshot = _checked(StreamSnapshot, answer)
+        snapshot = checked(StreamSnapshot, answer)
         self.answered_at = self._loop.time()
         self.answer_took_ms = round((self.answered_at - asked_at) * 1000, 3)
         self._take(snapshot)
@@ -172,7 +168,7 @@ class WhatsAppPage:
 
     async def account(self) -> PageWid:
         """The account's own address."""
-        return _checked(PageWid, await self._evaluate("waAgent.account()"))
+        return checked(PageWid, await self._evaluate("waAgent.account()"))
 
     async def local_storage(self) -> dict[str, Any]:
         """`{"origin": str, "items": {str: str}}`. The strings may hold lone surrogates, which json.dumps escapes."""
@@ -193,17 +189,17 @@ class WhatsAppPage:
     async def ask_site(self) -> bool | None:
         """Whether a request of the page reaches the site, and not its service worker's cache; None where the page may
         not ask, or is another."""
-        async with self._past_service_worker():
+        async with self._bypass.held():
             answer = await self._evaluate("globalThis.waAgent ? waAgent.askSite() : null", SITE_WITHIN_S)
         return answer if isinstance(answer, bool) else None
 
     async def probe_build(self) -> ProbedBuild:
         """Which build this is, and what our calls need and it lacks. Meant for a page that has loaded all it loads."""
-        return _checked(ProbedBuild, await self.call("probeBuild", needs.modules()))
+        return checked(ProbedBuild, await self.call("probeBuild", needs.modules()))
 
     async def served_revision(self) -> str | None:
         """The number of the build that the site serves at present, whatever is on show; None where it does not say."""
-        async with self._past_service_worker():
+        async with self._bypass.held():
             answer = await self.call("servedRevision", SITE_WITHIN_S * 1000, within_s=SITE_WITHIN_S + 1.0)
         return answer if isinstance(answer, str) else None
 
@@ -304,14 +300,6 @@ class WhatsAppPage:
 
     # -- details -----------------------------------------------------------------------------------------------------
 
-    @contextlib.asynccontextmanager
-    async def _past_service_worker(self) -> AsyncIterator[None]:
-        await self._session.call(BYPASS, {"bypass": True}, within_s=ANSWER_WITHIN_S)
-        try:
-            yield
-        finally:
-            self._session.send(BYPASS, {"bypass": self.document.passes_service_worker})
-
     async def _evaluate(self, expression: str, within_s: float = ANSWER_WITHIN_S) -> Any:
         """The value of an expression in the page, in one round trip."""
         answer = await self._session.call(
@@ -374,11 +362,11 @@ class WhatsAppPage:
         try:
             event = page_event.validate_json(payload)
         except ValidationError as error:
-            log.error("the page told something malformed", problems=_problems(error))
+            log.error("the page told something malformed", problems=problems(error))
             return
         self.answered_at = self._loop.time()
         if isinstance(event, LocalStorageGiven):
-            self._on_local_storage_given()
+            self.given_storage.on_told()
             return
         if isinstance(event, Trouble):
             log.error("the page's script failed", where=event.where, error=event.error)
@@ -397,40 +385,6 @@ class WhatsAppPage:
         self.on_event(event)
         self._changed.set()
 
-    def _on_local_storage_given(self) -> None:
-        if self._giving is None:
-            return
-        self._session.send("Page.removeScriptToEvaluateOnNewDocument", {"identifier": self._giving})
-        self._giving = None
-        self.on_local_storage_given()
-
     def _on_dialog(self, _params: Any) -> None:
         """A page that asks "leave?" would never be left."""
         self._session.send("Page.handleJavaScriptDialog", {"accept": True})
-
-
-def _checked(model: type[_Model], answer: Any) -> _Model:
-    try:
-        return model.model_validate(answer)
-    except ValidationError as error:
-        raise PageMalformed(f"the page answered with an odd {model.__name__}: {_problems(error)}") from None
-
-
-def _problems(error: ValidationError) -> list[str]:
-    """Only where it is wrong: the values may be a message's text."""
-    return [".".join(map(str, item["loc"])) for item in error.errors(include_input=False)]
-
-
-def _giving_script(local_storage: str) -> str:
-    """Makes this the localStorage of a document of its origin, and tells. It is removed after the first one.
-
-    A second document that started before the removal gets the same once more.
-    """
-    return (
-        "(() => { if (window !== window.top) return;\n"
-        f"const dump = JSON.parse({json.dumps(local_storage)});\n"
-        "if (location.origin !== dump.origin) return;\n"
-        "localStorage.clear();\n"
-        "for (const [key, value] of Object.entries(dump.items)) localStorage.setItem(key, value);\n"
-        f"{BINDING}({json.dumps(json.dumps({'kind': 'local_storage_given'}))}); }})()"
-    )

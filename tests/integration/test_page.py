@@ -50,7 +50,8 @@ LONE = "\\ud800"
 
 @dataclass
 class Site:
-    """An empty page, and a WebSocket on which the server says what it is told to."""
+    """An empty page, and a WebSocket on which the server says what it is told to. Who has a cookie `beta` is given a
+    build of another number."""
 
     url: str = ""
     links: list[WebSocketServerProtocol] = field(default_factory=list)
@@ -69,8 +70,12 @@ class Site:
 async def site() -> AsyncIterator[Site]:
     site = Site()
 
-    async def document(path: str, _headers: Any) -> tuple[HTTPStatus, dict[str, str], bytes] | None:
-        return None if path == "/ws" else (HTTPStatus.OK, {"Content-Type": "text/html"}, b"<title>site</title>")
+    async def document(path: str, headers: Any) -> tuple[HTTPStatus, dict[str, str], bytes] | None:
+        if path == "/ws":
+            return None
+        number = 200 if "beta=1" in headers.get("Cookie", "") else 100
+        body = f'<title>site</title><script type="application/json">{{"client_revision":{number}}}</script>'
+        return HTTPStatus.OK, {"Content-Type": "text/html"}, body.encode()
 
     async with serve(site.listen, "127.0.0.1", 0, process_request=document) as server:
         site.url = f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
@@ -85,7 +90,7 @@ class Tab:
         self.told: list[PageEvent] = []
         self.given = 0
         page.on_event = self.told.append
-        page.on_local_storage_given = self._on_given
+        page.given_storage.on_given = self._on_given
 
     def _on_given(self) -> None:
         self.given += 1
@@ -273,6 +278,31 @@ async def test_where_no_connection_was_ever_seen_the_state_has_to_do(tab: Tab) -
         await tab.page.reset(within_s=0.6)
 
 
+async def test_a_takeover_is_proven_by_the_state_and_a_new_connection_that_is_heard(tab: Tab, site: Site) -> None:
+    await linked(tab, site)
+    taken = "WPP.whatsapp.Stream.mode = 'MAIN'; state('CONNECTED')"
+    for without_proof in (
+        "undefined",  # a build that lacks it
+        "() => { throw new Error('no') }",
+        f"() => {{ {taken} }}",
+        "() => { open_link() }",
+    ):
+        await tab.run(f"WPP.whatsapp.Stream.mode = 'CONFLICT'; WPP.whatsapp.Socket.takeover = {without_proof}")
+        await tab.run("state('CONFLICT')")
+        with pytest.raises(ResetUnproven, match="not taken over"):
+            await tab.page.take_over(within_s=0.4)
+    before = len(site.links)
+    await tab.run(f"WPP.whatsapp.Socket.takeover = () => {{ open_link(); setTimeout(() => {{ {taken} }}, 50); }}")
+    await tab.page.take_over(within_s=5)
+    assert (tab.page.snapshot.mode, len(site.links)) == ("MAIN", before + 1)
+
+
+async def test_the_site_is_asked_for_its_build_with_the_pages_cookies(tab: Tab) -> None:
+    assert await tab.page.served_revision() == "100"
+    await tab.run("document.cookie = 'beta=1'")
+    assert await tab.page.served_revision() == "200"
+
+
 async def test_the_real_wa_js_on_the_stand_in(chromium: Chromium) -> None:
     with WhatsAppWeb() as whatsapp:
         browser = await cdp.connect(chromium.endpoint, within_s=5)
@@ -289,6 +319,12 @@ async def test_the_real_wa_js_on_the_stand_in(chromium: Chromium) -> None:
         await page.link.expect_answer(page.ask_server, 5)
         assert page.link.answered_at is not None
         await page.reset()
+        await asyncio.to_thread(whatsapp.conflict)
+        async with asyncio.timeout(5):
+            while page.snapshot.mode != "CONFLICT":
+                await asyncio.sleep(0.02)
+        await page.take_over()
+        assert page.snapshot.mode == "MAIN"
 
         key = await asyncio.to_thread(whatsapp.deliver_text, "hello")
         async with asyncio.timeout(5):

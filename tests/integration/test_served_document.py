@@ -16,6 +16,8 @@ from browser_agent.whatsapp.cdp import CdpSession
 from browser_agent.whatsapp.chromium import open_chromium
 from browser_agent.whatsapp.document import ServedDocument
 from browser_agent.whatsapp.executable import find_executable
+from browser_agent.whatsapp.service_worker import ServiceWorkerBypass
+from whatsapp_contract.errors import PageTimeout
 
 WORKER = b"""
 self.addEventListener('install', () => self.skipWaiting());
@@ -61,9 +63,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Tab:
-    def __init__(self, session: CdpSession, document: ServedDocument) -> None:
+    def __init__(self, session: CdpSession, site: Site, sent_by: object = None) -> None:
         self.session = session
-        self.document = document
+        sender = cast(CdpSession, sent_by or session)
+        self.bypass = ServiceWorkerBypass(sender)
+        self.document = ServedDocument(sender, site.url, self.bypass)
         self._loaded = asyncio.Event()
         session.on("Page.loadEventFired", lambda _params: self._loaded.set())
 
@@ -103,8 +107,10 @@ async def session(tmp_path: Path) -> AsyncIterator[CdpSession]:
 
 
 @pytest.fixture
-def tab(session: CdpSession, site: Site) -> Tab:
-    return Tab(session, ServedDocument(session, site.url))
+async def tab(session: CdpSession, site: Site) -> Tab:
+    tab = Tab(session, site)
+    await tab.document.attach(within_s=5)
+    return tab
 
 
 async def test_the_tabs_own_document_is_served_and_nothing_else(tab: Tab, site: Site) -> None:
@@ -126,14 +132,70 @@ async def test_the_tabs_own_document_is_served_and_nothing_else(tab: Tab, site: 
     assert site.asked["/"] == 2
 
 
-async def test_a_service_worker_of_the_site_does_not_answer_in_its_place(tab: Tab, site: Site) -> None:
+async def with_a_service_worker(tab: Tab, site: Site) -> None:
     await tab.load(site.url)
     await tab.run("navigator.serviceWorker.register('/sw.js').then(() => navigator.serviceWorker.ready).then(() => 1)")
     assert await tab.load(site.url) == "worker"
+
+
+async def test_a_service_worker_of_the_site_does_not_answer_in_its_place(tab: Tab, site: Site) -> None:
+    await with_a_service_worker(tab, site)
     tab.document.want(KEPT)
     assert await tab.load(site.url) == "kept"
     tab.document.want(None)
     assert await tab.load(site.url) == "worker"
+
+
+async def test_the_service_worker_is_passed_by_until_the_last_who_wants_that_lets_go(tab: Tab, site: Site) -> None:
+    await with_a_service_worker(tab, site)
+    async with tab.bypass.held():
+        async with tab.bypass.held():
+            assert await tab.load(site.url) == "site"
+        assert await tab.load(site.url) == "site"
+        tab.document.want(KEPT)
+        assert await tab.load(site.url) == "kept"
+    assert await tab.load(site.url) == "kept"
+    async with tab.bypass.held():
+        tab.document.want(None)
+        assert await tab.load(site.url) == "site"
+    assert await tab.load(site.url) == "worker"
+
+
+class Deaf:
+    """A session that does not hear the answer to `unheard`, once."""
+
+    def __init__(self, session: CdpSession) -> None:
+        self.on, self.send = session.on, session.send
+        self.unheard = ""
+        self._session = session
+
+    async def call(self, method: str, params: dict[str, Any] | None = None, *, within_s: float) -> Any:
+        answer = await self._session.call(method, params, within_s=within_s)
+        if method == self.unheard:
+            self.unheard = ""
+            raise PageTimeout(f"{method} was not answered")
+        return answer
+
+
+async def test_what_was_half_applied_is_applied_or_undone_by_the_next_try(session: CdpSession, site: Site) -> None:
+    deaf = Deaf(session)
+    tab = Tab(session, site, deaf)
+    await tab.document.attach(within_s=5)
+    await with_a_service_worker(tab, site)
+    for unheard, half, wanted, title in [
+        ("Fetch.enable", KEPT, None, "worker"),
+        ("Fetch.enable", KEPT, KEPT, "kept"),
+        ("Fetch.disable", None, KEPT, "kept"),
+        ("Fetch.disable", None, None, "worker"),
+        ("Network.setBypassServiceWorker", KEPT, None, "worker"),
+        ("Network.setBypassServiceWorker", KEPT, KEPT, "kept"),
+    ]:
+        deaf.unheard = unheard
+        tab.document.want(half)
+        with pytest.raises(PageTimeout):
+            await tab.document.apply()
+        tab.document.want(wanted)
+        assert await tab.load(site.url) == title, (unheard, half, wanted)
 
 
 async def test_it_is_served_by_a_new_process_after_a_crash(tab: Tab, site: Site) -> None:
@@ -176,7 +238,8 @@ class Spoiled:
 async def test_whatever_fails_the_request_goes_on(
     session: CdpSession, site: Site, answer: dict[str, Any], told: set[str]
 ) -> None:
-    tab = Tab(session, ServedDocument(cast(CdpSession, Spoiled(session, answer, told)), site.url))
+    tab = Tab(session, site, Spoiled(session, answer, told))
+    await tab.document.attach(within_s=5)
     tab.document.want(KEPT)
     assert await tab.load(site.url) == "site"
 

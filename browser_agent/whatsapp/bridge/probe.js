@@ -11,9 +11,8 @@ const hash = (given) => {
   return (sum >>> 0).toString(16).padStart(8, '0');
 };
 
-// The names of a build's files say what is in them. A script within a drawing has an object for its `src`.
-const scriptsOfPage = () =>
-  Array.from(document.scripts, ({ src }) => (typeof src === 'string' ? src.split(/[?#]/)[0] : '')).filter(Boolean).sort();
+// The names of a build's files say what is in them.
+const scriptsOfPage = () => Array.from(document.scripts, ({ src }) => src.split(/[?#]/)[0]).filter(Boolean).sort();
 
 const buildVersion = () =>
   text(() => window.Debug.VERSION) ??
