@@ -2,6 +2,7 @@
 asked for is served."""
 
 import json
+import shutil
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
 from whatsapp_contract.events import Event
 
-GOOD, BAD, NEXT = "2.3000.1045220589", "2.3000.1045220600", "2.3000.1045220700"
+GOOD, BAD, NEXT, LAST = "2.3000.1045220589", "2.3000.1045220600", "2.3000.1045220700", "2.3000.1045220800"
 
 
 def keep_build(package: Path, whatsapp: WhatsAppWeb) -> None:
@@ -23,8 +24,12 @@ def keep_build(package: Path, whatsapp: WhatsAppWeb) -> None:
     (package / "versions.json").write_text(json.dumps({"versions": []}))
 
 
-def alert(service: Service, code: str) -> Event:
-    return service.wait_event("alert", where=lambda data: data["code"] == code)
+def alert(service: Service, code: str, after: str = "-") -> Event:
+    return service.wait_event("alert", after=after, where=lambda data: data["code"] == code)
+
+
+def alerts(service: Service, after: str = "-") -> list[str]:
+    return [event.data["code"] for event in service.events("alert", after=after)]
 
 
 def kept(service: Service, version: str) -> dict[str, Any]:
@@ -77,8 +82,21 @@ def test_a_build_that_breaks_a_call_is_gone_back_from_until_there_is_another(tmp
         wait_until(lambda: service.redis.hexists(builds, NEXT), 20, "the next build is probed")
         assert kept(service, NEXT)["broken"] == {}
         assert not service.redis.hexists(builds, "fallback")
-        codes = [event.data["code"] for event in service.events("alert")]
-        assert codes == ["calls_broken", "build_fallback", "build_fallback_over"]
+        assert alerts(service) == ["calls_broken", "build_fallback", "build_fallback_over"]
+
+        # An older build that is not let in any more is given up, and so is going back from the one that it stood for.
+        keep_build(package, whatsapp)
+        over = service.last_event_id()
+        whatsapp.set_options(build=LAST, hide=["WAWebMsgCollection"])
+        service.client.call("reload", {"cause": "the test"})
+        assert NEXT in alert(service, "build_fallback", over).data["message"]
+        on_show(service, NEXT)
+        whatsapp.block("DEPRECATED_VERSION")
+        assert NEXT in alert(service, "build_fallback_failed", over).data["message"]
+        on_show(service, LAST)
+        wait_until(lambda: "messages_in" in service.status().broken_calls, 20, "it is told to be broken")
+        assert kept(service, LAST)["keep"]
+        assert alerts(service, over) == ["calls_broken", "build_fallback", "build_fallback_failed"]
 
 
 def test_a_build_that_is_asked_for_is_served_and_what_it_breaks_is_told_once(tmp_path: Path) -> None:
@@ -95,9 +113,17 @@ def test_a_build_that_is_asked_for_is_served_and_what_it_breaks_is_told_once(tmp
             assert service.status().verdict_reason == "calls_broken"
             assert "messages_in" in service.status().broken_calls
             known, last = kept(service, GOOD), service.last_event_id()
+        # The newest that is kept is another than its name says.
+        shutil.copy(package / f"html/{GOOD}-alpha.html", package / f"html/{NEXT}-alpha.html")
         with Service(tmp_path, whatsapp.url, **variables) as service:
             service.wait_event("ready", after=last)
             on_show(service, GOOD)
             wait_until(lambda: service.status().verdict == "blocked", 20, "it is known to be broken")
+            message = alert(service, "build_not_served").data["message"]
+            assert NEXT in message
+            assert GOOD in message
             wait_until(lambda: kept(service, GOOD) != known, 20, "it is probed again")
-            assert [event.data["code"] for event in service.events("alert")] == ["calls_broken"]
+            known = kept(service, GOOD)
+            service.client.call("reload", {"cause": "the test"})
+            wait_until(lambda: kept(service, GOOD) != known, 20, "the next document is probed, too")
+            assert alerts(service) == ["calls_broken", "build_not_served"]
