@@ -41,6 +41,7 @@ from .session.pointer import Generation
 from .session.process import run_work
 from .session.snapshot import BrowserMoved, Staged, stage
 from .session.stores import open_store
+from .session.to_bury import ToBury
 from .session.work import Bury, Prepare, Prepared, Request, Save, Saved
 
 log = get_logger(__name__)
@@ -96,8 +97,7 @@ class SessionKeeper:
         self._soon = asyncio.Event()
         self._lock = asyncio.Lock()
         self._storage = KeptLocalStorage(self._local.local_storage)
-        self._to_bury = settings.session_dir / "to-bury"
-        self._buries = _text_of(self._to_bury)  # the cause of a logout that the store has not been told yet
+        self._to_bury = ToBury(settings.session_dir)
 
     # -- before a browser starts -------------------------------------------------------------------------------------
 
@@ -174,7 +174,7 @@ class SessionKeeper:
         self._registered = True
         if self._browser.page is not None:
             self._wa_js_version = self._browser.page.snapshot.wa_js
-        self._note_to_bury(None)
+        self._to_bury.forget()
         self._aside(asyncio.to_thread(self._local.proven))
         self._aside(self._storage.keep(self._dump))
 
@@ -200,14 +200,14 @@ class SessionKeeper:
         while True:
             cause, wait_s = "interval", interval_s
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(BURY_AGAIN_AFTER_S if self._buries else interval_s):
+                async with asyncio.timeout(BURY_AGAIN_AFTER_S if self._to_bury.cause else interval_s):
                     await self._soon.wait()
                     cause, wait_s = "first_ready", min(FIRST_SAVE_AFTER_S, interval_s)
             if cause == "first_ready":
                 self._soon.clear()
                 await asyncio.sleep(wait_s)
-            if self._buries is not None and self._prepared:
-                await self.bury(self._buries)
+            if self._to_bury.cause is not None and self._prepared:
+                await self.bury(self._to_bury.cause)
             await self.save_if_known_good(cause)
 
     async def save_if_known_good(self, cause: str, within_s: float = SAVE_WITHIN_S) -> None:
@@ -253,7 +253,7 @@ class SessionKeeper:
     async def bury(self, cause: str) -> None:
         """The account was logged out on purpose: end the session in the store. Tried again while that fails."""
         self._registered = False
-        self._note_to_bury(cause)
+        self._to_bury.note(cause)
         try:
             async with asyncio.timeout(BURY_WITHIN_S), self._lock:
                 await self._work(Bury(epoch=self._fence.epoch, cause=cause), BaseModel, BURY_WITHIN_S)
@@ -261,17 +261,9 @@ class SessionKeeper:
             trouble = error if isinstance(error, SessionError) else errors.StoreUnavailable("no answer in time")
             self._tell_trouble(trouble, "The session was logged out, but its archives cannot be deleted yet")
             return
-        self._note_to_bury(None)
+        self._to_bury.forget()
         self.newest = None
         log.info("the session was ended in its store", cause=cause)
-
-    def _note_to_bury(self, cause: str | None) -> None:
-        """Also for the next agent, should this one end before it is done."""
-        self._buries = cause
-        if cause is None:
-            self._to_bury.unlink(missing_ok=True)
-        else:
-            write_private(self._to_bury, cause)
 
     async def _stage(self, folder: Path) -> Staged:
         if not self._registered:
@@ -381,13 +373,6 @@ def _on_the_wire(error: SessionError) -> ContractError:
     if isinstance(error, (errors.StoreUnavailable, errors.DiskTrouble)):
         return StoreUnavailable(str(error))
     return Internal(str(error))
-
-
-def _text_of(path: Path) -> str | None:
-    try:
-        return path.read_text()
-    except OSError:
-        return None
 
 
 async def _to_the_end(work: Callable[..., Any], *args: Any) -> Any:
