@@ -362,7 +362,8 @@ class BrowserAgent(Observer):
         def since(moment: float | None) -> float | None:
             return None if moment is None else now - moment
 
-        found = remedy(self.state, now - self.flow.since, self._qr.expired_for_s, since(self._unstuck_at))
+        in_state_s = now - self.flow.since - self.evidence.lag.lost_s(self.flow.since)
+        found = remedy(self.state, in_state_s, self._qr.expired_for_s, since(self._unstuck_at))
         if found == "refresh_qr":
             await self.flow.refresh_qr()
         elif found == "reload":
@@ -418,7 +419,10 @@ class BrowserAgent(Observer):
 
     def facts(self) -> Facts:
         """What is known now."""
-        facts = self.evidence.facts(self.flow.state, self.flow.since, self.flow.reason, self.keeper.held_until)
+        flow = self.flow
+        facts = self.evidence.facts(
+            flow.state, flow.since, flow.reason, self.keeper.held_until, coming_up_since=flow.coming_up_since
+        )
         return facts.model_copy(update={"broken_calls": self.builds.broken_calls})
 
     def assess(self, facts: Facts) -> Assessment:

@@ -47,12 +47,22 @@ class Evidence:
         self.message_event_at: float | None = None  # loop time of the last `message` event
         self._loop = asyncio.get_running_loop()
 
-    def facts(self, state: SessionState, since: float, reason: str | None, held_until: float | None) -> Facts:
-        """What is known now. `since` is loop time, `held_until` epoch seconds."""
+    def facts(
+        self,
+        state: SessionState,
+        since: float,
+        reason: str | None,
+        held_until: float | None,
+        coming_up_since: float | None = None,
+    ) -> Facts:
+        """What is known now. `since` and `coming_up_since` are loop times, `held_until` epoch seconds."""
         now, now_loop = datetime.now(UTC), self._loop.time()
 
         def wall(moment: float | None) -> datetime | None:
             return None if moment is None else now - timedelta(seconds=now_loop - moment)
+
+        def timed(moment: float | None) -> datetime | None:
+            return None if moment is None else wall(moment + self.lag.lost_s(moment))
 
         page = self._keeper.page
         stream = page.snapshot if page else None
@@ -61,6 +71,8 @@ class Evidence:
             observed_at=now,
             state=state,
             since=wall(since) or now,
+            timed_since=timed(since),
+            coming_up_since=timed(coming_up_since),
             reason=reason,
             held_until=datetime.fromtimestamp(held_until, UTC) if held_until else None,
             browser_seen_at=wall(page.browser_answered_at) if page else None,

@@ -15,7 +15,7 @@ from whatsapp_contract.events import (
     ReadyData,
     StateChangedData,
 )
-from whatsapp_contract.health import LEFT_TO_A_PERSON, RETRIED_BY_AGENT
+from whatsapp_contract.health import COMING_UP, LEFT_TO_A_PERSON, RETRIED_BY_AGENT
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.states import SessionState, check_move
 
@@ -47,13 +47,17 @@ log = get_logger(__name__)
 
 _BEFORE_A_SCAN = frozenset({SessionState.STARTING, SessionState.AWAITING_SCAN, SessionState.LOGGED_OUT})
 _MAY_SHOW_A_CODE = _BEFORE_A_SCAN | {SessionState.BLOCKED}
+# Of these nobody can say that it is still coming up: it is there, or a person's. A link that is lost is neither.
+_SETTLED = frozenset(SessionState) - COMING_UP - {SessionState.DISCONNECTED}
+_NO_TRY = RETRIED_BY_AGENT | LEFT_TO_A_PERSON  # reasons for which no page is coming up at all
 _LOST_THE_ACCOUNT = frozenset({SessionState.LOGGED_OUT, SessionState.CONFLICT, SessionState.BLOCKED})
 
 Aside = Callable[[Coroutine[Any, Any, None]], None]
 
 
 class SessionFlow:
-    """One per agent. `state`, `reason` and `since` (loop time) are read by whoever wants; only `enter` changes them.
+    """One per agent. `state`, `reason`, `since` and `coming_up_since` are read by whoever wants; only `enter` changes
+    them. The latter two are loop times: of the state, and of the try to get ready, None where there is none.
 
     `page` gives the page or raises BrowserGone; `operation` names what is under way; `aside` runs a short task;
     `changed` is called after every change.
@@ -77,6 +81,7 @@ class SessionFlow:
         self.state = SessionState.STARTING
         self.reason: str | None = None
         self.since = asyncio.get_running_loop().time()
+        self.coming_up_since: float | None = self.since
         self._event_log = event_log
         self._evidence = evidence
         self._inbox = inbox
@@ -94,18 +99,27 @@ class SessionFlow:
         self._account: Person | None = None
         self._qr_too_early: str | None = None  # shown before the state has followed
 
-    def enter(self, state: SessionState, reason: str | None = None) -> None:
-        """The one place where the state changes. Raises IllegalMove for a move that is not in the table."""
+    def enter(self, state: SessionState, reason: str | None = None, *, anew: bool = True) -> None:
+        """The one place where the state changes. Raises IllegalMove for a move that is not in the table.
+
+        To enter STARTING is a new try with a time of its own; not so `anew` false, which is one that nobody made.
+        """
+        now = asyncio.get_running_loop().time()
+        is_new_try = anew and state is SessionState.STARTING and reason not in _NO_TRY
+        if state in _SETTLED:
+            self.coming_up_since = None
+        elif is_new_try or (self.coming_up_since is None and state in COMING_UP):
+            self.coming_up_since = now
         if state is self.state:
-            if state is SessionState.STARTING and reason not in RETRIED_BY_AGENT | LEFT_TO_A_PERSON:
-                self.since = asyncio.get_running_loop().time()  # another try, with its own time
+            if is_new_try:
+                self.since = now
             if reason != self.reason:
                 self.reason = reason
                 self._changed()
             return
         previous = self.state
         check_move(previous, state)
-        self.state, self.reason, self.since = state, reason, asyncio.get_running_loop().time()
+        self.state, self.reason, self.since = state, reason, now
         log.info("state changed", previous=previous.value, state=state.value, reason=reason)
         self._event_log.publish(
             EventType.STATE_CHANGED, StateChangedData(previous=previous, state=state, reason=reason)
@@ -198,10 +212,12 @@ class SessionFlow:
         self._audit.interrupted()
         self._qr.on_document()
         self._qr_too_early = None
+        # A page that loads itself anew must not do so for ever.
+        anew = self._operation() is not None or self.reason in _NO_TRY
         if self.state is SessionState.STARTING:
-            self.enter(SessionState.STARTING, None)
+            self.enter(SessionState.STARTING, None, anew=anew)
         elif self.state not in (SessionState.LOGGED_OUT, SessionState.STOPPING):
-            self.enter(SessionState.STARTING, self._operation() or "page_reloaded")
+            self.enter(SessionState.STARTING, self._operation() or "page_reloaded", anew=anew)
 
     def _on_logged_out(self) -> None:
         self._session.on_account_lost()

@@ -20,6 +20,8 @@ LEFT_TO_A_PERSON = frozenset({"store_refused", "wrong_key", "newer_browser", "ne
 
 # Why a link is down that no rung brings back: the page's own requests do not reach the site.
 SITE_SILENT = "site_silent"
+# They do not, and the agent's own do: it is the browser's fault.
+BROWSER_OFFLINE = "browser_offline"
 # The agent was held up, by the machine or by itself; it judges again when it has caught up.
 AGENT_SLOW = "agent_slow"
 
@@ -69,6 +71,8 @@ class Facts(BaseModel):
     observed_at: AwareDatetime
     state: SessionState
     since: AwareDatetime
+    timed_since: AwareDatetime | None = None  # `since`, later by the time in which the agent did not run
+    coming_up_since: AwareDatetime | None = None  # likewise: when this try to get ready began, by whoever made it
     reason: str | None = None  # why it is in that state
     held_until: AwareDatetime | None = None  # the start budget is spent: no browser until then
     browser_seen_at: AwareDatetime | None = None  # last message from Chromium
@@ -86,7 +90,8 @@ class Facts(BaseModel):
     online: bool | None = None  # as the browser has it
     authenticated: bool | None = None
     site_answered_at: AwareDatetime | None = None  # last time a request of the page reached the site
-    site_silent_since: AwareDatetime | None = None  # its requests do not reach the site since then
+    site_silent_since: AwareDatetime | None = None  # neither its requests nor the agent's reach the site since then
+    browser_offline_since: AwareDatetime | None = None  # its requests do not, since then, and the agent's do
     stored_message_at: AwareDatetime | None = None  # when the page's store last got a message
     told_message_at: AwareDatetime | None = None  # when the page last told of one
     unheard_since: AwareDatetime | None = None  # a message is in the store since then and was not told
@@ -110,11 +115,13 @@ class Limits:
     link_silence_s: float = 120.0
     unheard_s: float = 10.0
     loop_lag_s: float = 5.0
+    browser_offline_s: float = 30.0  # a browser that could not load the site tries again within that time
     # States, each with the time after which it counts as stuck.
     starting_s: float = 180.0
     syncing_s: float = 900.0
     disconnected_s: float = 120.0
     conflict_s: float = 600.0
+    coming_up_s: float = 1200.0  # starting and syncing in all, where the page loads itself anew again and again
     # For whoever looks from outside: an agent, or a Redis, that young may have no subscribers yet.
     agent_grace_s: float = 20.0
     redis_settled_s: float = 10.0
@@ -132,6 +139,8 @@ class Assessment:
 # Errors of a check, and what they say.
 _PAGE_ERRORS = frozenset({PageTimeout.code, PageCrashed.code})
 
+# What ends in READY by itself.
+COMING_UP = frozenset({SessionState.STARTING, SessionState.SYNCING})
 # What needs a person is never "fixed" by a restart.
 _FOR_A_PERSON = frozenset({SessionState.AWAITING_SCAN, SessionState.LOGGED_OUT, SessionState.CONFLICT})
 
@@ -141,25 +150,28 @@ def verdict(facts: Facts, limits: Limits, now: datetime) -> Assessment:
 
     The first that decides, in this order:
     1. What was seen from outside, where it was: the other facts may be those of a dead agent.
-    2. What waits for time or a person: the start budget, stopping, a browser or a page that is coming up.
-    3. An agent whose loop was held up. It did not listen meanwhile, so that the silence of others says nothing.
-    4. Browser, then page: who is silent.
-    5. What the state says: blocked, for a person, disconnected, syncing.
-    6. Ready must be borne out: an account, a server heard lately (one that was never heard is unknown, not dead),
+    2. What waits for time or a person: the start budget, stopping, a session that cannot be restored.
+    3. An agent whose loop was held up. It did not listen meanwhile, so that the silence of others says nothing, nor
+       that something is not over yet.
+    4. A browser or a page that is coming up.
+    5. Browser, then page: who is silent.
+    6. What the state says: blocked, for a person, disconnected, syncing.
+    7. Ready must be borne out: an account, a server heard lately (one that was never heard is unknown, not dead),
        and a page that tells of what its store gets.
     """
     if facts.outside is not None and (seen := _from_outside(facts.outside, limits)) is not None:
         return seen
-    state, in_state = facts.state, now - facts.since
-
+    state = facts.state
     if facts.held_until is not None and facts.held_until > now:
         return Assessment(Verdict.WAITING_FOR_PERSON, "start_budget_spent", facts.since)
     if state is SessionState.STOPPING:
         return Assessment(Verdict.DEGRADED, "stopping", facts.since)
-    if state is SessionState.STARTING:
-        return _starting(facts, limits, in_state)
-    if facts.loop_lag_ms is not None and facts.loop_lag_ms > limits.loop_lag_s * 1000:
+    if state is SessionState.STARTING and facts.reason in LEFT_TO_A_PERSON:
+        return Assessment(Verdict.WAITING_FOR_PERSON, facts.reason or "", facts.since)
+    if _is_held_up(facts, limits):
         return Assessment(Verdict.DEGRADED, AGENT_SLOW)
+    if state is SessionState.STARTING:
+        return _starting(facts, limits, now)
     if _silent(facts.browser_seen_at, limits.browser_silence_s, now):
         return Assessment(Verdict.BROWSER_GONE, "browser_silent", facts.browser_seen_at)
     if _silent(facts.page_seen_at, limits.page_silence_s, now):
@@ -169,18 +181,28 @@ def verdict(facts: Facts, limits: Limits, now: datetime) -> Assessment:
     if state in _FOR_A_PERSON:
         return Assessment(Verdict.WAITING_FOR_PERSON, state.value, facts.since)
     if state is SessionState.DISCONNECTED:
-        return _disconnected(facts, limits, in_state)
+        return _disconnected(facts, limits, now)
     if state is SessionState.SYNCING:
-        return _unless_overdue(facts, in_state, _syncing_s(facts, limits, now))
+        return _coming_up(facts, limits, now)
     return _ready(facts, limits, now)
 
 
-def _starting(facts: Facts, limits: Limits, in_state: timedelta) -> Assessment:
-    if facts.reason in RETRIED_BY_AGENT:
-        return Assessment(Verdict.DEGRADED, facts.reason, facts.since)
-    if facts.reason in LEFT_TO_A_PERSON:
-        return Assessment(Verdict.WAITING_FOR_PERSON, facts.reason, facts.since)
-    return _unless_overdue(facts, in_state, limits.starting_s)
+def _is_held_up(facts: Facts, limits: Limits) -> bool:
+    return facts.loop_lag_ms is not None and facts.loop_lag_ms > limits.loop_lag_s * 1000
+
+
+def _starting(facts: Facts, limits: Limits, now: datetime) -> Assessment:
+    if facts.reason not in RETRIED_BY_AGENT:
+        return _coming_up(facts, limits, now)
+    if facts.reason == SITE_UNREACHABLE and _is_offline(facts, limits, now):
+        return Assessment(Verdict.BROWSER_GONE, BROWSER_OFFLINE, facts.browser_offline_since)
+    return Assessment(Verdict.DEGRADED, facts.reason or "", facts.since)
+
+
+def _is_offline(facts: Facts, limits: Limits, now: datetime) -> bool:
+    """For long enough: while a page comes up it is asked, and loaded, only every now and then."""
+    since = facts.browser_offline_since
+    return since is not None and _silent(since, limits.browser_offline_s, now)
 
 
 def _syncing_s(facts: Facts, limits: Limits, now: datetime) -> float:
@@ -223,11 +245,13 @@ def _agent_stopped(outside: Outside) -> Assessment:
     return Assessment(Verdict.WAITING_FOR_PERSON, "agent_stopped", outside.asked_at)
 
 
-def _disconnected(facts: Facts, limits: Limits, in_state: timedelta) -> Assessment:
+def _disconnected(facts: Facts, limits: Limits, now: datetime) -> Assessment:
+    if facts.browser_offline_since is not None:
+        return Assessment(Verdict.BROWSER_GONE, BROWSER_OFFLINE, facts.browser_offline_since)
     reason = facts.reason or "disconnected"
     if facts.site_silent_since is not None:
         reason = SITE_SILENT
-    elif in_state > timedelta(seconds=limits.disconnected_s):
+    elif _is_past_deadline(facts, limits, now):
         reason = stuck_in(facts.state)
     return Assessment(Verdict.DISCONNECTED, reason, facts.since)
 
@@ -252,9 +276,11 @@ def _silent(seen_at: datetime | None, limit_s: float, now: datetime) -> bool:
     return seen_at is None or now - seen_at > timedelta(seconds=limit_s)
 
 
-def _unless_overdue(facts: Facts, in_state: timedelta, limit_s: float) -> Assessment:
-    """Coming up takes its time; past its deadline the page is taken to be stuck, unless no page could come up."""
-    if in_state <= timedelta(seconds=limit_s):
+def _coming_up(facts: Facts, limits: Limits, now: datetime) -> Assessment:
+    """It takes its time; past its deadline the page is taken to be stuck, unless no page could come up."""
+    if _is_offline(facts, limits, now):
+        return Assessment(Verdict.BROWSER_GONE, BROWSER_OFFLINE, facts.browser_offline_since)
+    if not _is_past_deadline(facts, limits, now):
         return Assessment(Verdict.DEGRADED, facts.state.value, facts.since)
     if facts.site_silent_since is not None:
         return Assessment(Verdict.DISCONNECTED, SITE_SILENT, facts.site_silent_since)
@@ -275,23 +301,35 @@ def stuck_in(state: SessionState) -> str:
 def is_overdue(facts: Facts, limits: Limits, now: datetime) -> bool:
     """Whether the state has outlived its deadline. Not where the cause is known and was told in its own way: the start
     budget, and a session that cannot be restored."""
+    if _is_held_up(facts, limits) or (facts.held_until is not None and facts.held_until > now):
+        return False
+    if facts.state is SessionState.STARTING and facts.reason in _TOLD_ELSEWHERE:
+        return False
+    return _is_past_deadline(facts, limits, now)
+
+
+def _is_past_deadline(facts: Facts, limits: Limits, now: datetime) -> bool:
+    """Of its state's; or of coming up at all, which a page that loads itself anew never ends."""
     deadlines_s = {
         SessionState.STARTING: limits.starting_s,
         SessionState.SYNCING: _syncing_s(facts, limits, now),
         SessionState.DISCONNECTED: limits.disconnected_s,
         SessionState.CONFLICT: limits.conflict_s,
     }
-    if facts.state not in deadlines_s or (facts.held_until is not None and facts.held_until > now):
+    if facts.state not in deadlines_s:
         return False
-    if facts.state is SessionState.STARTING and facts.reason in _TOLD_ELSEWHERE:
-        return False
-    return now - facts.since > timedelta(seconds=deadlines_s[facts.state])
+    if _silent(facts.timed_since or facts.since, deadlines_s[facts.state], now):
+        return True
+    since = facts.coming_up_since
+    return since is not None and facts.state in COMING_UP and _silent(since, limits.coming_up_s, now)
 
 
 def stuck_fact(facts: Facts, limits: Limits, now: datetime) -> str:
     """The fact that keeps the session in its state, as far as facts can tell. The most telling one."""
     if facts.state is SessionState.CONFLICT:
         return "the account is open in another WhatsApp Web"
+    if facts.browser_offline_since is not None:
+        return "this browser does not reach the site, which this container does"
     if facts.reason == SITE_UNREACHABLE or facts.site_silent_since is not None:
         return "the site does not answer this browser"
     if facts.online is False:

@@ -33,6 +33,8 @@ class Status(BaseModel):
     heartbeat_at: AwareDatetime
     state: SessionState
     since: AwareDatetime
+    timed_since: AwareDatetime | None = None
+    coming_up_since: AwareDatetime | None = None
     reason: str | None = None
     verdict: Verdict
     verdict_reason: str
@@ -55,6 +57,7 @@ class Status(BaseModel):
     authenticated: bool | None = None
     site_answered_at: AwareDatetime | None = None
     site_silent_since: AwareDatetime | None = None
+    browser_offline_since: AwareDatetime | None = None
     stored_message_at: AwareDatetime | None = None
     told_message_at: AwareDatetime | None = None
     unheard_since: AwareDatetime | None = None

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whatsapp_contract.health import LEFT_TO_A_PERSON, RETRIED_BY_AGENT, Facts, Limits, Verdict, stuck_fact, verdict
+from whatsapp_contract.health import (
+    LEFT_TO_A_PERSON,
+    RETRIED_BY_AGENT,
+    Facts,
+    Limits,
+    Verdict,
+    is_overdue,
+    stuck_fact,
+    verdict,
+)
 from whatsapp_contract.states import SessionState
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -161,6 +170,53 @@ def test_no_state_is_the_page_s_fault_while_the_site_is_silent(state: SessionSta
     assert (assessment.verdict, assessment.reason) == (Verdict.DISCONNECTED, "site_silent")
 
 
+@pytest.mark.parametrize("state", [SessionState.STARTING, SessionState.SYNCING, SessionState.DISCONNECTED])
+def test_a_browser_that_alone_does_not_reach_the_site_is_restarted(state: SessionState) -> None:
+    seen = facts(state, since=ago(60), browser_offline_since=ago(31))
+    assessment = verdict(seen, LIMITS, NOW)
+    assert (assessment.verdict, assessment.reason) == (Verdict.BROWSER_GONE, "browser_offline")
+    assert assessment.since == ago(31)
+
+
+@pytest.mark.parametrize(
+    ("offline_s", "expected"),
+    [
+        (None, (Verdict.DEGRADED, "site_unreachable")),
+        (30, (Verdict.DEGRADED, "site_unreachable")),  # the browser tries again within that time
+        (31, (Verdict.BROWSER_GONE, "browser_offline")),
+    ],
+)
+def test_a_site_that_only_the_browser_cannot_load_is_the_browser_s_fault_after_another_try(
+    offline_s: float | None, expected: tuple[Verdict, str]
+) -> None:
+    since = None if offline_s is None else ago(offline_s)
+    seen = facts(SessionState.STARTING, since=ago(300), reason="site_unreachable", browser_offline_since=since)
+    assessment = verdict(seen, LIMITS, NOW)
+    assert (assessment.verdict, assessment.reason) == expected
+
+
+@pytest.mark.parametrize("state", [SessionState.STARTING, SessionState.SYNCING])
+def test_a_page_that_loads_itself_anew_again_and_again_is_stuck(state: SessionState) -> None:
+    fresh: dict[str, Any] = {"since": ago(20), "socket_state": "CONNECTED"}
+    assert verdict(facts(state, coming_up_since=ago(1200), **fresh), LIMITS, NOW).verdict is Verdict.DEGRADED
+    stuck = facts(state, coming_up_since=ago(1201), **fresh)
+    assessment = verdict(stuck, LIMITS, NOW)
+    assert (assessment.verdict, assessment.reason) == (Verdict.PAGE_HUNG, f"stuck_in_{state}")
+    assert is_overdue(stuck, LIMITS, NOW)
+    assert not is_overdue(stuck.model_copy(update={"state": SessionState.READY}), LIMITS, NOW)
+
+
+@pytest.mark.parametrize("state", [SessionState.STARTING, SessionState.SYNCING, SessionState.DISCONNECTED])
+def test_time_in_which_the_agent_did_not_run_is_of_no_deadline(state: SessionState) -> None:
+    slept = facts(state, since=ago(1300), timed_since=ago(10), coming_up_since=ago(10))
+    assert verdict(slept, LIMITS, NOW).reason != f"stuck_in_{state}"
+    assert not is_overdue(slept, LIMITS, NOW)
+    just_woken = facts(state, since=ago(1300), loop_lag_ms=300_000)
+    assert verdict(just_woken, LIMITS, NOW).reason == "agent_slow"
+    assert not is_overdue(just_woken, LIMITS, NOW)
+    assert is_overdue(facts(state, since=ago(1300)), LIMITS, NOW)
+
+
 # -- properties ------------------------------------------------------------------------------------------------------
 
 ages = st.floats(0, 10_000)
@@ -189,6 +245,8 @@ def any_facts(draw: st.DrawFn) -> Facts:
         link_asked_after_s=draw(st.none() | st.floats(1, 600)),
         authenticated=draw(st.none() | st.booleans()),
         site_silent_since=None if (age := draw(known_ages)) is None else ago(age),
+        browser_offline_since=None if (age := draw(known_ages)) is None else ago(age),
+        coming_up_since=None if (age := draw(known_ages)) is None else ago(age),
         loop_lag_ms=draw(st.none() | st.floats(0, 20_000)),
         online=draw(st.none() | st.booleans()),
         injected=draw(st.none() | st.booleans()),
@@ -273,6 +331,7 @@ def test_what_is_unknown_is_not_dead(name: str) -> None:
         (SessionState.CONFLICT, {}, "open in another WhatsApp Web"),
         (SessionState.STARTING, {"reason": "site_unreachable", "page_seen_at": None}, "site does not answer"),
         (SessionState.DISCONNECTED, {"site_silent_since": ago(60)}, "site does not answer"),
+        (SessionState.DISCONNECTED, {"browser_offline_since": ago(60)}, "which this container does"),
         (SessionState.DISCONNECTED, {"online": False}, "no network"),
         (SessionState.STARTING, {"page_seen_at": None}, "page does not answer"),
         (SessionState.STARTING, {"injected": False}, "wa-js has not found"),

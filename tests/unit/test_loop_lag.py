@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from browser_agent.loop_lag import LoopLag
 
 
@@ -27,4 +29,21 @@ async def test_only_what_may_still_be_the_worst_is_kept() -> None:
     running = asyncio.create_task(lag.run())
     await asyncio.sleep(0.3)
     assert len(lag._late) < 60
+    running.cancel()
+
+
+async def test_what_was_lost_counts_from_when_it_is_asked_for() -> None:
+    loop = asyncio.get_running_loop()
+    lag = LoopLag(every_s=0.01)
+    started = loop.time()
+    assert lag.lost_s(started) == 0.0
+    running = asyncio.create_task(lag.run())
+    await asyncio.sleep(0.1)
+    assert lag.lost_s(started) == 0.0
+    time.sleep(1.2)  # noqa: ASYNC251  # it blocks the loop, as it should
+    assert lag.lost_s(started) == pytest.approx(1.2, abs=0.15)  # it goes on
+    await asyncio.sleep(0.02)
+    assert lag.lost_s(started) == pytest.approx(1.2, abs=0.15)  # it is over, and counted once
+    assert lag.lost_s(loop.time() - 0.2) < 0.2
+    assert lag.lost_s(loop.time()) == 0.0
     running.cancel()

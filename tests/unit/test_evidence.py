@@ -1,0 +1,27 @@
+"""Facts as they are gathered: whose time is reckoned, and whose is not."""
+
+import asyncio
+import time
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from browser_agent.evidence import Evidence
+from whatsapp_contract.states import SessionState
+
+
+async def test_time_in_which_the_agent_did_not_run_is_in_no_deadline() -> None:
+    keeper = cast(Any, SimpleNamespace(page=None))
+    memory = cast(Any, SimpleNamespace(bytes=None, seen_at=None))
+    evidence = Evidence(keeper, memory, 45.0, asks_site=lambda: False)
+    looking = asyncio.create_task(evidence.lag.run())
+    since = asyncio.get_running_loop().time() - 5
+    await asyncio.sleep(0)
+    time.sleep(1.5)  # noqa: ASYNC251  # it blocks the loop, as it should
+    facts = evidence.facts(SessionState.STARTING, since, None, None, coming_up_since=since - 10)
+    looking.cancel()
+    assert facts.timed_since is not None
+    assert facts.coming_up_since is not None
+    assert (facts.timed_since - facts.since).total_seconds() == pytest.approx(1.25, abs=0.3)
+    assert (facts.timed_since - facts.coming_up_since).total_seconds() == pytest.approx(10, abs=0.1)
