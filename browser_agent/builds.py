@@ -256,12 +256,13 @@ class Builds:
         self._reload_cause = "build_fallback"
 
     async def _watch_fallback(self, page: "WhatsAppPage") -> None:
-        fallback = self._memory.fallback
-        if fallback is None or self._serving is None:
+        fallback, serving = self._memory.fallback, self._serving
+        if fallback is None or serving is None:
             return
         facts = self._facts()
         if facts.state is SessionState.BLOCKED:
-            if facts.reason == DEPRECATED:  # any other block is the account's, or the address'
+            is_on_show = is_same(page.snapshot.version or serving.version, serving.version)
+            if facts.reason == DEPRECATED and is_on_show:  # any other block is the account's, or the address'
                 self._end_fallback("build_fallback_failed", f"{fallback.good} is not let in any more", keep_bad=True)
             return
         if facts.state is not SessionState.READY or self._loop.time() - self._site_seen_at < SITE_EVERY_S:

@@ -280,6 +280,15 @@ async def test_only_a_build_that_is_not_let_in_is_given_up_for_a_block(
     assert not bench.memory.may_go_back_from(BAD)
 
 
+async def test_a_block_of_the_bad_build_is_not_one_of_the_good(bench: Bench) -> None:
+    bench.memory.take(GOOD, {})
+    await bench.gone_back()
+    bench.page.snapshot = StreamSnapshot(injected=True, version=BAD)
+    bench.state, bench.reason = SessionState.BLOCKED, "deprecated_version"
+    await asyncio.sleep(0.1)  # ten looks
+    assert bench.memory.fallback is not None
+
+
 async def test_another_build_than_the_one_that_is_served_is_told_once(bench: Bench) -> None:
     bench.memory.take(GOOD, {})
     await bench.gone_back()
