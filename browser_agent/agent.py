@@ -181,7 +181,7 @@ class BrowserAgent(Observer):
             page=self.page,
             is_ready=lambda: self.flow.is_ready(),  # noqa: PLW0108  # there is none yet
         )
-        self.memory = watch_memory(self)
+        self.memory = watch_memory(self, client)
         inbox = Inbox(self.event_log, self.follow, self._watermarks, ledger=self.media.entering)
         self.evidence = Evidence(
             self.keeper,

@@ -12,10 +12,13 @@ from whatsapp_contract.states import SessionState
 
 from . import handlers
 from .container_memory import memory_at_most
-from .memory_watch import CURES_AT_MOST, MIB, MemoryWatch, Step
+from .memory_cures import CureMemory
+from .memory_watch import CURES_UNTIL_TOLD, MIB, MemoryWatch, Step
 from .process_tree import memory_of
 
 if TYPE_CHECKING:
+    import redis.asyncio
+
     from .agent import BrowserAgent
 
 log = get_logger(__name__)
@@ -29,10 +32,10 @@ FLUSH_WITHIN_S = 3.0
 _CAN_BE_LOADED_ANEW = frozenset({SessionState.READY, SessionState.DISCONNECTED})
 
 CAUSE = "memory"
-ALERT = "memory_limit"
+ALERT = "memory_limit_too_low"
 
 
-def watch_memory(agent: "BrowserAgent") -> MemoryWatch:
+def watch_memory(agent: "BrowserAgent", client: "redis.asyncio.Redis") -> MemoryWatch:
     """The watch of this agent's browser."""
     profile = agent.settings.session_dir / "profile"
     return MemoryWatch(
@@ -40,6 +43,7 @@ def watch_memory(agent: "BrowserAgent") -> MemoryWatch:
         lambda: memory_of(profile),
         lambda: is_quiet(agent),
         lambda step: relieve(agent, step),
+        CureMemory(client, agent.settings.instance_names),
     )
 
 
@@ -70,12 +74,13 @@ async def relieve(agent: "BrowserAgent", step: Step) -> None:
     if step == "alert":
         _alert(agent)
         return
-    if agent.state not in _CAN_BE_LOADED_ANEW:
-        raise Busy(f"nothing is loaded anew while {agent.state}")
+    _must_be_free(agent)
+    # Before the operation, during which nobody else can do anything: a slow store may take half a minute.
+    await agent.session.save_if_known_good(CAUSE, SAVE_WITHIN_S)
+    if not await agent.event_log.flushed(FLUSH_WITHIN_S):
+        log.warning("events still wait for Redis; they stay queued")
+    _must_be_free(agent)
     async with agent.exclusive(step):
-        await agent.session.save_if_known_good(CAUSE, SAVE_WITHIN_S)
-        if not await agent.event_log.flushed(FLUSH_WITHIN_S):
-            log.warning("events still wait for Redis; they stay queued")
         args = RungArgs(cause=CAUSE)
         if step == "reload":
             await handlers.reload(agent, args)
@@ -83,11 +88,19 @@ async def relieve(agent: "BrowserAgent", step: Step) -> None:
             await handlers.restart_browser(agent, args)
 
 
+def _must_be_free(agent: "BrowserAgent") -> None:
+    if agent.operation is not None:
+        raise Busy(f"{agent.operation} is under way")
+    if agent.state not in _CAN_BE_LOADED_ANEW:
+        raise Busy(f"nothing is loaded anew while {agent.state}")
+
+
 def _alert(agent: "BrowserAgent") -> None:
     taken, limit = agent.memory.bytes or 0, agent.memory.limit_bytes or 0
     message = (
-        f"The browser takes {taken // MIB} MiB, over its limit of {limit // MIB} MiB, also after {CURES_AT_MOST} "
-        "times within an hour in which its page was loaded anew or it was restarted; it is left alone for now. "
+        f"The browser takes {taken // MIB} MiB, over its limit of {limit // MIB} MiB, again after {CURES_UNTIL_TOLD} "
+        "times in which its page was loaded anew or it was restarted: the page needs more than the limit. From now on "
+        "that is done once a day at most. "
         "Give the container more memory, or set BROWSER_MEMORY_LIMIT_MB higher where it has enough."
     )
     log.error("the browser's memory cannot be won back", bytes=taken, limit_bytes=limit)

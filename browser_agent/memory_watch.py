@@ -1,12 +1,13 @@
 """Watches the memory of the browser's processes, and has it given back before the container's limit ends us all.
 
 Over its limit in two samples running, the page is loaded anew; where that does not help within a minute, the browser
-is restarted. Both in a quiet moment, which is waited for, but not for ever. What cannot be cured so is told to a
-person.
+is restarted. Both in a quiet moment, which is waited for, but not for ever. A limit that is below what the page needs
+cannot be kept so: each such cure in a row waits twice as long as the one before, and after three a person is told,
+once, and there is one a day. An hour below the limit ends the row.
 """
 
 import asyncio
-from collections import deque
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,7 @@ from typing import Literal
 from whatsapp_contract.errors import Busy, ContractError
 from whatsapp_contract.logs import get_logger
 
+from .memory_cures import FIRST_PAUSE_S, CureMemory, Cures
 from .process_tree import TreeMemory
 
 log = get_logger(__name__)
@@ -23,9 +25,11 @@ SAMPLES_OVER = 2  # in a row: one may have met a moment
 EFFECT_WITHIN_S = 60.0
 QUIET_WITHIN_S = 300.0
 URGENT = 1.15  # of the limit: no quiet moment is waited for any more
-BETWEEN_CURES_S = 600.0
-CURES_AT_MOST, CURES_WINDOW_S = 3, 3600.0
+CURES_UNTIL_TOLD = 3  # in a row
+HELPED_S = 3600.0  # below the limit for so long: the row is over
 MIB = 1024 * 1024
+
+NO_CURES = Cures()
 
 Step = Literal["reload", "restart_browser", "alert"]
 
@@ -39,8 +43,8 @@ class Situation:
     is_quiet: bool
     waited_s: float = 0.0  # for a quiet moment
     reloaded_ago_s: float | None = None  # None: or it is known already that it helped
-    cures_ago_s: tuple[float, ...] = ()  # how long ago each began
-    alerted_ago_s: float | None = None
+    cures: Cures = NO_CURES
+    cured_ago_s: float | None = None  # when the last of them began
 
 
 def next_step(now: Situation) -> Step | None:
@@ -48,25 +52,23 @@ def next_step(now: Situation) -> Step | None:
     if now.samples_over < SAMPLES_OVER:
         return None
     if now.reloaded_ago_s is not None:
-        return "restart_browser" if now.reloaded_ago_s >= EFFECT_WITHIN_S and _may_begin(now) else None
-    recent = [ago for ago in now.cures_ago_s if ago < CURES_WINDOW_S]
-    if len(recent) >= CURES_AT_MOST:
-        is_told = now.alerted_ago_s is not None and now.alerted_ago_s < CURES_WINDOW_S
-        return None if is_told else "alert"
-    if recent and min(recent) < BETWEEN_CURES_S:
-        return None
-    return "reload" if _may_begin(now) else None
+        return "restart_browser" if now.reloaded_ago_s >= EFFECT_WITHIN_S and _may_begin(now, now.waited_s) else None
+    ago_s = float("inf") if now.cured_ago_s is None else now.cured_ago_s
+    if now.cures.count >= CURES_UNTIL_TOLD and not now.cures.is_told:
+        return "alert" if ago_s >= FIRST_PAUSE_S else None  # a page that comes up may take more than later
+    due_for_s = ago_s - now.cures.pause_s
+    return "reload" if due_for_s >= 0 and _may_begin(now, min(now.waited_s, due_for_s)) else None
 
 
-def _may_begin(now: Situation) -> bool:
-    return now.is_quiet or now.waited_s >= QUIET_WITHIN_S or now.of_limit >= URGENT
+def _may_begin(now: Situation, waited_s: float) -> bool:
+    return now.is_quiet or waited_s >= QUIET_WITHIN_S or now.of_limit >= URGENT
 
 
 class MemoryWatch:
     """One per agent. Facts are read from it: `bytes`, `seen_at` (loop time), `limit_bytes` (None: there is none).
 
-    `measure` is called in a thread; `take` carries a step out and may raise a ContractError. Busy is tried
-    again, any other means that the step did not help.
+    `measure` is called in a thread; `take` carries a step out and may raise a ContractError. Busy is tried again, any
+    other means that the step did not help. `clock` is the event loop's where none is given.
     """
 
     def __init__(
@@ -75,7 +77,10 @@ class MemoryWatch:
         measure: Callable[[], TreeMemory | None],
         is_quiet: Callable[[], bool],
         take: Callable[[Step], Awaitable[None]],
+        cures: CureMemory,
         every_s: float = SAMPLE_EVERY_S,
+        epoch: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.bytes: int | None = None
         self.seen_at: float | None = None
@@ -83,39 +88,56 @@ class MemoryWatch:
         self._measure = measure
         self._is_quiet = is_quiet
         self._take = take
+        self._cures = cures
         self._every_s = every_s
-        self._loop = asyncio.get_running_loop()
+        self._epoch = epoch
+        self._clock = clock or asyncio.get_running_loop().time
         self._samples_over = 0
         self._due_since: float | None = None
         self._reloaded_at: float | None = None
-        self._cures: deque[float] = deque(maxlen=CURES_AT_MOST)
-        self._alerted_at: float | None = None
+        self._below_since: float | None = None
         self._told_inexact = False
 
     async def run(self) -> None:
         """Sample until cancelled."""
         while True:
             await asyncio.sleep(self._every_s)
-            self._sampled(await asyncio.to_thread(self._measure))
-            if (step := self._next_step()) is not None:
-                await self._carry_out(step)
+            await self.look()
+
+    async def look(self) -> None:
+        """Take a sample, and the step that it leads to."""
+        self._sampled(await asyncio.to_thread(self._measure))
+        await self._forget_what_helped()
+        if (step := await self._next_step()) is not None:
+            await self._carry_out(step)
 
     def _sampled(self, memory: TreeMemory | None) -> None:
         if memory is None:  # no browser: what was known of the last one is over
-            self.bytes = self.seen_at = None
+            self.bytes = self.seen_at = self._below_since = None
             self._samples_over = 0
             return
-        self.bytes, self.seen_at = memory.bytes, self._loop.time()
+        self.bytes, self.seen_at = memory.bytes, self._clock()
         if not memory.is_exact and not self._told_inexact:
             self._told_inexact = True
             log.info("the browser's memory is reckoned without what its processes share; the kernel does not tell")
         is_over = self.limit_bytes is not None and memory.bytes > self.limit_bytes
         self._samples_over = self._samples_over + 1 if is_over else 0
+        if is_over:
+            self._below_since = None
+        elif self._below_since is None:
+            self._below_since = self.seen_at
 
-    def _next_step(self) -> Step | None:
+    async def _forget_what_helped(self) -> None:
+        now = self._clock()
+        if self._below_since is not None and now - self._below_since >= HELPED_S:
+            self._below_since = now
+            if (await self._cures.read()).count:
+                await self._cures.write(NO_CURES)
+
+    async def _next_step(self) -> Step | None:
         if self.limit_bytes is None or self.bytes is None:
             return None
-        now = self._loop.time()
+        now = self._clock()
         reloaded_ago_s = None if self._reloaded_at is None else now - self._reloaded_at
         if reloaded_ago_s is not None and reloaded_ago_s >= EFFECT_WITHIN_S and not self._samples_over:
             log.info("loading the page anew gave its memory back", bytes=self.bytes)
@@ -125,6 +147,7 @@ class MemoryWatch:
         elif self._due_since is None:
             self._due_since = now
             log.warning("the browser takes more memory than it may", bytes=self.bytes, limit_bytes=self.limit_bytes)
+        cures = await self._cures.read() if self._samples_over >= SAMPLES_OVER else NO_CURES
         return next_step(
             Situation(
                 of_limit=self.bytes / self.limit_bytes,
@@ -132,13 +155,13 @@ class MemoryWatch:
                 is_quiet=self._is_quiet(),
                 waited_s=0.0 if self._due_since is None else now - self._due_since,
                 reloaded_ago_s=reloaded_ago_s,
-                cures_ago_s=tuple(now - begun for begun in self._cures),
-                alerted_ago_s=None if self._alerted_at is None else now - self._alerted_at,
+                cures=cures,
+                cured_ago_s=cures.last_ago_s(self._epoch()),
             )
         )
 
     async def _carry_out(self, step: Step) -> None:
-        begun = self._loop.time()
+        begun = self._epoch()
         try:
             await self._take(step)
         except Busy:
@@ -146,10 +169,10 @@ class MemoryWatch:
         except ContractError as error:
             log.warning("memory could not be won back", step=step, code=error.code, error=str(error))
         if step == "alert":
-            self._alerted_at = begun
+            await self._cures.write((await self._cures.read()).with_person_told())
         elif step == "reload":
-            self._cures.append(begun)
-            self._reloaded_at = self._loop.time()
+            await self._cures.write((await self._cures.read()).with_one_more(begun))
+            self._reloaded_at = self._clock()
         else:
             self._reloaded_at = None
         self._due_since = None

@@ -256,6 +256,12 @@ class InstanceNames:
         """Sorted set of the times (epoch seconds) at which the agent started a browser."""
         return f"{self._prefix}:starts"
 
+    @cached_property
+    def memory_cures(self) -> str:
+        """String: how often, and when, the browser's memory was won back lately, as JSON; see
+        browser_agent/memory_cures.py."""
+        return f"{self._prefix}:memory-cures"
+
 
 def _encode(text: str) -> str:
     """Letters and digits stay, everything else becomes `_xx`: injective, and `__` stays free as a separator."""

@@ -1,19 +1,23 @@
 """When the browser's memory is won back, and how; and how much there is."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fakeredis import FakeServer
+from fakeredis.aioredis import FakeRedis
 
 from browser_agent.container_memory import memory_at_most
+from browser_agent.memory_cures import CureMemory, Cures
 from browser_agent.memory_relief import is_quiet, limit_bytes, relieve
 from browser_agent.memory_watch import MemoryWatch, Situation, Step, next_step
 from browser_agent.process_tree import TreeMemory
 from whatsapp_contract.errors import Busy, PageTimeout
+from whatsapp_contract.names import InstanceNames
 from whatsapp_contract.settings import Settings, SettingsError
 from whatsapp_contract.states import SessionState
 
@@ -22,6 +26,11 @@ OVER = Situation(of_limit=1.05, samples_over=2, is_quiet=True)
 
 def but(**changes: object) -> Situation:
     return Situation(**{**OVER.__dict__, **changes})
+
+
+def row(count: int, ago_s: float, *, is_told: bool = False) -> dict[str, Any]:
+    """So many cures in a row, the last of which began so long ago."""
+    return {"cures": Cures(count=count, last_at=0.0, is_told=is_told), "cured_ago_s": ago_s}
 
 
 @pytest.mark.parametrize(
@@ -38,21 +47,29 @@ def but(**changes: object) -> Situation:
         (but(is_quiet=False, waited_s=300), "reload"),
         (but(is_quiet=False, of_limit=1.15), "reload"),
         # A reload has a minute to help.
-        (but(reloaded_ago_s=59, cures_ago_s=(59,)), None),
-        (but(reloaded_ago_s=59, cures_ago_s=(59,), of_limit=2.0), None),
-        (but(reloaded_ago_s=60, cures_ago_s=(60,)), "restart_browser"),
-        (but(reloaded_ago_s=60, cures_ago_s=(60,), samples_over=1), None),
-        (but(reloaded_ago_s=60, cures_ago_s=(60,), is_quiet=False), None),
-        (but(reloaded_ago_s=400, cures_ago_s=(400,), is_quiet=False, waited_s=300), "restart_browser"),
-        # Not more often than every ten minutes, however bad it is.
-        (but(cures_ago_s=(599,), of_limit=5.0), None),
-        (but(cures_ago_s=(600,)), "reload"),
-        # Three within an hour did not help: a person is told, once.
-        (but(cures_ago_s=(3599, 2000, 700)), "alert"),
-        (but(cures_ago_s=(3599, 2000, 700), alerted_ago_s=10), None),
-        (but(cures_ago_s=(3599, 2000, 700), alerted_ago_s=3600), "alert"),
-        (but(cures_ago_s=(3600, 2000, 700)), "reload"),
-        (but(cures_ago_s=(3599, 2000, 70), reloaded_ago_s=70), "restart_browser"),
+        (but(reloaded_ago_s=59, **row(1, 59)), None),
+        (but(reloaded_ago_s=59, of_limit=2.0, **row(1, 59)), None),
+        (but(reloaded_ago_s=60, **row(1, 60)), "restart_browser"),
+        (but(reloaded_ago_s=60, samples_over=1, **row(1, 60)), None),
+        (but(reloaded_ago_s=60, is_quiet=False, **row(1, 60)), None),
+        (but(reloaded_ago_s=400, is_quiet=False, waited_s=300, **row(1, 400)), "restart_browser"),
+        (but(reloaded_ago_s=70, **row(3, 70)), "restart_browser"),
+        # Each in a row waits twice as long, however bad it is; and then for its own quiet moment.
+        (but(of_limit=5.0, **row(1, 599)), None),
+        (but(**row(1, 600)), "reload"),
+        (but(of_limit=5.0, **row(2, 1199)), None),
+        (but(**row(2, 1200)), "reload"),
+        (but(is_quiet=False, waited_s=1100, **row(2, 1200)), None),
+        (but(is_quiet=False, waited_s=1400, **row(2, 1500)), "reload"),
+        # Three did not help: a person is told, once the page has come up; then it is done once a day.
+        (but(**row(3, 599)), None),
+        (but(**row(3, 600)), "alert"),
+        (but(is_quiet=False, **row(3, 600)), "alert"),
+        (but(of_limit=5.0, **row(3, 86399, is_told=True)), None),
+        (but(**row(3, 86400, is_told=True)), "reload"),
+        (but(**row(4, 4000, is_told=True)), None),
+        # A time that lies in the future, since the clock was set back, counts for nothing.
+        (but(cures=Cures(count=1, last_at=10.0), cured_ago_s=None), "reload"),
     ],
 )
 def test_the_next_step(situation: Situation, step: Step | None) -> None:
@@ -62,12 +79,22 @@ def test_the_next_step(situation: Situation, step: Step | None) -> None:
 class Rig:
     """A watch whose samples are given, and whose steps are written down."""
 
-    def __init__(self, samples: list[int | None]) -> None:
+    def __init__(self, samples: list[int | None], redis: FakeRedis | None = None, now: float = 1e6) -> None:
+        self.now = now
         self.steps: list[Step] = []
         self.raises: Exception | None = None
         self.asked = asyncio.Event()
         self._samples = samples
-        self.watch = MemoryWatch(1000, self._measure, lambda: True, self._take, every_s=0.001)
+        self.watch = MemoryWatch(
+            1000,
+            self._measure,
+            lambda: True,
+            self._take,
+            CureMemory(redis or FakeRedis(), InstanceNames("sid", "i1")),
+            every_s=0.001,
+            epoch=lambda: self.now,
+            clock=lambda: self.now,
+        )
 
     def _measure(self) -> TreeMemory | None:
         sample = self._samples.pop(0) if len(self._samples) > 1 else self._samples[0]
@@ -101,7 +128,7 @@ async def test_what_was_seen_last_can_be_read() -> None:
     await run_for_samples(rig, 1)
     assert rig.steps == ["reload"]
     assert rig.watch.bytes == 1100
-    assert rig.watch.seen_at == pytest.approx(asyncio.get_running_loop().time(), abs=2)
+    assert rig.watch.seen_at == rig.now
 
 
 async def test_samples_of_another_browser_do_not_add_up() -> None:
@@ -122,15 +149,53 @@ async def test_an_operation_that_came_first_only_puts_it_off() -> None:
 async def test_a_step_that_failed_is_not_tried_over_and_over() -> None:
     rig = Rig([1100])
     rig.raises = PageTimeout("the page did not come back")
-    running = asyncio.create_task(rig.watch.run())
-    await rig.until_steps(1)
-    seen_at = rig.watch.seen_at
-    async with asyncio.timeout(5):
-        while rig.watch.seen_at == seen_at or rig.watch.seen_at is None:  # it goes on sampling
-            await asyncio.sleep(0.002)
-    running.cancel()
-    await asyncio.wait([running])
+    for _ in range(5):
+        await rig.watch.look()
     assert rig.steps == ["reload"]
+
+
+async def live(rig: Rig, hours: float) -> list[Step]:
+    """The steps that are taken meanwhile."""
+    before, end = len(rig.steps), rig.now + hours * 3600
+    while rig.now < end:
+        rig.now += 60
+        await rig.watch.look()
+    return rig.steps[before:]
+
+
+async def test_a_limit_that_the_page_cannot_keep_costs_three_cures_and_an_alert_and_then_one_a_day() -> None:
+    rig = Rig([1100])
+    assert await live(rig, 2) == [*["reload", "restart_browser"] * 3, "alert"]
+    assert await live(rig, 71) == ["reload", "restart_browser"] * 3
+
+
+async def test_a_restart_of_the_agent_neither_forgets_the_cures_nor_tells_anew() -> None:
+    redis = FakeRedis()
+    first = Rig([1100], redis)
+    assert (await live(first, 0.3)).count("reload") == 2
+    second = Rig([1100], redis, first.now)
+    assert await live(second, 1) == ["reload", "restart_browser", "alert"]
+    third = Rig([1100], redis, second.now)
+    assert await live(third, 22) == []
+
+
+async def test_after_an_hour_below_the_limit_the_next_cure_is_the_first_again() -> None:
+    redis = FakeRedis()
+    rig = Rig([1100], redis)
+    await live(rig, 2)
+    assert await live(Rig([900], redis, rig.now), 0.9) == []
+    assert await live(Rig([1100], redis, rig.now + 3600), 1) == []  # not for long enough
+    assert await live(Rig([900], redis, rig.now + 7200), 1.1) == []
+    assert (await live(Rig([1100], redis, rig.now + 14400), 0.2))[0] == "reload"
+
+
+async def test_while_redis_is_away_this_life_s_own_cures_count() -> None:
+    server = FakeServer()
+    server.connected = False
+    rig = Rig([1100], FakeRedis(server=server))
+    assert await live(rig, 2) == [*["reload", "restart_browser"] * 3, "alert"]
+    server.connected = True
+    assert await live(rig, 20) == []
 
 
 # -- what the agent does ----------------------------------------------------------------------------------------------
@@ -143,6 +208,7 @@ class Agent:
         self.done: list[str] = []
         self.state = SessionState.READY
         self.operation: str | None = None
+        self.during_save: Callable[[], None] = lambda: None
         self.evidence = SimpleNamespace(message_event_at=None)
         self.event_log = SimpleNamespace(is_idle=True, flushed=self._flushed, publish=self._publish)
         self.sends = SimpleNamespace(is_carrying=False)
@@ -163,6 +229,7 @@ class Agent:
 
     async def _save(self, cause: str, within_s: float) -> None:
         self.done.append(f"{self.operation}: save for {cause} within {within_s:g} s")
+        self.during_save()
 
     async def _flushed(self, _within_s: float) -> bool:
         self.done.append(f"{self.operation}: flush")
@@ -200,10 +267,18 @@ async def test_only_a_moment_in_which_nothing_is_under_way_is_quiet() -> None:
     assert not quiet(state=SessionState.AWAITING_SCAN)
 
 
-async def test_a_snapshot_and_the_events_come_before_the_reload_of_the_same_operation() -> None:
+async def test_a_snapshot_and_the_events_come_before_the_reload_and_hold_no_other_operation_up() -> None:
     agent = Agent()
     await relieve(agent.as_agent, "reload")
-    assert agent.done == ["reload: save for memory within 30 s", "reload: flush", "reload: page", "reset memory"]
+    assert agent.done == ["None: save for memory within 30 s", "None: flush", "reload: page", "reset memory"]
+
+
+async def test_what_came_first_while_the_snapshot_was_taken_is_not_interrupted() -> None:
+    agent = Agent()
+    agent.during_save = lambda: setattr(agent, "state", SessionState.AWAITING_SCAN)
+    with pytest.raises(Busy):
+        await relieve(agent.as_agent, "reload")
+    assert agent.done[-1] == "None: flush"
 
 
 async def test_beside_another_operation_nothing_is_touched() -> None:
@@ -226,7 +301,7 @@ async def test_nothing_is_loaded_anew_before_a_scan_or_on_the_way_to_ready(state
 async def test_a_person_is_told_what_to_do() -> None:
     agent = Agent()
     await relieve(agent.as_agent, "alert")
-    assert agent.done == ["alert memory_limit"]
+    assert agent.done == ["alert memory_limit_too_low"]
 
 
 # -- how much there is ------------------------------------------------------------------------------------------------
