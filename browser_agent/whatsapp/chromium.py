@@ -23,6 +23,7 @@ from browser_agent.process_tree import end_all, marked
 from whatsapp_contract.errors import BrowserGone
 from whatsapp_contract.logs import get_logger
 
+from .environ import browser_environ
 from .leftovers import fresh_tmp, remove_leftovers
 
 log = get_logger(__name__)
@@ -172,7 +173,12 @@ def _keep_version(kept_in: Path, identity: list[str | int], version: str) -> Non
 
 
 async def _ask_version(executable: Path) -> str:
-    process = await _spawn(str(executable), "--version", stdout=asyncio.subprocess.PIPE, stderr=_NOWHERE)
+    process = await _spawn(
+        *(str(executable), "--version"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=_NOWHERE,
+        env=browser_environ(os.environ),
+    )
     try:
         async with asyncio.timeout(VERSION_WITHIN_S):
             output, _ = await process.communicate()
@@ -203,7 +209,7 @@ async def _start(
         stdout=_NOWHERE,
         stderr=asyncio.subprocess.PIPE,
         env={
-            **os.environ,
+            **browser_environ(os.environ),
             **marked(profile),
             **({"TMPDIR": str(tmp)} if tmp else {}),
             "BREAKPAD_DUMP_LOCATION": str(profile / "Crash Reports"),

@@ -44,9 +44,17 @@ async def test_the_binary_behind_a_wrapper_is_taken_and_a_given_one_wins(tmp_pat
         find_executable(tmp_path / "none")
 
 
-async def test_the_argument_list_is_wholly_ours(tmp_path: Path) -> None:
+async def test_the_argument_list_is_wholly_ours_and_no_secret_is_among_its_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     profile = tmp_path / "profile"
+    monkeypatch.setenv("BUCKET_STATE_SECRET_KEY", "hidden")
+    monkeypatch.setenv("REDIS_URL", "redis://:hidden@localhost:6379/0")
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
     async with open_chromium(find_executable(None), profile, sandbox=False) as chromium:
+        environ = psutil.Process(chromium.pid).environ()
+        assert environ["https_proxy"] == "http://proxy.example:3128"
+        assert "hidden" not in " ".join(environ.values())
         arguments = psutil.Process(chromium.pid).cmdline()
         assert "--no-sandbox" in arguments
         assert "--disable-setuid-sandbox" in arguments
