@@ -20,7 +20,7 @@ from whatsapp_contract.events import (
     EventType,
     RestartedData,
 )
-from whatsapp_contract.health import OUTRUN, Assessment, Facts, Limits, verdict
+from whatsapp_contract.health import OUTRUN, SITE_UNREACHABLE, Assessment, Facts, Limits, verdict
 from whatsapp_contract.incidents import RestartCause
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.redis_connection import connect_async
@@ -51,6 +51,8 @@ from .qr_show import QrShow
 from .sending.sends import Sends
 from .session_flow import SessionFlow
 from .session_keeper import SessionKeeper
+from .site_reach import reaches
+from .site_watch import SiteWatch
 from .start_budget import StartBudget
 from .status_board import StatusBoard
 from .status_report import status_of
@@ -183,12 +185,13 @@ class BrowserAgent(Observer):
         )
         self.memory = watch_memory(self, client)
         inbox = Inbox(self.event_log, self.follow, self._watermarks, ledger=self.media.entering)
-        self.evidence = Evidence(
-            self.keeper,
-            self.memory,
-            settings.link_silence_s,
-            asks_site=lambda: self.state in _ASKS_SITE,
+        site = SiteWatch(
+            lambda: self.keeper.page,
+            is_wanted=lambda: self.state in _ASKS_SITE,
+            cannot_load=lambda: self.flow.reason == SITE_UNREACHABLE,
+            reaches=lambda: reaches(settings.whatsapp_web_url),
         )
+        self.evidence = Evidence(self.keeper, self.memory, site, settings.link_silence_s)
         inbox.on_told = self.evidence.on_message_event
         self.audit = GapAudit(
             client,

@@ -26,21 +26,11 @@ _LOOK_EVERY_S = 1.0
 
 
 class Evidence:
-    """Facts of the browser, the page and the link. Times inside are loop times, which no clock step moves.
+    """Facts of the browser, the page and the link. Times inside are loop times, which no clock step moves."""
 
-    `asks_site` says whether the page is to be asked if it reaches its site: while the link is down, or it comes up.
-    """
-
-    def __init__(
-        self,
-        keeper: BrowserKeeper,
-        memory: MemoryWatch,
-        link_silence_s: float,
-        *,
-        asks_site: Callable[[], bool],
-    ) -> None:
+    def __init__(self, keeper: BrowserKeeper, memory: MemoryWatch, site: SiteWatch, link_silence_s: float) -> None:
         self.lag = LoopLag()
-        self.site = SiteWatch(lambda: keeper.page, asks_site)
+        self.site = site
         self._keeper = keeper
         self._memory = memory
         self._link_silence_s = link_silence_s
@@ -90,6 +80,7 @@ class Evidence:
             authenticated=stream.authenticated if stream and known else None,
             site_answered_at=wall(self.site.answered_at),
             site_silent_since=wall(self.site.silent_since),
+            browser_offline_since=wall(self.site.offline_since),
             stored_message_at=wall(page.hearing.stored_at) if page else None,
             told_message_at=wall(page.hearing.told_at) if page else None,
             unheard_since=wall(page.hearing.unheard_since) if page else None,

@@ -1,11 +1,13 @@
-"""Whether the page's own requests reach the site, asked while the link is down.
+"""Whether the page's own requests reach the site, asked while the link is down; and whose fault it is where not.
 
 The page asks, so that the browser's own network, proxy and names are what is judged. Chromium is told to pass by the
-site's service worker meanwhile: it might answer from its cache.
+site's service worker meanwhile: it might answer from its cache. Where the page gets no answer the agent asks, too. If
+it gets one, twice in a row, it is the browser that is offline, and a new one may reach the site.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from whatsapp_contract.errors import ContractError
@@ -17,23 +19,37 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 EVERY_S = 10.0
-FAILURES = 2  # in a row, before the site counts as silent
+FAILURES = 2  # in a row, before they count
 _LOOK_EVERY_S = 1.0
 
 
 class SiteWatch:
-    """One per agent. `page` gives the page or None; `is_wanted` whether there is a reason to ask. Loop times."""
+    """One per agent. Loop times. `silent_since` is that of a site that nobody here reaches, `offline_since` that of a
+    browser that alone does not; one of them at most is set.
+
+    `page` gives the page or None; `is_wanted` says whether there is a reason to ask; `cannot_load` whether it is known
+    that the page cannot even be loaded; `reaches` whether the agent gets an answer.
+    """
 
     def __init__(
-        self, page: Callable[[], "WhatsAppPage | None"], is_wanted: Callable[[], bool], every_s: float = EVERY_S
+        self,
+        page: Callable[[], "WhatsAppPage | None"],
+        is_wanted: Callable[[], bool],
+        cannot_load: Callable[[], bool],
+        reaches: Callable[[], Awaitable[bool | None]],
+        every_s: float = EVERY_S,
     ) -> None:
         self.answered_at: float | None = None
         self.silent_since: float | None = None
+        self.offline_since: float | None = None
         self._page = page
         self._is_wanted = is_wanted
+        self._cannot_load = cannot_load
+        self._reaches = reaches
         self._every_s = every_s
         self._loop = asyncio.get_running_loop()
-        self._failures: list[float] = []  # when the requests were sent that failed, since the last answer
+        # Since the last answer: when the request was sent that failed, and whether the agent's own was answered.
+        self._failures: deque[tuple[float, bool]] = deque(maxlen=FAILURES)
         self._asked_at = float("-inf")
 
     async def run(self) -> None:
@@ -50,20 +66,29 @@ class SiteWatch:
         """A page that cannot be asked says nothing."""
         self._asked_at = asked_at = self._loop.time()
         try:
-            reached = await page.ask_site()
+            reached = False if self._cannot_load() else await page.ask_site()
         except ContractError:
             return
         if reached:
             self.answered_at = self._loop.time()
-            if self.silent_since is not None:
+            if self.silent_since is not None or self.offline_since is not None:
                 log.info("the site answers the page's requests again")
             self._clear()
         elif reached is False:
-            self._failures.append(asked_at)
+            self._failures.append((asked_at, await self._reaches() is True))
             if len(self._failures) == FAILURES:
-                self.silent_since = self._failures[0]
-                log.warning("the site does not answer the page's own requests")
+                self._judge()
+
+    def _judge(self) -> None:
+        first_at, _ = self._failures[0]
+        if all(is_alone for _, is_alone in self._failures):
+            if self.offline_since is None:
+                log.warning("the browser does not reach the site, and the agent does")
+                self.offline_since, self.silent_since = first_at, None
+        elif self.silent_since is None:
+            log.warning("the site does not answer the page's own requests")
+            self.offline_since, self.silent_since = None, first_at
 
     def _clear(self) -> None:
-        self.silent_since = None
+        self.silent_since = self.offline_since = None
         self._failures.clear()

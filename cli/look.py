@@ -172,6 +172,10 @@ def _page_text(known: Status) -> str:
 
 
 def _site_text(known: Status, age: Age) -> str:
+    if known.browser_offline_since is not None:
+        return (
+            f"; it does not reach the site, which this container does, first seen {age(known.browser_offline_since)}"
+        )
     if known.site_silent_since is not None:
         return f"; the site does not answer the page's own requests, first {age(known.site_silent_since)}"
     return f"; the site answered {age(known.site_answered_at)}" if known.site_answered_at else ""

@@ -77,11 +77,12 @@ class Bench:
         assert pid is not None
         return pid
 
-    def renderers(self) -> list[psutil.Process]:
+    def browser_parts(self, argument: str) -> list[psutil.Process]:
+        """The browser's processes that have this argument: `--type=renderer`."""
         found = []
         for process in self.service.browser_processes():
             with contextlib.suppress(psutil.Error):
-                if "--type=renderer" in process.cmdline():
+                if argument in process.cmdline():
                     found.append(process)
         return found
 

@@ -48,9 +48,20 @@ def send_browser(sig: signal.Signals) -> Fault:
 
 
 def send_renderers(sig: signal.Signals) -> Fault:
+    return _send_parts("--type=renderer", sig)
+
+
+def send_network(sig: signal.Signals) -> Fault:
+    """To the browser's process that makes all its connections."""
+    return _send_parts("--utility-sub-type=network.mojom.NetworkService", sig)
+
+
+def _send_parts(argument: str, sig: signal.Signals) -> Fault:
     def fault(bench: Bench) -> None:
-        for renderer in bench.renderers():
-            renderer.send_signal(sig)
+        parts = bench.browser_parts(argument)
+        assert parts
+        for part in parts:
+            part.send_signal(sig)
 
     return fault
 
@@ -104,7 +115,7 @@ def deafen_page(bench: Bench) -> None:
 
 def exhaust_page(bench: Bench) -> None:
     """The page asks for ever more memory, and the machine has only a little left for its process."""
-    for renderer in bench.renderers():
+    for renderer in bench.browser_parts("--type=renderer"):
         most = _data_bytes(renderer) + MEMORY_LEFT_BYTES
         renderer.rlimit(resource.RLIMIT_DATA, (most, most))
     _in_page(bench, lambda devtools: devtools.post("Runtime.evaluate", expression=EATS_MEMORY))

@@ -4,7 +4,7 @@ import signal
 
 from . import faults, worlds
 from .bench import IS_FULL
-from .faults import send, send_browser, send_renderers, shut_out, world
+from .faults import send, send_browser, send_network, send_renderers, shut_out, world
 from .row import Row
 
 KILL, STOP, USR1, USR2 = signal.SIGKILL, signal.SIGSTOP, signal.SIGUSR1, signal.SIGUSR2
@@ -73,6 +73,14 @@ ROWS = (
         evidence=PAGE_HUNG,
         cured_by="reload",
         within_s=30,
+    ),
+    Row(
+        name="browser's network stopped",
+        inject=send_network(STOP),
+        evidence=("browser_gone: browser_offline",),
+        cured_by="restart_browser",
+        within_s=120,
+        may=("reset", "reload"),  # it looks as a link that is down until the page was asked twice
     ),
     Row(
         name="page busy for ever",

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from browser_agent import dossier
+from browser_agent.site_reach import reaches
 from browser_agent.site_watch import SiteWatch
 from browser_agent.whatsapp import cdp
 from browser_agent.whatsapp.chromium import open_chromium
@@ -283,7 +284,13 @@ async def test_the_site_is_silent_after_two_requests_of_the_page_and_not_before(
         })()""")
         assert await tab.page._evaluate("fetch('/x').then((answer) => answer.text())") == "from memory"
         wanted = True
-        watch = SiteWatch(lambda: tab.page, lambda: wanted, every_s=0.05)
+        watch = SiteWatch(
+            lambda: tab.page,
+            is_wanted=lambda: wanted,
+            cannot_load=lambda: False,
+            reaches=lambda: reaches(site.url),
+            every_s=0.05,
+        )
         watching = asyncio.create_task(watch.run())
         async with asyncio.timeout(20):
             while watch.answered_at is None:

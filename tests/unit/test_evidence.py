@@ -10,11 +10,13 @@ import pytest
 from browser_agent.evidence import Evidence
 from whatsapp_contract.states import SessionState
 
+NO_SITE = {"answered_at": None, "silent_since": None, "offline_since": None}
+
 
 async def test_time_in_which_the_agent_did_not_run_is_in_no_deadline() -> None:
     keeper = cast(Any, SimpleNamespace(page=None))
     memory = cast(Any, SimpleNamespace(bytes=None, seen_at=None))
-    evidence = Evidence(keeper, memory, 45.0, asks_site=lambda: False)
+    evidence = Evidence(keeper, memory, cast(Any, SimpleNamespace(**NO_SITE)), 45.0)
     looking = asyncio.create_task(evidence.lag.run())
     since = asyncio.get_running_loop().time() - 5
     await asyncio.sleep(0)
