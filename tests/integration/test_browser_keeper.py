@@ -1,10 +1,12 @@
 """The keeper with real browsers, on a site of the test's own: what it survives, whom it answers, what it leaves."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -289,6 +291,18 @@ async def test_a_dump_of_localstorage_is_given_to_the_first_document_once(settin
         await setting.keeper.restart("asked", 15)
         assert setting.keeper.page is not None
         assert await setting.keeper.page.local_storage() == dump  # from the profile
+
+
+async def test_what_a_former_page_took_is_free_when_the_next_is_there(setting: Setting) -> None:
+    gc.disable()  # what Python would collect by itself, sooner or later
+    try:
+        async with setting.kept():
+            await setting.loaded()
+            former = weakref.ref(setting.told.pages.pop())
+            await setting.keeper.restart("asked", 15)
+            assert former() is None
+    finally:
+        gc.enable()
 
 
 async def test_waiting_for_the_store_can_be_cancelled(setting: Setting) -> None:

@@ -1,7 +1,7 @@
 """Restarts in a row, of the browser and of the agent, by all means: nothing of those before is left, nothing grows.
 
-`make soak` runs 200: first of the browser alone, in one life of the agent, whose memory must stay as it is; then of
-both in turn.
+`make soak` runs 200: first of the browser alone, in one life of the agent, whose memory must stay as it is, as that of
+our other processes; then of both in turn.
 """
 
 from __future__ import annotations
@@ -30,10 +30,12 @@ IS_LONG = os.environ.get("SOAK") == "long"
 COUNT = int(os.environ.get("SOAK_RESTARTS") or (200 if IS_LONG else 8))
 OF_THE_BROWSER = ("restart_browser", "kill_browser")
 OF_ALL = ("kill_agent", "restart_browser", "supervisorctl_restart", "kill_browser")
+OURS = ("browser-agent", "worker", "scheduler", "web")
 READY_WITHIN_S = 30.0
 # Until then caches fill and modules are imported.
 SETTLED_AFTER = 20
 GROWTH_AT_MOST = 0.05
+MIB = 2**20
 
 
 @pytest.fixture
@@ -72,8 +74,7 @@ class Restarts:
         self._service = service
         self._tmp = tmp
         self._took_s: dict[str, list[float]] = {}
-        self._agent_pss: dict[int, list[tuple[int, int]]] = {}  # by the agent's number: which restart, bytes
-        self._keeper_pss: list[int] = []  # of supervisord
+        self._memory: dict[tuple[str, int], list[tuple[int, int]]] = {}  # a program's one life: which restart, bytes
         self._commands: list[subprocess.Popen[bytes]] = []
         self._fugitives: list[subprocess.Popen[bytes]] = []
 
@@ -108,8 +109,12 @@ class Restarts:
         assert len(main) == 1, f"after {name}, restart {self.done}: {main}"
         if name in OF_THE_BROWSER:
             assert agent == service.program("browser-agent").pid, f"{name} took the agent with it"
-            self._agent_pss.setdefault(agent, []).append((self.done, _pss(agent)))
-        self._keeper_pss.append(_pss(service.pid))
+            self._measure()
+
+    def _measure(self) -> None:
+        pids = {"supervisord": self._service.pid} | {program: self._service.program(program).pid for program in OURS}
+        for life in pids.items():
+            self._memory.setdefault(life, []).append((self.done, _own_memory(life[1])))
 
     # -- the means ---------------------------------------------------------------------------------------------------
 
@@ -175,25 +180,36 @@ class Restarts:
             name: f"{len(took)} times, median {statistics.median(took):.2f} s, worst {max(took):.2f} s"
             for name, took in self._took_s.items()
         }
-        series = max(self._agent_pss.values(), key=len)
-        agent = ", ".join(f"{number}: {size / 2**20:.1f}" for number, size in series[:: max(1, len(series) // 12)])
-        keeper = [self._keeper_pss[0], self._keeper_pss[-1]]
-        return (
-            f"\n{self.done} restarts: {times}\nPSS of one agent's life in MiB, by restart: {agent}\n"
-            f"PSS of supervisord in MiB: {[round(size / 2**20, 1) for size in keeper]}"
-        )
+        memory = {
+            program: ", ".join(f"{number}: {size / MIB:.1f}" for number, size in series[:: max(1, len(series) // 12)])
+            for program, series in self._longest().items()
+        }
+        return f"\n{self.done} restarts: {times}\nOwn memory of one life in MiB, by restart: {memory}"
 
     def must_be_flat(self) -> None:
-        """The memory of the one life that saw enough restarts of the browser."""
-        series = [size for number, size in max(self._agent_pss.values(), key=len) if number >= SETTLED_AFTER]
-        if not IS_LONG and len(series) < 10:
-            return  # too few to say anything; the long run has them
-        early, late = statistics.median(series[:5]), statistics.median(series[-5:])
-        assert late <= early * (1 + GROWTH_AT_MOST), f"{early / 2**20:.1f} MiB became {late / 2**20:.1f} MiB"
+        """The memory of each program's one life that saw enough restarts of the browser."""
+        for program, measured in self._longest().items():
+            series = [size for number, size in measured if number >= SETTLED_AFTER]
+            if not IS_LONG and len(series) < 10:
+                continue  # too few to say anything; the long run has them
+            early, late = statistics.median(series[:5]), statistics.median(series[-5:])
+            assert late <= early * (1 + GROWTH_AT_MOST), (
+                f"{program}: {early / MIB:.1f} MiB became {late / MIB:.1f} MiB"
+            )
+
+    def _longest(self) -> dict[str, list[tuple[int, int]]]:
+        """By program, its life that was measured most often."""
+        longest: dict[str, list[tuple[int, int]]] = {}
+        for (program, _pid), series in self._memory.items():
+            longest[program] = max(longest.get(program, []), series, key=len)
+        return longest
 
 
-def _pss(pid: int) -> int:
-    return int(psutil.Process(pid).memory_full_info().pss)
+def _own_memory(pid: int) -> int:
+    """Bytes that are its own: of what is mapped from files others have a part, which grows as they come to an end."""
+    own = ("Pss_Anon:", "SwapPss:")
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(own))
 
 
 def _is_main(process: psutil.Process) -> bool:
