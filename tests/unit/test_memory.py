@@ -189,6 +189,14 @@ async def test_after_an_hour_below_the_limit_the_next_cure_is_the_first_again() 
     assert (await live(Rig([1100], redis, rig.now + 14400), 0.2))[0] == "reload"
 
 
+async def test_what_another_clock_or_another_hand_left_holds_no_cure_back() -> None:
+    names = InstanceNames("sid", "i1")
+    for left in (Cures(count=2, last_at=2e6).model_dump_json(), '{"count": "many"}', "?"):
+        redis = FakeRedis()
+        await redis.set(names.memory_cures, left)
+        assert (await live(Rig([1100], redis), 0.1))[0] == "reload"
+
+
 async def test_while_redis_is_away_this_life_s_own_cures_count() -> None:
     server = FakeServer()
     server.connected = False
