@@ -161,18 +161,17 @@ class MemoryWatch:
         )
 
     async def _carry_out(self, step: Step) -> None:
-        begun = self._epoch()
+        before = await self._cures.read()
+        if step == "reload":  # noted before it is done, whatever becomes of this process meanwhile
+            await self._cures.write(before.with_one_more(self._epoch()))
         try:
             await self._take(step)
         except Busy:
+            await self._cures.write(before)
             return  # another operation came first; the next sample finds it done
         except ContractError as error:
             log.warning("memory could not be won back", step=step, code=error.code, error=str(error))
         if step == "alert":
-            await self._cures.write((await self._cures.read()).with_person_told())
-        elif step == "reload":
-            await self._cures.write((await self._cures.read()).with_one_more(begun))
-            self._reloaded_at = self._clock()
-        else:
-            self._reloaded_at = None
+            await self._cures.write(before.with_person_told())
+        self._reloaded_at = self._clock() if step == "reload" else None
         self._due_since = None

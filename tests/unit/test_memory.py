@@ -179,6 +179,15 @@ async def test_a_restart_of_the_agent_neither_forgets_the_cures_nor_tells_anew()
     assert await live(third, 22) == []
 
 
+async def test_a_cure_that_the_agent_does_not_outlive_counts() -> None:
+    redis = FakeRedis()
+    rig = Rig([1100], redis)
+    rig.raises = RuntimeError("as good as killed")
+    with pytest.raises(RuntimeError):
+        await live(rig, 0.1)
+    assert await live(Rig([1100], redis, rig.now), 0.1) == []
+
+
 async def test_after_an_hour_below_the_limit_the_next_cure_is_the_first_again() -> None:
     redis = FakeRedis()
     rig = Rig([1100], redis)
