@@ -1,30 +1,46 @@
-"""When the page's store last got a message, when the page last told of one, and since when one stands untold."""
+"""When the page's store last got a message, when the page last told of one, and since when one stands untold.
+
+One is untold where the page says so, and where its store has one from after the last that arrived here: what the page
+believes to have told may have been lost on the way, or have been no message.
+"""
 
 from .models import StoreSeen
 
+_MARGIN_S = 1.0  # a message is in the store, and told, at the same time
+
 
 class Hearing:
-    """One page's. Times are loop times; those of the store are as of the last answer of the page."""
+    """One page's. Times are loop times; those of the store are as of the last answer of the page, and not too late."""
 
     def __init__(self) -> None:
         self.stored_at: float | None = None
         self.told_at: float | None = None
-        self.unheard_since: float | None = None
+        self._unheard_since: float | None = None  # by the page
+        self._lost_since: float | None = None  # by us
         self._missed = 0  # in the present document
+
+    @property
+    def unheard_since(self) -> float | None:
+        """Since when a message is in the store that did not arrive here."""
+        return min(filter(None, (self._unheard_since, self._lost_since)), default=None)
 
     def on_document(self) -> None:
         """A new document hears anew. What the former one did not tell is the gap audit's."""
-        self.unheard_since = None
+        self._unheard_since = self._lost_since = None
         self._missed = 0
 
     def on_told(self, now: float) -> None:
         """The page told of a message."""
         self.told_at = now
+        self._lost_since = None
 
-    def take(self, seen: StoreSeen, now: float) -> bool:
-        """What the page found in its store. Whether messages were missed that were not known to be."""
+    def take(self, seen: StoreSeen, asked_at: float) -> bool:
+        """What the page found in its store when it was asked. Whether messages were missed, and that is news."""
+        self._unheard_since = None if seen.unheard_for_ms is None else asked_at - seen.unheard_for_ms / 1000
         if seen.stored_ago_ms is not None:
-            self.stored_at = now - seen.stored_ago_ms / 1000
-        self.unheard_since = None if seen.unheard_for_ms is None else now - seen.unheard_for_ms / 1000
+            self.stored_at = asked_at - seen.stored_ago_ms / 1000
+            is_lost = self.told_at is None or self.stored_at > self.told_at + _MARGIN_S
+            if is_lost and self._lost_since is None:
+                self._lost_since = self.stored_at
         is_more, self._missed = seen.missed > self._missed, seen.missed
         return is_more

@@ -60,6 +60,9 @@ LOGOUT_WITHIN_S = 15.0
 CLOSE_WITHIN_S = 0.7
 EXIT_WITHIN_S = 0.8
 
+_TELLS_MESSAGES = frozenset({"message", "edit", "revocation", "reaction"})  # what of the bridge (messages.js)
+_OF_A_MESSAGE = "message."  # where an event is wrong that should have told of one
+
 _ELSEWHERE = "the tab shows something else than WhatsApp Web"
 
 ReloadStep = Literal["terminate", "reload", "crash", "kill_renderer"]
@@ -89,7 +92,8 @@ class WhatsAppPage:
         self.crashed = asyncio.Event()
         self.browser_lost = connection_of(browser).closed
         self.on_event: Callable[[PageEvent], None] = lambda _event: None
-        self.on_missed: Callable[[], None] = lambda: None  # messages are in the store that were not told
+        # There are messages that were not told, or could not be read.
+        self.on_missed: Callable[[], None] = lambda: None
         self.browser = browser
         self._session = session
         self._chromium = chromium
@@ -158,7 +162,7 @@ class WhatsAppPage:
         self.answered_at = self._loop.time()
         self.answer_took_ms = round((self.answered_at - asked_at) * 1000, 3)
         self._take(snapshot)
-        if snapshot.messages is not None and self.hearing.take(snapshot.messages, self.answered_at):
+        if snapshot.messages is not None and self.hearing.take(snapshot.messages, asked_at):
             self.on_missed()
         return self.snapshot
 
@@ -362,7 +366,10 @@ class WhatsAppPage:
         try:
             event = page_event.validate_json(payload)
         except ValidationError as error:
-            log.error("the page told something malformed", problems=problems(error))
+            found = problems(error)
+            log.error("the page told something malformed", problems=found)
+            if any(where.startswith(_OF_A_MESSAGE) for where in found):
+                self.on_missed()
             return
         self.answered_at = self._loop.time()
         if isinstance(event, LocalStorageGiven):
@@ -370,6 +377,8 @@ class WhatsAppPage:
             return
         if isinstance(event, Trouble):
             log.error("the page's script failed", where=event.where, error=event.error)
+            if event.where in _TELLS_MESSAGES:
+                self.on_missed()
             return
         if isinstance(event, DocumentStarted):
             self._documents += 1
@@ -378,7 +387,7 @@ class WhatsAppPage:
             self._take(StreamSnapshot(injected=False))
         elif isinstance(event, StreamChanged):
             self._take(event.stream)
-        elif isinstance(event, MessageSeen):
+        elif isinstance(event, MessageSeen) and event.message.target_key is None:
             self.hearing.on_told(self.answered_at)
         elif isinstance(event, LoggedOut):
             self._take(self.snapshot.model_copy(update={"authenticated": False}))

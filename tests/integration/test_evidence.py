@@ -125,6 +125,35 @@ async def test_a_message_that_only_the_store_got_stands_until_a_later_one_is_tol
     assert unheard not in tab.keys
 
 
+UNREADABLE = """(() => {
+  const tell = (window.truly ??= window.waAgentTell);
+  window.waAgentTell = (event) => {
+    if (!event.startsWith('{"kind":"message"')) return tell(event);
+    HOW
+  };
+})()"""
+READABLE = "void (window.waAgentTell = window.truly)"
+
+
+async def test_a_message_that_cannot_be_read_is_unheard_until_a_later_one_can_be(
+    tab: Tab, whatsapp: WhatsAppWeb
+) -> None:
+    hearing = tab.page.hearing
+    for how in ("throw new TypeError('odd');", "tell(event.replace('\"key\":', '\"kez\":'));"):
+        missed = tab.missed
+        await tab.page._evaluate(UNREADABLE.replace("HOW", how))
+        unread = await asyncio.to_thread(whatsapp.deliver_text, "cannot be read")
+        await tab.until(lambda: hearing.unheard_since is not None)
+        assert tab.missed > missed, how  # at once: the audit tells it, or that it cannot be read
+
+        await tab.page._evaluate(READABLE)
+        later = await asyncio.to_thread(whatsapp.deliver_text, "heard again")
+        await tab.until(lambda: hearing.unheard_since is None)
+        assert later in tab.keys
+        assert unread not in tab.keys
+        await tab.page._evaluate("new Promise((done) => setTimeout(done, 1050))")  # the next one is a later one
+
+
 async def test_without_a_way_to_the_agent_nothing_is_heard(tab: Tab, whatsapp: WhatsAppWeb) -> None:
     await tab.page._evaluate("void (window.waAgentTell = undefined)")
     await asyncio.to_thread(whatsapp.deliver_text, "unheard")

@@ -2,8 +2,8 @@
  * Whether the page tells of what its store gets. The store itself is looked at, whenever the agent asks for a snapshot:
  * the events are what may have failed.
  *
- * Unheard is a message that is news, for people, from somebody else, came while we listened, and that wa-js did not
- * tell of. It stands until it is told, or until one that came after it is: from then on the page tells, and what it
+ * Unheard is a message that is news, for people, from somebody else, came while we listened, and of which the agent was
+ * not told: since wa-js was silent, or since it could not be read. It stands until it is told, or until one that came after it is: from then on the page tells, and what it
  * missed is the gap audit's, which is asked for as soon as a message was missed. A new document begins anew.
  */
 
@@ -13,7 +13,7 @@ const LISTENS_AFTER_MS = 1000; // wa-js begins to listen a task after it has tol
 const MISSED_AFTER_MS = 2000; // wa-js may take its time
 
 const looked = new WeakSet(); // what a look has passed
-const heard = new WeakSet(); // what wa-js has told us of
+const heard = new WeakSet(); // what wa-js has told us of, and we the agent
 const unheard = new Map(); // oldest first: a message, since when, and whether it was counted as missed
 let injectedAt = null;
 let wasNormal = false; // at the last look
@@ -25,10 +25,10 @@ const count = (entry) => {
   entry.isMissed = true;
 };
 
-/** wa-js told of a message. Without a way to the agent nothing is heard. */
-const hear = (message) => {
-  if (typeof window.waAgentTell !== 'function') return;
+/** wa-js told of a message, and the agent was told, where it is to be told at all. */
+const hear = (message, isTold) => {
   heard.add(message);
+  if (!isTold) return;
   storedAt = performance.now();
   if (unheard.delete(message) || looked.has(message)) return;
   unheard.forEach(count);
@@ -64,8 +64,9 @@ const lookAtStore = () => {
     const after = fresh.findIndex((message) => heard.has(message));
     fresh.forEach((message, at) => {
       if (heard.has(message) || !flag(() => isNews(message))) return;
-      storedAt = now;
-      if ((after >= 0 && at > after) || unheard.size >= UNHEARD_AT_MOST) missed += 1;
+      const isOutdone = after >= 0 && at > after; // one that came later was told
+      if (!isOutdone) storedAt = now;
+      if (isOutdone || unheard.size >= UNHEARD_AT_MOST) missed += 1;
       else unheard.set(message, { at: now, isMissed: false });
     });
   }

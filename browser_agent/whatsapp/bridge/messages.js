@@ -157,8 +157,9 @@ const isForPeople = (message) =>
 // wa-js hears of edits and reactions, and of acknowledgements, only from here on; what came before is in the store.
 WPP.on('loader.full_ready', () => tell('hears_all', {}));
 WPP.on('chat.new_message', orTrouble('message', (message) => {
-  hear(message); // also what cannot be read: that is told as trouble
-  if (isForPeople(message)) tell('message', { message: readMessage(message) });
+  const isTold = isForPeople(message);
+  if (isTold) tell('message', { message: readMessage(message) });
+  hear(message, isTold); // only now: one that could not be read, or told, was not heard
 }));
 WPP.on('chat.msg_edited', orTrouble('edit', ({ msg }) => {
   if (isForPeople(msg)) tell('message', { message: readEdit(msg) });
