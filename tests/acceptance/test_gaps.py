@@ -9,45 +9,22 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import QUICK
 from tests.harness.service import Service
+from tests.harness.told import told, wait_told
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
-from tests.whatsapp_web.people import ANNA, FAMILY
+from tests.whatsapp_web.people import FAMILY
 
 OTHER = "120363000000000002@g.us"
 
 
 @pytest.fixture
-def whatsapp() -> Iterator[WhatsAppWeb]:
-    with WhatsAppWeb(keepalive_s=2, reconnect_first_ms=200) as whatsapp:
-        yield whatsapp
-
-
-@pytest.fixture
-def service(whatsapp: WhatsAppWeb, tmp_path: Path) -> Iterator[Service]:
-    """Scanned and ready, and audited once."""
-    with Service(tmp_path, whatsapp.url, **QUICK) as service:
-        scan(service, whatsapp)
-        yield service
-
-
-def scan(service: Service, whatsapp: WhatsAppWeb) -> None:
-    whatsapp.scan(service.wait_event("qr").data["payload"])
-    service.wait_event("ready")
-    wait_until(lambda: service.redis.hexists(service.client.names.watermarks, "*"), 5, "the first audit")
-
-
-def told(service: Service, after: str = "-") -> list[dict[str, Any]]:
-    return [event.data for event in service.events("message", after=after)]
-
-
-def wait_told(service: Service, keys: list[str], within_s: float = 20) -> list[dict[str, Any]]:
-    """All of these were told, each once; those alone, in the order of telling."""
-    wait_until(lambda: set(keys) <= {data["key"] for data in told(service)}, within_s, "all messages are told")
-    found = [data for data in told(service) if data["key"] in set(keys)]
-    assert len(found) == len(keys), "none is told twice"
-    return found
+def service(ready_service: Service, whatsapp: WhatsAppWeb) -> Iterator[Service]:
+    """Ready, and audited once. How the stand-in loads its page is as it was afterwards."""
+    wait_until(lambda: ready_service.redis.hexists(ready_service.client.names.watermarks, "*"), 5, "the first audit")
+    before = whatsapp.state()["options"]
+    yield ready_service
+    whatsapp.set_options(**{name: before[name] for name in ("loaded_per_chat", "messages_during_boot")})
 
 
 def restart_agent(service: Service, sig: int = signal.SIGKILL) -> None:
@@ -66,9 +43,7 @@ def test_everything_that_came_while_the_agent_was_frozen_and_then_killed(
     agent = service.pids()["browser-agent"]
     os.kill(agent, signal.SIGSTOP)
     keys = whatsapp.deliver_many(300, chats=(FAMILY.id, OTHER))
-    acked = {message["key"]: message for message in whatsapp.model()}
     wait_until(lambda: all(m["acked"] for m in whatsapp.model() if m["key"] in keys), 10, "the page has them all")
-    assert len(acked) == 301
     last = service.last_event_id()
     os.kill(agent, signal.SIGKILL)
     service.wait_event("ready", after=last, within_s=30)
@@ -82,9 +57,10 @@ def test_everything_that_came_while_the_agent_was_frozen_and_then_killed(
 
 def test_messages_that_only_the_phone_has(service: Service, whatsapp: WhatsAppWeb) -> None:
     """The device has nothing of the chat before the last one: the earlier ones are asked for."""
+    chat = "120363000000000003@g.us"
     service.stop()
-    keys = whatsapp.deliver_many(120, chats=(OTHER,), to_device=False)
-    last = whatsapp.deliver_text("the last", chat=OTHER, written_at=int(time.time()) + 2)
+    keys = whatsapp.deliver_many(120, chats=(chat,), to_device=False)
+    last = whatsapp.deliver_text("the last", chat=chat, written_at=int(time.time()) + 2)
     service.start()
     found = wait_told(service, [*keys, last], within_s=30)
     assert {data["source"] for data in found if data["key"] in keys} == {"backfill"}
@@ -93,19 +69,20 @@ def test_messages_that_only_the_phone_has(service: Service, whatsapp: WhatsAppWe
 def test_messages_of_the_page_s_boot_and_of_the_time_without_a_container(
     service: Service, whatsapp: WhatsAppWeb
 ) -> None:
+    there, last = len(whatsapp.model()), service.last_event_id()
     wait_told(service, [whatsapp.deliver_text("before")])
     assert service.stop() == 0
     keys = [whatsapp.deliver_text(f"while away {n}") for n in range(5)]
     whatsapp.set_options(messages_during_boot=20)
     service.start()
-    service.wait_event("ready", within_s=30, after=str(service.wait_event("restarted").id))
+    service.wait_event("ready", within_s=30, after=str(service.wait_event("restarted", after=last).id))
     wait_told(service, keys)
     wait_told(service, [message["key"] for message in whatsapp.model()])
     before = service.last_event_id()
     service.client.call("reload", {})
     service.wait_event("ready", after=before)
     wait_told(service, [message["key"] for message in whatsapp.model()])
-    assert len(whatsapp.model()) == 46
+    assert len(whatsapp.model()) == there + 46
 
 
 def test_nothing_is_told_twice_through_a_reset_a_reload_and_a_new_browser(
@@ -125,68 +102,23 @@ def test_nothing_is_told_twice_through_a_reset_a_reload_and_a_new_browser(
     assert told(service, before) == []
 
 
-def test_the_first_login_replays_no_history(whatsapp: WhatsAppWeb, tmp_path: Path) -> None:
-    now = int(time.time())
-    old = [whatsapp.deliver_text(f"old {n}", written_at=now - 86_400 * n) for n in range(1, 11)]
-    with Service(tmp_path / "none", whatsapp.url, **QUICK) as service:
-        scan(service, whatsapp)
-        new = whatsapp.deliver_text("new")
-        wait_told(service, [new])
-        assert [data["key"] for data in told(service)] == [new]
-        answer: Any = service.client.call("backfill", {"chat_id": FAMILY.id, "days": 3.5})
-        assert (answer.told, answer.chats, answer.complete) == (4, 1, True)
-        assert {data["key"] for data in told(service)} == {new, *old[:3]}
-    whatsapp.log_out_from_phone()
-    with Service(tmp_path / "some", whatsapp.url, BACKFILL_ON_FIRST_LOGIN_DAYS="5.5", **QUICK) as service:
-        scan(service, whatsapp)
-        found = wait_told(service, [*old[:5], new])
-        assert [data["key"] for data in found] == [*reversed(old[:5]), new]
-        assert len(told(service)) == 6
-
-
-def test_what_is_followed_changes_by_command(service: Service, whatsapp: WhatsAppWeb) -> None:
-    whatsapp.add_group(OTHER, "Other things", [ANNA.phone])
-    unheard = whatsapp.deliver_text("private", chat=ANNA.phone, written_at=int(time.time()) - 5)
-    wait_told(service, [whatsapp.deliver_text("one", chat=OTHER)])
-    answer: Any = service.client.call("follow_chats", {"chats": ["Fam*", "private"]})
-    assert (answer.chats, answer.matching) == (["Fam*", "private"], 2)
-    other = whatsapp.deliver_text("two", chat=OTHER)
-    private = whatsapp.deliver_text("private again", chat=ANNA.phone)
-    family = whatsapp.deliver_text("family")
-    wait_told(service, [family, private])
+def test_messages_around_a_photo_that_is_fetched_after_a_restart_are_found(
+    service: Service, whatsapp: WhatsAppWeb
+) -> None:
+    """The page loads what is around a message that it is asked for into its store, though not into its chat."""
+    whatsapp.set_options(loaded_per_chat=2)
+    chat = "120363000000000004@g.us"
+    wait_told(service, [whatsapp.deliver_text("before", chat=chat)])
+    os.kill(service.pids()["browser-agent"], signal.SIGSTOP)
+    keys = whatsapp.deliver_many(20, chats=(chat,))
+    photo = whatsapp.deliver_photo(b"a photo", chat=chat)
+    keys += whatsapp.deliver_many(20, chats=(chat,))
+    wait_until(lambda: all(m["acked"] for m in whatsapp.model() if m["chat"] == chat), 10, "the page has them")
     restart_agent(service)
-    later = whatsapp.deliver_text("three", chat=OTHER)
-    wait_told(service, [whatsapp.deliver_text("family again")])
-    assert not {unheard, other, later} & {data["key"] for data in told(service)}
-    chats: Any = service.client.call("list_chats", {})
-    assert {chat.name: chat.followed for chat in chats.chats} == {
-        "Family photos": True,
-        "Other things": False,
-        "Anna": True,
-    }
-    groups: Any = service.client.call("list_groups", {})
-    family_group = next(group for group in groups.groups if group.id == FAMILY.id)
-    assert (family_group.name, family_group.size, len(family_group.members)) == ("Family photos", 3, 3)
-    assert {member.phone for member in family_group.members} >= {ANNA.phone.split("@")[0]}
-
-
-def test_a_redis_that_lost_its_memory_gets_its_marks_again(service: Service, whatsapp: WhatsAppWeb) -> None:
-    first = whatsapp.deliver_text("before")
-    wait_told(service, [first])
-    service.client.call("backup", {})
-    service.redis.flushall()
-    alone = whatsapp.deliver_text("before the next audit")
-    wait_told(service, [alone])
-    agent = service.pids()["browser-agent"]
-    os.kill(agent, signal.SIGSTOP)
-    missed = whatsapp.deliver_many(3, chats=(OTHER, FAMILY.id))
-    wait_until(lambda: all(m["acked"] for m in whatsapp.model() if m["key"] in missed), 10, "the page has them")
-    restart_agent(service)
-    second = whatsapp.deliver_text("after")
-    wait_told(service, [*missed, second])
-    names = service.client.names
-    wait_until(lambda: service.redis.hexists(names.watermarks, FAMILY.id), 10, "its mark is there again")
-    assert service.redis.hexists(names.watermarks, "*")
+    wait_told(service, [*keys, photo])
+    service.wait_event("media", where=lambda data: data["key"] == photo)
+    answer: Any = service.client.call("backfill", {"chat_id": chat, "days": 1})
+    assert (answer.told, answer.complete) == (42, True)
 
 
 def test_a_picture_of_the_page(service: Service) -> None:
@@ -195,40 +127,3 @@ def test_a_picture_of_the_page(service: Service) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_mode & 0o77 == 0
     assert picture.stat().st_size == answer.size
-
-
-def test_messages_around_a_photo_that_is_fetched_after_a_restart_are_found(
-    service: Service, whatsapp: WhatsAppWeb
-) -> None:
-    """The page loads what is around a message that it is asked for into its store, though not into its chat."""
-    whatsapp.set_options(loaded_per_chat=2)
-    wait_told(service, [whatsapp.deliver_text("before")])
-    os.kill(service.pids()["browser-agent"], signal.SIGSTOP)
-    keys = whatsapp.deliver_many(20)
-    photo = whatsapp.deliver_photo(b"a photo")
-    keys += whatsapp.deliver_many(20)
-    wait_until(lambda: all(m["acked"] for m in whatsapp.model()), 10, "the page has them")
-    restart_agent(service)
-    wait_told(service, [*keys, photo])
-    service.wait_event("media", where=lambda data: data["key"] == photo)
-    answer: Any = service.client.call("backfill", {"days": 1})
-    assert (answer.told, answer.complete) == (42, True)
-
-
-def test_a_chat_that_is_renamed_into_the_rules_does_not_replay_its_past(
-    service: Service, whatsapp: WhatsAppWeb
-) -> None:
-    whatsapp.add_group(OTHER, "Work", [ANNA.phone])
-    old = whatsapp.deliver_text("old", chat=OTHER, written_at=int(time.time()) - 3000)
-    wait_told(service, [old])
-    service.client.call("follow_chats", {"chats": ["Family*"]})
-    unheard = whatsapp.deliver_text("unheard", chat=OTHER, written_at=int(time.time()) - 60)
-    wait_until(lambda: service.redis.hexists(service.client.names.watermarks, OTHER), 10, "its mark moves with it")
-    seen = len(told(service))
-    whatsapp.add_group(OTHER, "Family at work", [ANNA.phone])
-    restart_agent(service)
-    new = whatsapp.deliver_text("new", chat=OTHER)
-    wait_told(service, [new])
-    assert len(told(service)) == seen + 1
-    assert told(service)[-1]["chat_name"] == "Family at work"
-    assert unheard not in {data["key"] for data in told(service)}

@@ -1,0 +1,19 @@
+"""What a service has told of messages."""
+
+from typing import Any
+
+from .service import Service
+from .waiting import wait_until
+
+
+def told(service: Service, after: str = "-") -> list[dict[str, Any]]:
+    """The data of all `message` events after that one, in the order of telling."""
+    return [event.data for event in service.events("message", after=after)]
+
+
+def wait_told(service: Service, keys: list[str], within_s: float = 20) -> list[dict[str, Any]]:
+    """All of these were told, each once; those alone, in the order of telling."""
+    wait_until(lambda: set(keys) <= {data["key"] for data in told(service)}, within_s, "all messages are told")
+    found = [data for data in told(service) if data["key"] in set(keys)]
+    assert len(found) == len(keys), "none is told twice"
+    return found
