@@ -181,7 +181,8 @@ class Builds:
             return True
         # Without some modules a page never loads all, or never gets ready. One that waits for a scan has not loaded
         # what an account needs, and one that does not reach its site cannot.
-        return self._is_late and facts.state in _MAY_BE_STUCK and facts.site_silent_since is None
+        reaches_site = facts.site_silent_since is facts.browser_offline_since is None
+        return self._is_late and facts.state in _MAY_BE_STUCK and reaches_site
 
     async def _probe(self, page: "WhatsAppPage") -> None:
         probed = await page.probe_build()

@@ -70,7 +70,7 @@ class Bench:
         self.page, self.state = Page(), SessionState.READY
         self.reason: str | None = None
         self.now = datetime(2026, 11, 1, tzinfo=UTC)
-        self.site_silent_since: datetime | None = None
+        self.known: dict[str, datetime] = {}  # further facts
         self.alerts: list[str] = []
         self.reloads: list[str] = []
         self.reload_fails: ContractError | None = None
@@ -137,7 +137,8 @@ class Bench:
             state=self.state,
             since=self.now,
             reason=self.reason,
-            site_silent_since=self.site_silent_since,
+            site_silent_since=self.known.get("site_silent_since"),
+            browser_offline_since=self.known.get("browser_offline_since"),
         )
 
 
@@ -178,18 +179,23 @@ async def test_a_page_probed_before_it_was_whole_is_probed_again(bench: Bench) -
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
-    ("state", "silent_for_s"),
-    [(SessionState.DISCONNECTED, None), (SessionState.STARTING, 10), (SessionState.READY, 10)],
+    ("state", "since"),
+    [
+        (SessionState.DISCONNECTED, None),
+        (SessionState.STARTING, "site_silent_since"),
+        (SessionState.READY, "site_silent_since"),
+        (SessionState.STARTING, "browser_offline_since"),
+    ],
 )
 async def test_what_a_page_lacks_without_a_network_says_nothing_of_its_build(
-    bench: Bench, state: SessionState, silent_for_s: float | None
+    bench: Bench, state: SessionState, since: str | None
 ) -> None:
     bench.memory.take(GOOD, {})
     bench.state = state
-    bench.site_silent_since = bench.now - timedelta(seconds=silent_for_s) if silent_for_s else None
+    bench.known = {since: bench.now - timedelta(seconds=10)} if since else {}
     await asyncio.sleep(0.2)  # twenty looks
     assert (bench.page.probes, bench.reloads, bench.alerts) == (0, [], [])
-    bench.state, bench.site_silent_since = SessionState.READY, None
+    bench.state, bench.known = SessionState.READY, {}
     await soon(lambda: bench.reloads != [])
 
 
