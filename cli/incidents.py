@@ -70,11 +70,15 @@ def _story(incident: Incident) -> str:
         f"{incident.bad_since:%Y-%m-%d %H:%M:%S} UTC  {incident.verdict}: {incident.reason}",
         f"{after(incident.found_at):>12}  found",
     ]
+    did: list[tuple[datetime, str]] = []
     for rung in incident.rungs:
         done = f"failed ({rung.error})" if rung.error else ""
         if rung.took_ms is not None:
             done = f"carried out in {rung.took_ms / 1000:.1f} s"
-        lines.append(f"{after(rung.at):>12}  {rung.rung} for {rung.cause} {done}".rstrip())
+        did.append((rung.at, f"{rung.rung} for {rung.cause} {done}".rstrip()))
+    if incident.person_at is not None:
+        did.append((incident.person_at, "somebody restarted the agent"))
+    lines += [f"{after(at):>12}  {what}" for at, what in sorted(did)]
     if incident.ended_at is not None:
         lines.append(f"{after(incident.ended_at):>12}  {incident.ended_as}; cured by {_end(incident)}")
         lines.append(f"not ready for {_lasting(incident)}")

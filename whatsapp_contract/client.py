@@ -43,14 +43,15 @@ class AgentClient:
         """
         command, within_s = _command(name, args, reply_within_s)
         started = time.monotonic()
-        if not self.redis.publish(self.names.commands, command.model_dump_json()):
+        listeners: Any = self.redis.publish(self.names.commands, command.model_dump_json())
+        if not listeners:
             raise _unreachable(self.names)
         key = self.names.replies(str(command.id))
         while (left_s := within_s - (time.monotonic() - started)) > 0:
             popped: Any = self.redis.blpop([key], timeout=min(left_s, SLICE_S))
             if popped:
                 return _result(name, popped[1])
-        raise NoReply(f"{name} was not answered within {within_s:g} s")
+        raise NoReply(f"{name} was not answered within {within_s:g} s", listeners)
 
     def ping(self, *, reply_within_s: float | None = None) -> PingResult:
         """See call."""

@@ -75,10 +75,17 @@ class AgentUnreachable(ContractError):
 
 
 class NoReply(ContractError):
-    """The command was heard, but not answered in time. Whether it was done is unknown."""
+    """The command was heard, but not answered in time. Whether it was done is unknown.
+
+    `listeners` is by how many it was heard, where that is known.
+    """
 
     code = "no_reply"
     retryable = True
+
+    def __init__(self, message: str = "", listeners: int | None = None) -> None:
+        super().__init__(message)
+        self.listeners = listeners
 
 
 class PageTimeout(ContractError):

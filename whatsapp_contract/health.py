@@ -24,6 +24,10 @@ SITE_SILENT = "site_silent"
 BROWSER_OFFLINE = "browser_offline"
 # The agent was held up, by the machine or by itself; it judges again when it has caught up.
 AGENT_SLOW = "agent_slow"
+# supervisord does not say whether an agent that nobody hears should run at all.
+SUPERVISOR_SILENT = "supervisor_silent"
+# A check was answered with an error that says nothing of page or browser; its code follows.
+CHECK_FAILED = "check_"
 
 # The build of the site lacks what a call needs without which a session is of no use. No rung brings it back.
 CALLS_BROKEN = "calls_broken"
@@ -56,6 +60,7 @@ class Outside(BaseModel):
     error: str | None = None  # the code with which a check failed: what the page, or the browser, is in
     program: str | None = None  # supervisord's name of the agent's state
     program_running_s: float | None = None
+    start_owed: bool = False  # a restart has stopped the agent, and is to start it again
     redis_up_s: float | None = None
 
 
@@ -220,29 +225,44 @@ def _from_outside(outside: Outside, limits: Limits) -> Assessment | None:
     if outside.error == BrowserGone.code:
         return Assessment(Verdict.BROWSER_GONE, outside.error, outside.asked_at)
     if outside.error is not None:
-        return Assessment(Verdict.DEGRADED, outside.error, outside.asked_at)
-    if outside.reply_took_ms is None and outside.program == "STOPPED":
-        return _agent_stopped(outside)  # somebody else listens on its channel
+        return Assessment(Verdict.DEGRADED, CHECK_FAILED + outside.error, outside.asked_at)
     if outside.reply_took_ms is None:
-        return Assessment(Verdict.AGENT_HUNG, "no_reply", outside.asked_at)
+        return _no_reply(outside, limits)
     return None
 
 
 def _nobody_listens(outside: Outside, limits: Limits) -> Assessment:
-    """It counts only when there was time to subscribe, and when it is known that the agent should run at all."""
-    if outside.program == "STOPPED":
-        return _agent_stopped(outside)
-    if outside.redis_up_s is None or outside.redis_up_s < limits.redis_settled_s:
-        return Assessment(Verdict.DEGRADED, "redis_settling", outside.asked_at)
+    """It counts only when it is known that the agent should run at all."""
+    if (excused := _excused(outside, limits)) is not None:
+        return excused
     if outside.program is None:
-        return Assessment(Verdict.DEGRADED, "supervisor_silent", outside.asked_at)
-    if outside.program != "RUNNING" or (outside.program_running_s or 0.0) < limits.agent_grace_s:
-        return Assessment(Verdict.DEGRADED, "agent_starting", outside.asked_at)
+        return Assessment(Verdict.DEGRADED, SUPERVISOR_SILENT, outside.asked_at)
     return Assessment(Verdict.AGENT_GONE, "nobody_listens", outside.asked_at)
 
 
-def _agent_stopped(outside: Outside) -> Assessment:
-    return Assessment(Verdict.WAITING_FOR_PERSON, "agent_stopped", outside.asked_at)
+def _no_reply(outside: Outside, limits: Limits) -> Assessment:
+    return _excused(outside, limits) or Assessment(Verdict.AGENT_HUNG, "no_reply", outside.asked_at)
+
+
+def _excused(outside: Outside, limits: Limits) -> Assessment | None:
+    """Why an agent need not listen, or answer, yet: it counts only when there was time for it. (Somebody else may
+    listen on the channel of one that does not run.)"""
+    if outside.program == "STOPPED":
+        if outside.start_owed:
+            return Assessment(Verdict.DEGRADED, "restart_unfinished", outside.asked_at)
+        return Assessment(Verdict.WAITING_FOR_PERSON, "agent_stopped", outside.asked_at)
+    if outside.redis_up_s is None or outside.redis_up_s < limits.redis_settled_s:
+        return Assessment(Verdict.DEGRADED, "redis_settling", outside.asked_at)
+    if outside.program is None:
+        return None
+    if outside.program != "RUNNING" or (outside.program_running_s or 0.0) < limits.agent_grace_s:
+        return Assessment(Verdict.DEGRADED, "agent_starting", outside.asked_at)
+    return None
+
+
+def says_nothing_for_ever(reason: str) -> bool:
+    """Whether a DEGRADED for this reason has no end of its own: whoever remembers for how long must give it one."""
+    return reason in (AGENT_SLOW, SUPERVISOR_SILENT) or reason.startswith(CHECK_FAILED)
 
 
 def _disconnected(facts: Facts, limits: Limits, now: datetime) -> Assessment:
@@ -318,8 +338,11 @@ def _is_past_deadline(facts: Facts, limits: Limits, now: datetime) -> bool:
     }
     if facts.state not in deadlines_s:
         return False
-    if _silent(facts.timed_since or facts.since, deadlines_s[facts.state], now):
-        return True
+    return _silent(facts.timed_since or facts.since, deadlines_s[facts.state], now) or begins_again(facts, limits, now)
+
+
+def begins_again(facts: Facts, limits: Limits, now: datetime) -> bool:
+    """Whether it has been coming up for longer than that can take without a page that loads itself anew."""
     since = facts.coming_up_since
     return since is not None and facts.state in COMING_UP and _silent(since, limits.coming_up_s, now)
 
@@ -340,8 +363,10 @@ def stuck_fact(facts: Facts, limits: Limits, now: datetime) -> str:
         return "the page does not answer"
     if facts.broken_calls:
         return f"with this build of the site these do not work: {', '.join(facts.broken_calls)}"
-    if not facts.injected:
+    if not facts.injected and not begins_again(facts, limits, now):
         return "wa-js has not found the page's modules"
+    if begins_again(facts, limits, now):
+        return "the page loads itself anew again and again"
     stands = f"the page stands at {facts.stream_mode}/{facts.stream_info}, its socket at {facts.socket_state}"
     if facts.authenticated:
         return f"authenticated, never ready: {stands}" if facts.state is SessionState.SYNCING else stands

@@ -31,8 +31,9 @@ class Incident(_Model):
     bad_since: AwareDatetime  # when that fact began to stand, as far as it is known
     found_at: AwareDatetime  # when the watchdog first saw it
     rungs: tuple[RungTaken, ...] = ()
+    person_at: AwareDatetime | None = None  # when a person restarted the agent meanwhile
     ended_at: AwareDatetime | None = None  # null: it is not over
-    cured_by: str | None = None  # the rung after which it was well; `itself` where none was taken
+    cured_by: str | None = None  # the rung after which it was well, or `person`; `itself` where none was carried out
     ended_as: str | None = None  # the verdict with which it ended: healthy, or what waits for a person
     not_ready_s: float | None = None  # how long messages could not flow; null while it is not over
 

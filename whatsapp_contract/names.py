@@ -246,6 +246,11 @@ class InstanceNames:
         return f"{self._prefix}:start-owed"
 
     @cached_property
+    def restarts_by_person(self) -> str:
+        """Counter of the restarts of the agent that a person asked for: after each the ladder begins anew."""
+        return f"{self._prefix}:restarts-by-person"
+
+    @cached_property
     def aside(self) -> str:
         """String: the instance that holds the session, as long as this one's agent lives and stands aside for it;
         expires soon after the agent's last sign of life."""

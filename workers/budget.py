@@ -1,4 +1,9 @@
-"""How often is too often: restarts over every cause of one, and the same fault again and again. Pure."""
+"""How often is too often: restarts over every cause of one, and the same fault again and again. Pure.
+
+In the short window every start counts, supervisord's own included: a machine that starts one thing over and over is
+helped by nobody. In the long one each answers for its own: the ladder's restarts are bounded, and supervisord's, which
+nobody can keep from it, are told. A start that a person asked for counts as nobody's.
+"""
 
 from .memory import RESTARTS, RUNGS, Limits, Memory, Observation, Rung
 
@@ -14,6 +19,7 @@ def looked(memory: Memory, seen: Observation, limits: Limits) -> Memory:
     changes: dict[str, object] = {
         "agent_starts": _lately(memory.agent_starts, seen.at, limits.starts_window_s),
         "restarts": _lately(memory.restarts, seen.at, limits.restarts_window_s),
+        "others_starts": _lately(memory.others_starts, seen.at, limits.restarts_window_s),
         "takeovers": _lately(memory.takeovers, seen.at, limits.long_window_s),
         "holds": _lately(memory.holds, seen.at, _HOLDS_REMEMBERED_S),
         "cured": tuple(one for one in memory.cured if 0 <= seen.at - one.at < limits.long_window_s),
@@ -22,8 +28,12 @@ def looked(memory: Memory, seen: Observation, limits: Limits) -> Memory:
         changes |= {"agent_epoch": seen.agent_epoch, "own_restarts": 0}
         if memory.agent_epoch is not None and seen.agent_epoch > memory.agent_epoch:
             others = max(0, seen.agent_epoch - memory.agent_epoch - memory.own_restarts)
+            starts = (seen.at,) * min(others, _COUNTED_AT_ONCE)
             memory = memory.model_copy(update=changes)
-            return _counted(memory, seen.at, agent=True, times=min(others, _COUNTED_AT_ONCE))
+            changes = {
+                "agent_starts": memory.agent_starts + starts,
+                "others_starts": memory.others_starts + starts,
+            }
     return memory.model_copy(update=changes)
 
 
@@ -31,9 +41,10 @@ def took(memory: Memory, rung: Rung, at: float) -> Memory:
     """The ladder restarts something itself."""
     if rung not in RESTARTS:
         return memory
-    is_agent = rung is Rung.RESTART_AGENT
-    memory = _counted(memory, at, agent=is_agent, times=1)
-    return memory.model_copy(update={"own_restarts": memory.own_restarts + is_agent})
+    changes: dict[str, object] = {"restarts": (*memory.restarts, at)}
+    if rung is Rung.RESTART_AGENT:
+        changes |= {"agent_starts": (*memory.agent_starts, at), "own_restarts": memory.own_restarts + 1}
+    return memory.model_copy(update=changes)
 
 
 def undone(memory: Memory, rung: Rung) -> Memory:
@@ -44,6 +55,22 @@ def undone(memory: Memory, rung: Rung) -> Memory:
     if rung is Rung.RESTART_AGENT:
         changes |= {"agent_starts": memory.agent_starts[:-1], "own_restarts": max(0, memory.own_restarts - 1)}
     return memory.model_copy(update=changes)
+
+
+def forgiven(memory: Memory) -> Memory:
+    """A person restarts the agent: what was spent is forgotten, and that start is not counted either."""
+    return memory.model_copy(
+        update={
+            "own_restarts": memory.own_restarts + 1,
+            "agent_starts": (),
+            "restarts": (),
+            "others_starts": (),
+            "cured": (),
+            "holds": (),
+            "held_told_at": None,
+            "ends_told": False,
+        }
+    )
 
 
 def allows(rung: Rung, taken: tuple[Rung, ...], memory: Memory, seen: Observation, limits: Limits) -> bool:
@@ -61,22 +88,26 @@ def starts_again_and_again(memory: Memory, limits: Limits) -> bool:
     return len(memory.agent_starts) > limits.most_starts
 
 
-def first_rung(cheapest: Rung, memory: Memory, limits: Limits) -> Rung:
-    """Where to begin with a fault: one rung higher for every few times that it was cured and came back."""
+def ends_often(memory: Memory, limits: Limits) -> bool:
+    """Whether supervisord brings the agent back again and again, though never fast enough to be left alone for it."""
+    return len(memory.others_starts) >= limits.most_restarts
+
+
+def first_rung(cheapest: Rung, memory: Memory, seen: Observation, limits: Limits) -> Rung:
+    """Where to begin with a fault: one rung higher for every few times that it was cured and came back.
+
+    No higher than what may cure its cause: a link that flaps needs no new browser, and a fault that is cured each time
+    is never held. Where nothing higher is to be had any more, it is cured as ever.
+    """
     times = sum(one.first is cheapest for one in memory.cured)
-    return RUNGS[min(RUNGS.index(cheapest) + times // limits.flaps, len(RUNGS) - 1)]
+    highest = Rung.RELOAD if cheapest is Rung.RESET else Rung.RESTART_AGENT
+    higher = RUNGS[min(RUNGS.index(cheapest) + times // limits.flaps, RUNGS.index(highest))]
+    return higher if allows(higher, (), memory, seen, limits) else cheapest
 
 
 def hold_length(memory: Memory, limits: Limits) -> float:
-    """Of the hold that begins now."""
+    """Of the hold that begins now: the longer, the more of them were in vain."""
     return float(min(limits.hold_s * 2 ** min(len(memory.holds), 20), limits.longest_hold_s))
-
-
-def _counted(memory: Memory, at: float, *, agent: bool, times: int) -> Memory:
-    changes = {"restarts": (*memory.restarts, *[at] * times)}
-    if agent:
-        changes["agent_starts"] = (*memory.agent_starts, *[at] * times)
-    return memory.model_copy(update=changes)
 
 
 def _lately(moments: tuple[float, ...], now: float, window_s: float) -> tuple[float, ...]:

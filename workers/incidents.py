@@ -6,17 +6,19 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from whatsapp_contract.events import Event, EventType
+from whatsapp_contract.following import readable_event
 from whatsapp_contract.health import Verdict
 from whatsapp_contract.incidents import INCIDENTS_KEPT, Incident, RungTaken
 from whatsapp_contract.names import SessionNames
 
 from . import recovery
-from .memory import Decision, Memory, Observation
+from .memory import Decision, Memory, Observation, Rung
 
 if TYPE_CHECKING:
     import redis
 
-ITSELF = "itself"
+ITSELF, PERSON = "itself", "person"
+EVENTS_LOOKED_THROUGH = 1000
 READY_AGAIN_S = 1.0  # since when it is ready is known to about this
 
 # Why ready was left where nobody wanted it to be left, as `disconnected` tells.
@@ -49,10 +51,8 @@ class IncidentLog:
         self._names = names
 
     def keep(self, incident: Incident) -> None:
-        """Write it, or over what was written of it."""
-        keys = self._names.incidents, self._names.incidents_order
-        began_at = str(incident.bad_since.timestamp())
-        self._redis.eval(_KEEP_LUA, 2, *keys, incident.id, began_at, incident.model_dump_json(), str(INCIDENTS_KEPT))
+        """As `keep`."""
+        keep(self._redis, self._names, incident)
 
     def get(self, incident_id: str) -> Incident | None:
         kept: Any = self._redis.hget(self._names.incidents, incident_id)
@@ -64,28 +64,51 @@ class IncidentLog:
         kept: Any = self._redis.hmget(self._names.incidents, ids) if ids else []
         return [Incident.model_validate_json(one) for one in reversed(kept) if one]
 
+    def told_since(self, event_id: str | None) -> tuple[list[Event], str | None]:
+        """The latest events since one's id, newest first, and the newest's id: where to go on."""
+        entries: Any = self._redis.xrevrange(self._names.events, min=event_id or "-", count=EVENTS_LOOKED_THROUGH)
+        found = (readable_event(entry_id, fields) for entry_id, fields in entries)
+        return [event for event in found if event is not None], str(entries[0][0]) if entries else event_id
+
+
+def keep(redis_client: "redis.Redis", names: SessionNames, incident: Incident) -> None:
+    """Write it, or over what was written of it. The client may be a pipeline."""
+    keys = names.incidents, names.incidents_order
+    began_at = str(incident.bad_since.timestamp())
+    redis_client.eval(_KEEP_LUA, 2, *keys, incident.id, began_at, incident.model_dump_json(), str(INCIDENTS_KEPT))
+
 
 def new_id(now: datetime) -> str:
     return f"{now.astimezone(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
-def opened(before: Memory, decision: Decision, seen: Observation, instance: str, now: datetime) -> Incident | None:
+# Below, `asked_at` is the wall clock's time of an observation's `at`.
+
+
+def opened(
+    before: Memory, decision: Decision, seen: Observation, instance: str, asked_at: datetime
+) -> Incident | None:
     """The incident as it is after a decision, its rung included; a new one where it leads to a rung, or has stood."""
     incident = before.incident
     first = decision.memory.trouble
     if incident is None and first is not None and (decision.rung is not None or _stood(before, seen)):
         incident = Incident(
-            id=new_id(now),
+            id=new_id(asked_at),
             instance=instance,
             verdict=first.verdict,
             reason=first.reason,
-            bad_since=_wall(_bad_at(first), seen, now),
-            found_at=_wall(first.at, seen, now),
+            bad_since=_wall(_bad_at(first), seen, asked_at),
+            found_at=_wall(first.at, seen, asked_at),
         )
     if incident is None or decision.rung is None:
         return incident
-    rung = RungTaken(rung=decision.rung.value, cause=decision.cause, at=now)
+    rung = RungTaken(rung=decision.rung.value, cause=decision.cause, at=datetime.now(UTC))
     return incident.model_copy(update={"rungs": (*incident.rungs, rung)})
+
+
+def helped_by_person(incident: Incident, at: datetime) -> Incident:
+    """A person restarted the agent meanwhile."""
+    return incident.model_copy(update={"person_at": at})
 
 
 def carried_out(incident: Incident, took_ms: float | None, error: str | None) -> Incident:
@@ -97,14 +120,14 @@ def carried_out(incident: Incident, took_ms: float | None, error: str | None) ->
     return incident.model_copy(update={"rungs": (*before, done)})
 
 
-def closed(before: Memory, after: Memory, seen: Observation, now: datetime) -> Incident | None:
+def closed(before: Memory, after: Memory, seen: Observation, asked_at: datetime) -> Incident | None:
     """The incident, where this observation ends it."""
     incident = before.incident
     if incident is None or after.attempt is not None or after.trouble is not None:
         return None
     if seen.operation is not None or seen.verdict is Verdict.DEGRADED or recovery.is_bad(seen):
         return None
-    bad_at = seen.at - max(0.0, (now - incident.bad_since).total_seconds())
+    bad_at = seen.at - max(0.0, (asked_at - incident.bad_since).total_seconds())
     if before.trouble is not None:
         bad_at = _bad_at(before.trouble)  # by the clock that nobody steps
     ready_at = seen.at
@@ -112,7 +135,7 @@ def closed(before: Memory, after: Memory, seen: Observation, now: datetime) -> I
         ready_at = seen.ready_since
     return incident.model_copy(
         update={
-            "ended_at": _wall(ready_at, seen, now),
+            "ended_at": _wall(ready_at, seen, asked_at),
             "cured_by": _cured_by(incident, seen),
             "ended_as": seen.verdict.value,
             "not_ready_s": round(ready_at - bad_at, 1),
@@ -127,11 +150,23 @@ def is_ready_anew(before: Memory, seen: Observation) -> bool:
     return seen.ready_since - before.ready_since > READY_AGAIN_S
 
 
+def noted_ready(memory: Memory, seen: Observation, is_over: bool, events_read: str | None) -> Memory:
+    """With since when it is ready, and up to which event that is accounted for.
+
+    What an incident ended without, or what waits for a person, is accounted for, too: ready again is no second one.
+    """
+    if seen.ready_since is not None:
+        return memory.model_copy(update={"ready_since": seen.ready_since, "events_read": events_read})
+    if is_over or seen.verdict in (Verdict.WAITING_FOR_PERSON, Verdict.BLOCKED):
+        return memory.model_copy(update={"ready_since": None})
+    return memory
+
+
 def cured_by_itself(
-    events: Iterable[Event], before: Memory, seen: Observation, instance: str, now: datetime
+    events: Iterable[Event], before: Memory, seen: Observation, instance: str, asked_at: datetime
 ) -> Incident | None:
     """What the agent, or supervisord, cured alone, by what was told since ready was last entered."""
-    ready_at = _wall(seen.ready_since or seen.at, seen, now)
+    ready_at = _wall(seen.ready_since or seen.at, seen, asked_at)
     for event in events:
         fault = _fault_of(event)
         if fault is None:
@@ -140,14 +175,14 @@ def cured_by_itself(
         # A killed agent tells nothing of its end; it was last known to be well when somebody looked.
         bad_since = event.occurred_at
         if verdict is Verdict.AGENT_GONE and before.watched_at is not None:
-            bad_since = min(bad_since, _wall(before.watched_at, seen, now))
+            bad_since = min(bad_since, _wall(before.watched_at, seen, asked_at))
         return Incident(
-            id=new_id(now),
+            id=new_id(asked_at),
             instance=instance,
             verdict=verdict,
             reason=reason,
             bad_since=bad_since,
-            found_at=now,
+            found_at=asked_at,
             ended_at=ready_at,
             cured_by=ITSELF,
             ended_as=seen.verdict.value,
@@ -167,8 +202,10 @@ def _fault_of(event: Event) -> tuple[Verdict, str] | None:
 def _cured_by(incident: Incident, seen: Observation) -> str | None:
     if seen.verdict is not Verdict.HEALTHY:
         return None
-    tried = [rung.rung for rung in incident.rungs if rung.rung != "hold"]
-    return tried[-1] if tried else ITSELF
+    done = [rung for rung in incident.rungs if rung.rung != Rung.HOLD and rung.error is None]
+    if incident.person_at is not None and (not done or done[-1].at < incident.person_at):
+        return PERSON
+    return done[-1].rung if done else ITSELF
 
 
 def _stood(before: Memory, seen: Observation) -> bool:
@@ -176,8 +213,8 @@ def _stood(before: Memory, seen: Observation) -> bool:
 
 
 def _bad_at(first: Observation) -> float:
-    return first.at - (first.stood_s or 0.0)
+    return first.at if first.bad_since is None else min(first.at, first.bad_since)
 
 
-def _wall(moment: float, seen: Observation, now: datetime) -> datetime:
-    return now - timedelta(seconds=max(0.0, seen.at - moment))
+def _wall(moment: float, seen: Observation, asked_at: datetime) -> datetime:
+    return asked_at - timedelta(seconds=max(0.0, seen.at - moment))

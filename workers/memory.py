@@ -41,14 +41,16 @@ class Limits(_Model):
         Rung.RESTART_AGENT: 60.0,
     }
     healthy_anyway_s: float = 180.0  # healthy for so long after a rung, it needs no new evidence any more
+    unclear_s: float = 180.0  # an agent of which nothing can be said for so long is of no use
     # A hold ends by itself: the first after this, each further one within a day after twice as long.
     hold_s: float = 900.0
     longest_hold_s: float = 3600.0
-    # Restarts, whoever made them.
-    most_in_a_row: int = 3  # of the agent, without the session having been well between them
+    most_in_a_row: int = 3  # restarts of the agent, without the session having been well between them
+    # Starts, whoever made them: past this nothing is restarted by the ladder, either.
     most_starts: int = 5  # of the agent, and of the browser, in a window
     starts_window_s: float = 600.0
-    most_restarts: int = 12  # that the ladder saw or made, in a quarter of a day: none goes on for hours
+    # In a quarter of a day. The ladder's own are no more than this; of supervisord's so many are told.
+    most_restarts: int = 12
     restarts_window_s: float = 21_600.0
     # The same fault, cured so often within an hour, is begun one rung higher.
     flaps: int = 3
@@ -62,7 +64,8 @@ class Observation(_Model):
     verdict: Verdict
     reason: str
     at: float
-    stood_s: float | None = None  # for how long the agent itself has seen it by then, where it dates it
+    stood_s: float | None = None  # for how long the agent itself has watched it by then, where it does
+    bad_since: float | None = None  # since when the fact has stood that decided it, where that is known
     operation: str | None = None  # under way in the agent
     agent_epoch: int | None = None
     browser_starts: int = 0  # in the start budget's window, whoever made them
@@ -100,14 +103,19 @@ class Memory(_Model):
     steady: bool = False  # that one came soon after another: somebody was looking all the while
     suspect: Observation | None = None  # bad, and not agreed on yet
     trouble: Observation | None = None  # the first of the bad observations since the last good one
+    unclear: Observation | None = None  # the first of those that say nothing and have no end of their own
     attempt: Attempt | None = None
     agent_epoch: int | None = None
-    own_restarts: int = 0  # of the agent, by the ladder, that no new epoch has been seen of
-    agent_starts: tuple[float, ...] = ()
-    restarts: tuple[float, ...] = ()
+    own_restarts: int = 0  # of the agent, by the ladder or a person, that no new epoch has been seen of
+    restarts_by_person: int = 0  # up to the last look, ever
+    agent_starts: tuple[float, ...] = ()  # whoever made them
+    restarts: tuple[float, ...] = ()  # by the ladder, of agent or browser
+    others_starts: tuple[float, ...] = ()  # of the agent, by supervisord
     cured: tuple[Cured, ...] = ()
-    holds: tuple[float, ...] = ()
+    holds: tuple[float, ...] = ()  # that ran out
     held_told_at: float | None = None
+    ends_told: bool = False  # that the agent ends by itself too often
+    silence_told: bool = False  # that supervisord does not answer
     takeovers: tuple[float, ...] = ()
     conflict_left: bool = False  # to a person, who was told
     incident: Incident | None = None  # the one that is not over

@@ -46,26 +46,34 @@ class Observer:
         """What the agent looks like from here; None where this process was stopped meanwhile: nothing can be said."""
         at, asked_at = self._clock(), datetime.now(UTC)
         facts, outside, operation = self._ask(asked_at)
+        gathered_at = self._clock()
         epoch, browser_starts = self._starts()
         if (took_s := self._clock() - at) > LOOK_WITHIN_S:
             log.warning("a check was interrupted and tells nothing", took_s=round(took_s, 1))
             return None
         # Judged at the time at which they were gathered: a clock stepped since then has not aged them.
         assessment = verdict(facts.model_copy(update={"outside": outside}), self._limits, facts.observed_at)
-        return _observation(assessment, facts, at, operation).model_copy(
-            update={"agent_epoch": epoch, "browser_starts": browser_starts}
+        seen = _observation(assessment, facts, at, gathered_at)
+        answered = outside.reply_took_ms is not None and outside.error is None
+        return seen.model_copy(
+            update={
+                "operation": operation,
+                "agent_epoch": epoch,
+                "browser_starts": browser_starts,
+                "bad_since": seen.bad_since if answered else None,
+            }
         )
 
     def _ask(self, asked_at: datetime) -> tuple[Facts, Outside, str | None]:
         """The agent's facts, from its reply, else as it last wrote them; what was seen from here; its operation."""
-        outside = Outside(asked_at=asked_at, listeners=1)
+        outside = Outside(asked_at=asked_at)
         started = time.monotonic()
         try:
             answered = self._client.check(reply_within_s=CHECK_REPLY_WITHIN_S)
         except AgentUnreachable:
             return self._facts_left(asked_at), self._with_program(outside, listeners=0), None
-        except NoReply:
-            return self._facts_left(asked_at), self._with_program(outside), None
+        except NoReply as error:
+            return self._facts_left(asked_at), self._with_program(outside, listeners=error.listeners), None
         except ContractError as error:
             took_ms = _ms_since(started)
             seen = outside.model_copy(update={"error": error.code, "reply_took_ms": took_ms})
@@ -87,7 +95,8 @@ class Observer:
     def _with_program(self, outside: Outside, **more: Any) -> Outside:
         """With what Redis and supervisord say, where it matters: a frozen supervisord costs its deadline."""
         server: Any = self._client.redis.info("server")
-        seen = {"redis_up_s": float(server["uptime_in_seconds"]), **more}
+        owed = bool(self._client.redis.exists(self._names.start_owed))
+        seen = {"redis_up_s": float(server["uptime_in_seconds"]), "start_owed": owed, **more}
         try:
             state = self._control.state(AGENT)
             seen |= {"program": state.name, "program_running_s": state.running_s}
@@ -105,9 +114,11 @@ class Observer:
         return int(epoch) if epoch else None, int(browser_starts)
 
 
-def _observation(assessment: Assessment, facts: Facts, at: float, operation: str | None) -> Observation:
+def _observation(assessment: Assessment, facts: Facts, at: float, gathered_at: float) -> Observation:
+    """`gathered_at` is the facts' `observed_at` by this process's clock, as closely as it is known."""
+
     def moment(seen: datetime | None) -> float | None:
-        return None if seen is None else at - (facts.observed_at - seen).total_seconds()
+        return None if seen is None else gathered_at - (facts.observed_at - seen).total_seconds()
 
     in_state_s = (facts.observed_at - facts.since).total_seconds()
     # Only the link is watched by the agent itself between two checks; then `since` is when it left READY.
@@ -119,10 +130,10 @@ def _observation(assessment: Assessment, facts: Facts, at: float, operation: str
         reason=assessment.reason,
         at=at,
         stood_s=in_state_s if dated else None,
-        operation=operation,
+        bad_since=moment(assessment.since),
         page_seen=moment(facts.page_seen_at),
         frame_seen=moment(max(heard, default=None)),
-        ready_since=at - in_state_s if is_ready else None,
+        ready_since=moment(facts.since) if is_ready else None,
     )
 
 

@@ -8,13 +8,13 @@ came back too often, a person is called instead. So whatever is not cured ends i
 
 from typing import Any
 
-from whatsapp_contract.health import SITE_SILENT, Verdict
+from whatsapp_contract.health import SITE_SILENT, SUPERVISOR_SILENT, Verdict, says_nothing_for_ever
 from whatsapp_contract.states import SessionState
 
 from . import budget
 from .memory import RUNGS, Attempt, Cured, Decision, Limits, Memory, Observation, Rung
 
-HOLDS, CONFLICT_LEFT = "recovery_holds", "conflict_left"
+HOLDS, CONFLICT_LEFT, ENDS_OFTEN = "recovery_holds", "conflict_left", "agent_ends_often"
 
 # Where to begin: a cheaper rung cannot cure this, so it is not tried.
 FIRST_RUNG = {
@@ -34,13 +34,17 @@ _BUDGET_SPENT = "start_budget_spent"
 def decide(memory: Memory, seen: Observation, limits: Limits) -> Decision:
     """What to do about an observation. Pure."""
     memory = _told_apart(budget.looked(memory, seen, limits), seen, limits)
+    return _with_word(_decided(memory, _at_its_end(memory, seen, limits), limits), seen, limits)
+
+
+def _decided(memory: Memory, seen: Observation, limits: Limits) -> Decision:
     attempt = memory.attempt
-    if seen.operation is not None or _says_nothing(seen):
+    if _is_left_alone(seen):
         return _left_alone(memory, seen, limits)
     if is_conflict(seen):
         return _in_conflict(memory, seen, limits)
     if seen.verdict not in FIRST_RUNG:
-        return _nothing(_well(memory, seen) if _proves(attempt, seen, limits) else _with(memory, suspect=None))
+        return _nothing(_well(memory, seen) if _proves(memory, seen, limits) else _with(memory, suspect=None))
     memory = _with(memory, trouble=memory.trouble or seen)
     if attempt is not None and attempt.rung is Rung.HOLD:
         return _nothing(memory)
@@ -54,13 +58,14 @@ def decide(memory: Memory, seen: Observation, limits: Limits) -> Decision:
 
 
 def escalate(memory: Memory, failed: Rung, seen: Observation, limits: Limits) -> Decision:
-    """The rung after one that failed in a session that was well until then, at once.
+    """The rung after one that failed in a session that was well until then, at once, where the link is what is seen to
+    be bad.
 
-    Where a rung is under way, or everything is left alone, the ladder is on it already.
+    Else it is an observation like any other; so it is where a rung is under way, or everything is left alone.
     """
+    if memory.attempt is not None or seen.verdict is not Verdict.DISCONNECTED or _is_left_alone(seen):
+        return decide(memory, seen, limits)
     memory = budget.looked(memory, seen, limits)
-    if memory.attempt is not None:
-        return _nothing(memory)
     attempt = Attempt(rung=failed, at=seen.at, verdict=seen.verdict, lasts_s=0.0, done_at=seen.at, taken=(failed,))
     return _take(seen, _with(memory, attempt=attempt, trouble=seen, watched_at=seen.at), limits)
 
@@ -84,8 +89,8 @@ def note_undone(memory: Memory, at: float) -> Memory:
 
 
 def note_person(memory: Memory) -> Memory:
-    """A person restarts the agent: whatever was held is tried again, from the start."""
-    return _with(memory, suspect=None, attempt=None, cured=(), conflict_left=False)
+    """A person restarts the agent: whatever was held, or spent, is tried again, from the start."""
+    return _with(budget.forgiven(memory), suspect=None, unclear=None, attempt=None, conflict_left=False)
 
 
 def is_conflict(seen: Observation) -> bool:
@@ -113,7 +118,9 @@ def _told_apart(memory: Memory, seen: Observation, limits: Limits) -> Memory:
     changes: dict[str, Any] = {"watched_at": seen.at, "steady": steady}
     if attempt is not None and attempt.rung is Rung.HOLD:
         is_other = _is_another_agent(attempt, seen) and not attempt.only_by_time
-        if not _has_time(attempt, seen) or is_other:
+        if not _has_time(attempt, seen):
+            changes |= {"attempt": None, "cured": (), "holds": (*memory.holds, seen.at)}
+        elif is_other:
             changes |= {"attempt": None, "cured": ()}
     elif attempt is not None:
         worked_until = attempt.at + attempt.lasts_s if attempt.done_at is None else attempt.done_at
@@ -121,12 +128,29 @@ def _told_apart(memory: Memory, seen: Observation, limits: Limits) -> Memory:
             changes |= {"attempt": None, "suspect": None}
     if not steady:
         changes["suspect"] = None
+        if memory.incident is None:
+            changes["trouble"] = None
+    is_unclear = seen.verdict is Verdict.DEGRADED and seen.operation is None and says_nothing_for_ever(seen.reason)
+    changes["unclear"] = ((memory.unclear if steady else None) or seen) if is_unclear else None
     return _with(memory, **changes)
+
+
+def _at_its_end(memory: Memory, seen: Observation, limits: Limits) -> Observation:
+    """What is seen, or that the agent is of no use, where nothing could be said of it for too long. While supervisord
+    does not answer no rung could reach it."""
+    first = memory.unclear
+    if first is None or seen.reason == SUPERVISOR_SILENT or seen.at - first.at < limits.unclear_s:
+        return seen
+    return seen.model_copy(update={"verdict": Verdict.AGENT_HUNG, "bad_since": first.at})
 
 
 def _is_another_agent(attempt: Attempt, seen: Observation) -> bool:
     epochs = attempt.agent_epoch, seen.agent_epoch
     return None not in epochs and epochs[0] != epochs[1]
+
+
+def _is_left_alone(seen: Observation) -> bool:
+    return seen.operation is not None or _says_nothing(seen)
 
 
 def _says_nothing(seen: Observation) -> bool:
@@ -157,8 +181,8 @@ def _well(memory: Memory, seen: Observation) -> Memory:
     attempt = memory.attempt
     changes: dict[str, Any] = {"suspect": None, "attempt": None, "trouble": None}
     if seen.verdict is Verdict.HEALTHY:
-        changes["conflict_left"] = False
-        if attempt is not None and attempt.verdict in FIRST_RUNG:
+        changes |= {"conflict_left": False, "silence_told": False}
+        if attempt is not None and attempt.rung is not Rung.HOLD and attempt.verdict in FIRST_RUNG:
             changes["cured"] = (*memory.cured, Cured(first=FIRST_RUNG[attempt.verdict], at=seen.at))
     return _with(memory, **changes)
 
@@ -166,14 +190,17 @@ def _well(memory: Memory, seen: Observation) -> Memory:
 # -- judging ---------------------------------------------------------------------------------------------------------
 
 
-def _proves(attempt: Attempt | None, seen: Observation, limits: Limits) -> bool:
-    """Whether what is good now was seen after the rung was taken: a good word about old facts proves nothing."""
-    if attempt is None or attempt.rung is Rung.HOLD or seen.verdict is not Verdict.HEALTHY:
+def _proves(memory: Memory, seen: Observation, limits: Limits) -> bool:
+    """Whether what is good now was seen after the rung was taken, or, without one, after the fault was found: a good
+    word about old facts proves nothing."""
+    attempt = memory.attempt
+    fault = attempt or memory.trouble
+    if seen.verdict is not Verdict.HEALTHY or fault is None or (attempt is not None and attempt.rung is Rung.HOLD):
         return True
-    if seen.at - attempt.at > attempt.lasts_s + limits.healthy_anyway_s:
+    if seen.at - fault.at > (attempt.lasts_s if attempt else 0.0) + limits.healthy_anyway_s:
         return True
-    evidence = [seen.page_seen, seen.frame_seen if attempt.verdict in _OF_THE_LINK else None]
-    return all(moment > attempt.at for moment in evidence if moment is not None)
+    evidence = [seen.page_seen, seen.frame_seen if fault.verdict in _OF_THE_LINK else None]
+    return all(moment > fault.at for moment in evidence if moment is not None)
 
 
 def _is_lesser_fault(attempt: Attempt, seen: Observation) -> bool:
@@ -201,7 +228,7 @@ def _agreed(memory: Memory, seen: Observation, limits: Limits) -> bool:
 
 def _take(seen: Observation, memory: Memory, limits: Limits) -> Decision:
     taken = memory.attempt.taken if memory.attempt else ()
-    rung = _cheapest_untried(budget.first_rung(_cheapest(seen.verdict), memory, limits), taken)
+    rung = _cheapest_untried(budget.first_rung(_cheapest(seen.verdict), memory, seen, limits), taken)
     if rung is Rung.HOLD or not budget.allows(rung, taken, memory, seen, limits):
         return _hold(seen, memory, limits)
     return _taken(rung, seen, budget.took(memory, rung, seen.at), limits)
@@ -229,9 +256,25 @@ def _hold(seen: Observation, memory: Memory, limits: Limits) -> Decision:
     told_at = memory.held_told_at
     is_told = told_at is not None and 0 <= seen.at - told_at < limits.hold_s
     is_crashing = budget.starts_again_and_again(memory, limits)
-    changes = {"holds": (*memory.holds, seen.at), "held_told_at": told_at if is_told else seen.at}
-    decision = _taken(Rung.HOLD, seen, _with(memory, **changes), limits, lasts_s=lasts_s, only_by_time=is_crashing)
+    memory = _with(memory, held_told_at=told_at if is_told else seen.at)
+    decision = _taken(Rung.HOLD, seen, memory, limits, lasts_s=lasts_s, only_by_time=is_crashing)
     return decision.model_copy(update={"alert": None if is_told else HOLDS})
+
+
+def _with_word(decision: Decision, seen: Observation, limits: Limits) -> Decision:
+    """With what a person must know though it leads to no rung; each once."""
+    memory = decision.memory
+    ends_often = budget.ends_often(memory, limits)
+    memory = _with(memory, ends_told=memory.ends_told and ends_often)
+    decision = decision.model_copy(update={"memory": memory})
+    if decision.alert is not None:
+        return decision
+    if ends_often and not memory.ends_told:
+        return decision.model_copy(update={"alert": ENDS_OFTEN, "memory": _with(memory, ends_told=True)})
+    is_silent = seen.reason == SUPERVISOR_SILENT and memory.unclear is not None and memory.unclear.at < seen.at
+    if is_silent and not memory.silence_told:
+        return decision.model_copy(update={"alert": SUPERVISOR_SILENT, "memory": _with(memory, silence_told=True)})
+    return decision
 
 
 def _taken(
@@ -252,7 +295,7 @@ def _taken(
         only_by_time=only_by_time,
         taken=(*(memory.attempt.taken if memory.attempt else ()), rung),
     )
-    memory = _with(memory, suspect=None, trouble=memory.trouble or seen, attempt=attempt)
+    memory = _with(memory, suspect=None, unclear=None, trouble=memory.trouble or seen, attempt=attempt)
     return Decision(rung=rung, cause=cause_of(seen), memory=memory)
 
 

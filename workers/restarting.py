@@ -1,11 +1,12 @@
 """Restarts of the agent through supervisord: one at a time, with word of why, and finished by whoever comes next."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from whatsapp_contract.incidents import RestartCause
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import InstanceNames
 
+from .locks import one_at_a_time
 from .observing import AGENT
 from .process_control import ProcessControl, SupervisorUnavailable
 
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-LOCK_S = 30
 CAUSE_KEPT_S = 120
-START_OWED_S = 600
 
 
 class Restarter:
@@ -30,38 +29,45 @@ class Restarter:
     def restart(self, cause: str, incident_id: str | None, *, frozen: bool) -> None:
         """One restart at a time, whoever asks. The agent that comes up tells the cause; a later one must not.
 
-        Raises SupervisorUnavailable.
+        Raises SupervisorUnavailable; nothing was done then, unless supervisord fell silent in the midst of it.
         """
-        if not self._redis.set(self._names.restart_lock, cause, nx=True, ex=LOCK_S):
-            raise SupervisorUnavailable("another restart is under way")
-        left = RestartCause(cause=cause, incident=incident_id).model_dump_json()
-        try:
+        with one_at_a_time(self._redis, self._names.restart_lock) as lock:
+            if lock is None:
+                raise SupervisorUnavailable("another restart is under way")
+            # What is sent to a frozen supervisord is done when it thaws, to an agent that is well by then.
+            self._control.state(AGENT)
+            left = RestartCause(cause=cause, incident=incident_id).model_dump_json()
             self._redis.set(self._names.restart_cause, left, ex=CAUSE_KEPT_S)
-            if frozen:
-                self._control.kill(AGENT)
-            else:
-                # For whoever comes after a worker that ended between the stop and the start, or could not wait.
-                self._redis.set(self._names.start_owed, "1", ex=START_OWED_S)
-                self._control.restart(AGENT)
-                self._redis.delete(self._names.start_owed)
-        except SupervisorUnavailable:
-            self._redis.delete(self._names.restart_cause)
-            raise
-        finally:
-            self._redis.delete(self._names.restart_lock)
+            try:
+                self._end_and_start(frozen=frozen)
+            except SupervisorUnavailable:
+                self._redis.delete(self._names.restart_cause)
+                raise
 
     def start_what_is_owed(self) -> None:
         """A restart got no further than the stop: an agent that we stopped must not stay stopped."""
-        kept: Any = self._redis.mget([self._names.start_owed, self._names.restart_lock])
-        owed, under_way = kept
-        if not owed or under_way:
+        if not self._redis.exists(self._names.start_owed):
             return
-        try:
-            if self._control.state(AGENT).name in ("STOPPING", "STARTING"):
+        with one_at_a_time(self._redis, self._names.restart_lock) as lock:
+            if lock is None:
+                return  # it is under way
+            try:
+                state = self._control.state(AGENT).name
+                if state in ("STOPPING", "STARTING"):
+                    return
+                self._control.start(AGENT)
+            except SupervisorUnavailable as error:
+                log.error("the agent is still to be started", error=str(error))
                 return
-            self._control.start(AGENT)
-        except SupervisorUnavailable as error:
-            log.error("the agent is still to be started", error=str(error))
+            if state != "RUNNING":
+                log.warning("the agent was started, which an interrupted restart had left undone")
+            self._redis.delete(self._names.start_owed)
+
+    def _end_and_start(self, *, frozen: bool) -> None:
+        if frozen:
+            self._control.kill(AGENT)  # and supervisord starts it
             return
-        log.warning("the agent was started, which an interrupted restart had left undone")
+        # For whoever comes after a worker that ended between the stop and the start, or could not wait.
+        self._redis.set(self._names.start_owed, "1")
+        self._control.restart(AGENT)
         self._redis.delete(self._names.start_owed)

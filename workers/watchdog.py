@@ -4,9 +4,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
-import redis
+from redis.lock import Lock
 
 from whatsapp_contract import health
 from whatsapp_contract.client import AgentClient
@@ -20,9 +19,6 @@ from whatsapp_contract.errors import (
     PageTimeout,
     ResetUnproven,
 )
-from whatsapp_contract.event_script import PUBLISH_LUA, epoch_arg, event_args, publish_keys
-from whatsapp_contract.events import AlertData, EventType
-from whatsapp_contract.following import readable_event
 from whatsapp_contract.health import Verdict
 from whatsapp_contract.incidents import Incident
 from whatsapp_contract.logs import get_logger
@@ -30,19 +26,21 @@ from whatsapp_contract.names import InstanceNames
 from whatsapp_contract.redis_connection import connect, is_outage
 from whatsapp_contract.settings import Settings
 
-from . import incidents, recovery
-from .clock import boot, machine_time
+from . import incidents, recovery, telling
+from .clock import machine_time
+from .holder import Holder
 from .incidents import IncidentLog
+from .locks import one_at_a_time
 from .memory import Decision, Limits, Memory, Observation, Rung
 from .observing import CHECK_REPLY_WITHIN_S, Observer
 from .process_control import ProcessControl, SupervisorUnavailable
+from .remembering import LadderMemory
 from .restarting import Restarter
+from .telling import Alert
 
 log = get_logger(__name__)
 
-LOCK_S = 20.0  # how long a killed worker's check can hold up the next ones
-MEMORY_KEPT_S = 7 * 86_400
-EVENTS_LOOKED_THROUGH = 1000
+ESCALATES_WITHIN_S = 20.0  # how long a reset that is unproven waits for a check under way
 SUPERVISOR_UNAVAILABLE = "supervisor_unavailable"
 
 # Failures of which the agent's own `reset` event tells (`proven` false).
@@ -68,10 +66,12 @@ class Watchdog:
         self._client = client
         self._redis = client.redis
         self._names = names
-        self._restarter = Restarter(client.redis, names, control)
         self._limits = limits
         self._clock = clock
+        self._holder = Holder(client, names)
+        self._restarter = Restarter(client.redis, names, control)
         self._incidents = IncidentLog(client.redis, client.names)
+        self._memory = LadderMemory(client.redis, client.names, names)
         self._observer = Observer(
             client, names, control, health_limits or health.Limits(), clock, limits.starts_window_s
         )
@@ -89,94 +89,76 @@ class Watchdog:
         return cls(client, settings.instance_names, control, limits)
 
     def check(self) -> None:
-        """One observation, and the rung it leads to. An outage of Redis is not the agent's fault: nothing is done."""
-        try:
-            with self._one_at_a_time() as lock:
+        """One observation, and the rung it leads to. An outage of Redis is not the agent's fault: nothing is done;
+        nor is anything while another container holds the session: what is seen is the other's."""
+        with _unless_redis_is_away("no check"):
+            if self._holder.is_another():
+                return
+            self._restarter.start_what_is_owed()
+            with one_at_a_time(self._redis, self._names.ladder_lock) as lock:
                 if lock is None:
                     return
-                self._restarter.start_what_is_owed()
+                asked_at = datetime.now(UTC)
                 seen = self._observer.look()
-                if seen is None:
-                    return
-                before = self._remembered()
-                self._follow_up(before, recovery.decide(before, seen, self._limits), seen, lock)
-        except Exception as error:
-            if not is_outage(error):
-                raise
-            log.warning("no check: Redis is away", error=str(error))
+                if seen is not None and lock.owned():
+                    before = self._memory.read()
+                    self._follow_up(before, recovery.decide(before, seen, self._limits), seen, asked_at)
 
     def scheduled_reset(self) -> None:
-        """A new connection to WhatsApp, by the clock. Only while ready; an unproven one escalates at once."""
-        try:
-            if self._client.check().verdict is not Verdict.HEALTHY:
-                log.info("no scheduled reset: the session is not ready")
+        """A new connection to WhatsApp, by the clock. Only while ready; an unproven one escalates at once, unless the
+        link is not what is bad."""
+        with _unless_redis_is_away("no scheduled reset"):
+            if self._holder.is_another():
                 return
-            self._client.call("reset", {"cause": "scheduled"})
-        except ResetUnproven as error:
-            log.warning("the scheduled reset is unproven", error=str(error))
-            self._escalate_reset()
-        except NotReady:
-            log.info("no scheduled reset: the session is not ready")
-        except ContractError as error:
-            log.warning("no scheduled reset", code=error.code, error=str(error))
-        except Exception as error:
-            if not is_outage(error):
-                raise
-            log.warning("no scheduled reset: Redis is away", error=str(error))
+            reset_at = self._clock()
+            if not self._is_reset_proven():
+                with one_at_a_time(self._redis, self._names.ladder_lock, wait_s=ESCALATES_WITHIN_S) as lock:
+                    if lock is not None:
+                        self._escalate_reset(reset_at, lock)
 
     def restart_agent(self, cause: str) -> None:
         """Stop and start the agent, or kill it where it does not answer. Raises SupervisorUnavailable.
 
-        A person asked for it: a hold is over.
+        A person asked for it: a hold is over, and what was spent of any budget is forgotten.
         """
         try:
             self._client.ping(reply_within_s=CHECK_REPLY_WITHIN_S)
             frozen = False
         except (NoReply, AgentUnreachable):
             frozen = True
+        self._memory.note_person()
+        self._redis.delete(self._names.starts)
         self._restarter.restart(cause, None, frozen=frozen)
-        with self._one_at_a_time(wait_s=LOCK_S) as lock:
-            if lock is not None:
-                self._remember(recovery.note_person(self._remembered()))
 
     # -- following up ------------------------------------------------------------------------------------------------
 
-    def _follow_up(self, before: Memory, decision: Decision, seen: Observation, lock: Any) -> None:
+    def _follow_up(self, before: Memory, decision: Decision, seen: Observation, asked_at: datetime) -> None:
         """Remember before anything is done: a worker killed over a rung leaves word of it."""
-        now = datetime.now(UTC)
-        incident = incidents.opened(before, decision, seen, self._names.instance_id, now)
-        memory = decision.memory
-        if incident is not None and incident != before.incident:
-            self._incidents.keep(incident)
-        if (ended := incidents.closed(before, memory, seen, now)) is not None:
-            self._incidents.keep(ended)
+        ended = incidents.closed(before, decision.memory, seen, asked_at)
+        incident = ended or incidents.opened(before, decision, seen, self._names.instance_id, asked_at)
+        if ended is not None:
             log.warning("an incident is over", incident=ended.id, cured_by=ended.cured_by, took_s=ended.not_ready_s)
-            incident = None
-        memory = self._noted_ready(before, memory, seen, now)
-        self._remember(memory.model_copy(update={"incident": incident}))
-        if decision.alert is not None:
-            self._alert(decision.alert, self._message(decision), incident or ended)
+        itself, events_read = self._unseen(before, seen, asked_at)
+        memory = incidents.noted_ready(decision.memory, seen, ended is not None, events_read)
+        self._memory.keep(
+            memory.model_copy(update={"incident": None if ended else incident}),
+            [one for one in (incident, itself) if one is not None],
+            telling.of_decision(decision, incident.id if incident else None, self._limits),
+        )
         if decision.rung is not None and decision.rung is not Rung.HOLD:
-            lock.extend(self._limits.deadlines_s[decision.rung] + LOCK_S, replace_ttl=True)
             self._carry_out(decision.rung, decision.cause, seen, incident)
 
-    def _noted_ready(self, before: Memory, memory: Memory, seen: Observation, now: datetime) -> Memory:
-        """Since when it is ready. Where it was left and entered again since the last look, that was an incident."""
-        if seen.ready_since is None:
-            return memory
-        if before.ready_since is not None and not incidents.is_ready_anew(before, seen) and before.incident is None:
-            return memory
-        entries: Any = self._redis.xrevrange(
-            self._client.names.events, min=before.events_read or "-", count=EVENTS_LOOKED_THROUGH
-        )
-        if incidents.is_ready_anew(before, seen):
-            found = (readable_event(entry_id, fields) for entry_id, fields in entries)
-            told = [event for event in found if event is not None]
-            itself = incidents.cured_by_itself(told, before, seen, self._names.instance_id, now)
-            if itself is not None:
-                self._incidents.keep(itself)
-        newest = str(entries[0][0]) if entries else before.events_read
-        return memory.model_copy(update={"ready_since": seen.ready_since, "events_read": newest})
+    def _unseen(self, before: Memory, seen: Observation, asked_at: datetime) -> tuple[Incident | None, str | None]:
+        """The incident that was over before anybody looked, where ready was left and entered again since the last
+        look; and the newest event by now."""
+        is_anew = incidents.is_ready_anew(before, seen)
+        is_known = before.ready_since is not None and before.incident is None
+        if seen.ready_since is None or (is_known and not is_anew):
+            return None, before.events_read
+        told, newest = self._incidents.told_since(before.events_read)
+        if not is_anew:
+            return None, newest
+        return incidents.cured_by_itself(told, before, seen, self._names.instance_id, asked_at), newest
 
     def _carry_out(self, rung: Rung, cause: str, seen: Observation, incident: Incident | None) -> None:
         incident_id = incident.id if incident else None
@@ -192,98 +174,67 @@ class Watchdog:
         except (ContractError, SupervisorUnavailable) as error:
             failure = error
             log.warning("a rung failed", rung=rung.value, error=str(error))
-        self._note_done(rung, round((time.monotonic() - started) * 1000, 1), failure)
+        alert = None
         is_told = isinstance(failure, SupervisorUnavailable) and _was_unavailable(incident)
         if failure is not None and not is_told and not isinstance(failure, _TOLD_BY_AGENT.get(rung, ())):
-            self._alert("rung_failed", f"{rung.value} ({cause}) could not be carried out: {failure}", incident)
+            message = f"{rung.value} ({cause}) could not be carried out: {failure}"
+            alert = Alert("rung_failed", message, incident_id)
+        self._note_done(rung, round((time.monotonic() - started) * 1000, 1), failure, alert)
 
-    def _note_done(self, rung: Rung, took_ms: float, failure: Exception | None) -> None:
-        memory = self._remembered()
+    def _note_done(self, rung: Rung, took_ms: float, failure: Exception | None, alert: Alert | None) -> None:
+        memory = self._memory.read()
         if memory.attempt is None or memory.attempt.rung is not rung:
             return  # a person has begun anew meanwhile
         if isinstance(failure, SupervisorUnavailable):
             memory = recovery.note_undone(memory, self._clock())
         else:
             memory = recovery.note_done(memory, self._clock(), failed=failure is not None)
-        if memory.incident is not None:
+        incident = memory.incident
+        if incident is not None:
             error = None if failure is None else getattr(failure, "code", SUPERVISOR_UNAVAILABLE)
-            incident = incidents.carried_out(memory.incident, None if failure else took_ms, error)
-            self._incidents.keep(incident)
-            memory = memory.model_copy(update={"incident": incident})
-        self._remember(memory)
-
-    def _escalate_reset(self) -> None:
-        seen = Observation(
-            verdict=Verdict.DISCONNECTED, reason="reset_unproven", at=self._clock(), agent_epoch=self._agent_epoch()
-        )
-        with self._one_at_a_time(wait_s=LOCK_S) as lock:
-            if lock is None:
-                return
-            before = self._remembered()
-            self._follow_up(before, recovery.escalate(before, Rung.RESET, seen, self._limits), seen, lock)
-
-    def _agent_epoch(self) -> int | None:
-        epoch: Any = self._redis.hget(self._client.names.fence, "epoch")
-        return int(epoch) if epoch else None
-
-    # -- telling -----------------------------------------------------------------------------------------------------
-
-    def _message(self, decision: Decision) -> str:
-        if decision.alert == recovery.CONFLICT_LEFT:
-            return (
-                f"Another client holds this session, and it was taken over {len(decision.memory.takeovers)} times "
-                f"within an hour (TAKEOVER_LIMIT is {self._limits.most_takeovers}). It is left to it now: close the "
-                "other client, then `whatsapp-container reset`."
-            )
-        attempt = decision.memory.attempt
-        tried = ", ".join(rung.value for rung in attempt.taken[:-1]) if attempt else ""
-        lasts_s = attempt.lasts_s if attempt else 0.0
-        return (
-            f"The session is not well ({decision.cause}), and {tried or 'what was tried before'} did not cure it for "
-            f"long. Everything is left alone for {lasts_s:g} s, or until somebody restarts it "
-            "(`whatsapp-container restart`); `whatsapp-container incidents` says what was done."
+            incident = incidents.carried_out(incident, None if failure else took_ms, error)
+        self._memory.keep(
+            memory.model_copy(update={"incident": incident}), [incident] if incident is not None else [], alert
         )
 
-    def _alert(self, code: str, message: str, incident: Incident | None) -> None:
-        log.error("a person should look", code=code, message=message)
-        now = datetime.now(UTC)
-        names = self._client.names
-        data = AlertData(code=code, message=message, incident=incident.id if incident else None)
-        args = event_args(names.session_id, EventType.ALERT.value, data, number=None, occurred_at=now, observed_at=now)
-        keys = publish_keys(names)
-        self._redis.eval(PUBLISH_LUA, len(keys), *keys, epoch_arg(None), *args)
+    # -- the scheduled reset -----------------------------------------------------------------------------------------
 
-    # -- memory ------------------------------------------------------------------------------------------------------
+    def _is_reset_proven(self) -> bool:
+        """Whether the reset was, or need not be: none is made of a session that is not ready."""
+        try:
+            if self._client.check().verdict is Verdict.HEALTHY:
+                self._client.call("reset", {"cause": "scheduled"})
+            else:
+                log.info("no scheduled reset: the session is not ready")
+        except ResetUnproven as error:
+            log.warning("the scheduled reset is unproven", error=str(error))
+            return False
+        except NotReady:
+            log.info("no scheduled reset: the session is not ready")
+        except ContractError as error:
+            log.warning("no scheduled reset", code=error.code, error=str(error))
+        return True
 
-    @contextmanager
-    def _one_at_a_time(self, wait_s: float = 0.0) -> Iterator[Any]:
-        """The lock of checks and rungs, or None where another worker has it."""
-        lock = self._redis.lock(self._names.ladder_lock, timeout=LOCK_S)
-        if not lock.acquire(blocking=wait_s > 0, blocking_timeout=wait_s or None):
-            yield None
+    def _escalate_reset(self, reset_at: float, lock: Lock) -> None:
+        """Look first: the link may have come back since, or the site be what cannot be reached."""
+        asked_at = datetime.now(UTC)
+        seen = self._observer.look()
+        if seen is None or not lock.owned():
             return
-        try:
-            yield lock
-        finally:
-            try:
-                lock.release()
-            except redis.exceptions.LockError:
-                log.warning("a check outlived its lock")
+        if seen.verdict is Verdict.HEALTHY and (seen.frame_seen is None or seen.frame_seen <= reset_at):
+            seen = seen.model_copy(update={"verdict": Verdict.DISCONNECTED, "reason": "reset_unproven"})
+        before = self._memory.read()
+        self._follow_up(before, recovery.escalate(before, Rung.RESET, seen, self._limits), seen, asked_at)
 
-    def _remembered(self) -> Memory:
-        """What the last check left. Nothing of it can be used where it is damaged; of another life of this machine
-        only the incident that is not over: its times are of a clock that is gone."""
-        kept: Any = self._redis.get(self._names.ladder)
-        try:
-            memory = Memory.model_validate_json(kept) if kept else Memory()
-        except ValueError as error:
-            log.error("what the ladder remembered is damaged, and is dropped", problem=str(error).splitlines()[0])
-            memory = Memory()
-        life = boot()
-        return memory if memory.boot == life else Memory(boot=life, incident=memory.incident)
 
-    def _remember(self, memory: Memory) -> None:
-        self._redis.set(self._names.ladder, memory.model_dump_json(), ex=MEMORY_KEPT_S)
+@contextmanager
+def _unless_redis_is_away(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        log.warning(f"{what}: Redis is away", error=str(error))
 
 
 def _was_unavailable(incident: Incident | None) -> bool:

@@ -74,3 +74,16 @@ def test_one_that_is_not_known_is_an_error(known: RedisServer) -> None:
 
 def test_nothing_wrong_is_said_so(redis_server: RedisServer) -> None:
     assert run(redis_server).stdout == "nothing went wrong\n"
+
+
+def test_a_person_s_restart_is_told_in_its_place(known: RedisServer) -> None:
+    with known.client() as redis:
+        log = IncidentLog(redis, SessionNames("s1"))
+        over = log.get("over")
+        assert over is not None
+        log.keep(over.model_copy(update={"person_at": BEGAN + timedelta(seconds=15), "cured_by": "person"}))
+    lines = run(known, "show", "over").stdout.splitlines()
+    assert [line.split("  ")[-1] for line in lines[3:5]] == [
+        "somebody restarted the agent",
+        "reload for page_hung: page_timeout carried out in 1.5 s",
+    ]

@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from whatsapp_contract.health import Verdict
 from workers import recovery
-from workers.memory import RUNGS, Attempt, Limits, Memory, Observation, Rung
+from workers.memory import RESTARTS, RUNGS, Attempt, Decision, Limits, Memory, Observation, Rung
 from workers.recovery import FIRST_RUNG
 
 LIMITS = Limits()
@@ -289,6 +289,21 @@ def test_an_unproven_scheduled_reset_escalates_at_once() -> None:
     assert decision.memory.attempt is not None
 
 
+@pytest.mark.parametrize(
+    "one",
+    [
+        seen(Verdict.DISCONNECTED, 100, reason="site_silent"),
+        seen(Verdict.DISCONNECTED, 100, operation="reload"),
+        seen(Verdict.DEGRADED, 100),
+        seen(Verdict.WAITING_FOR_PERSON, 100),
+        seen(Verdict.PAGE_HUNG, 100),
+        seen(Verdict.HEALTHY, 100),
+    ],
+)
+def test_an_unproven_scheduled_reset_escalates_only_where_the_link_is_seen_to_be_bad(one: Observation) -> None:
+    assert recovery.escalate(Memory(), Rung.RESET, one, LIMITS).rung is None
+
+
 def test_the_memory_survives_as_json() -> None:
     memory, _ = hold()
     assert Memory.model_validate_json(memory.model_dump_json()) == memory
@@ -316,7 +331,7 @@ class AnyLife(RuleBasedStateMachine):
     @rule()
     def a_person_restarts_the_agent(self) -> None:
         self.epoch += 1
-        self.starts.append(self.at)
+        self.starts, self.by_the_ladder = [], []  # forgiven
         self.memory = recovery.note_person(self.memory)
 
     @rule(
@@ -411,6 +426,59 @@ def test_a_session_that_stays_healthy_without_a_new_frame_is_believed_in_the_end
     assert memory.attempt is None
 
 
+def test_without_a_rung_too_a_good_word_about_old_facts_is_not_the_end() -> None:
+    bad = seen(Verdict.PAGE_HUNG, 100), seen(Verdict.BROWSER_GONE, 110)
+    _, memory = feed(Memory(), *bad, seen(Verdict.HEALTHY, 120, page_seen=95))
+    assert memory.trouble is not None
+    assert feed(memory, seen(Verdict.HEALTHY, 130, page_seen=129))[1].trouble is None
+
+
+# -- what has no end of its own ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", ["check_busy", "check_internal", "agent_slow"])
+def test_an_agent_of_which_nothing_can_be_said_for_minutes_is_restarted(reason: str) -> None:
+    unclear = [seen(Verdict.DEGRADED, 100 + TICK_S * n, reason=reason) for n in range(30)]
+    rungs, memory = feed(Memory(), *unclear)
+    taken = [one.at for one, rung in zip(unclear, rungs, strict=True) if rung]
+    assert [rung for rung in rungs if rung] == [Rung.RESTART_AGENT]
+    assert taken == [100 + LIMITS.unclear_s + TICK_S]
+    assert memory.trouble is not None
+    assert (memory.trouble.verdict, memory.trouble.reason) == (Verdict.AGENT_HUNG, reason)
+
+
+@pytest.mark.parametrize("reason", ["starting", "site_unreachable", "internal", "redis_settling", "agent_starting"])
+def test_what_has_an_end_of_its_own_or_that_no_restart_ends_is_waited_for(reason: str) -> None:
+    rungs, _ = feed(Memory(), *(seen(Verdict.DEGRADED, 100 + TICK_S * n, reason=reason) for n in range(200)))
+    assert set(rungs) == {None}
+
+
+def test_that_nothing_can_be_said_counts_only_while_somebody_looks_and_nothing_else_is_seen() -> None:
+    def unclear(start: float) -> list[Observation]:
+        return [seen(Verdict.DEGRADED, start + TICK_S * n, reason="check_busy") for n in range(17)]
+
+    well, after_a_gap = seen(Verdict.HEALTHY, 270), 501.0
+    rungs, _ = feed(Memory(), *unclear(100), well, *unclear(280), *unclear(after_a_gap))
+    assert set(rungs) == {None}
+
+
+def test_a_supervisord_that_is_silent_when_it_is_asked_is_told_once_until_it_is_well() -> None:
+    def silent(memory: Memory, at: float) -> tuple[list[str | None], Memory]:
+        told = []
+        for n in range(60):
+            one = seen(Verdict.DEGRADED, at + TICK_S * n, reason="supervisor_silent")
+            decision = recovery.decide(memory, one, LIMITS)
+            assert decision.rung is None
+            told.append(decision.alert)
+            memory = decision.memory
+        return told, memory
+
+    told, memory = silent(Memory(), 100)
+    assert told == [None, "supervisor_silent", *[None] * 58]
+    _, memory = feed(memory, seen(Verdict.HEALTHY, 700))
+    assert silent(memory, 710)[0].count("supervisor_silent") == 1
+
+
 # -- false alarms -----------------------------------------------------------------------------------------------------
 
 
@@ -428,6 +496,12 @@ def test_a_rung_under_way_before_a_sleep_is_not_followed_up_after_it() -> None:
     _, memory = feed(Memory(), seen(Verdict.PAGE_HUNG, 100), seen(Verdict.PAGE_HUNG, 110))
     rungs, _ = feed(recovery.note_done(memory, 112, failed=False), seen(Verdict.PAGE_HUNG, 412))
     assert rungs == [None]
+
+
+def test_a_fault_hours_later_is_not_the_one_of_then() -> None:
+    _, memory = feed(Memory(), seen(Verdict.PAGE_HUNG, 100), seen(Verdict.PAGE_HUNG, 8000))
+    assert memory.trouble is not None
+    assert memory.trouble.at == 8000
 
 
 def test_a_site_that_cannot_be_reached_takes_no_rung_and_is_no_hold() -> None:
@@ -490,29 +564,99 @@ def cure_and_come_back(memory: Memory, verdict: Verdict, at: float) -> tuple[lis
     return rungs, memory
 
 
-def test_what_is_cured_and_comes_back_is_begun_higher_and_ends_in_a_hold() -> None:
+def first_rungs(verdict: Verdict, times: int) -> list[Rung]:
     memory, first = Memory(), []
-    for n in range(13):
-        rungs, memory = cure_and_come_back(memory, Verdict.DISCONNECTED, 1000.0 + 100 * n)
+    for n in range(times):
+        rungs, memory = cure_and_come_back(memory, verdict, 1000.0 + 200 * n)
         first += [rung for rung in rungs if rung]
-    assert first[:7] == [*[Rung.RESET] * 3, *[Rung.RELOAD] * 3, Rung.RESTART_BROWSER]
-    assert Rung.HOLD in first
+    return first
+
+
+def test_what_is_cured_and_comes_back_is_begun_higher() -> None:
+    assert first_rungs(Verdict.PAGE_HUNG, 7) == [
+        *[Rung.RELOAD] * 3,
+        *[Rung.RESTART_BROWSER] * 3,
+        Rung.RESTART_AGENT,
+    ]
+
+
+def test_a_link_that_flaps_leads_to_no_restart() -> None:
+    assert first_rungs(Verdict.DISCONNECTED, 15) == [*[Rung.RESET] * 3, *[Rung.RELOAD] * 12]
+
+
+def test_an_agent_that_is_cured_by_each_restart_is_not_held_for_the_fourth_in_an_hour() -> None:
+    memory, first = Memory(), []
+    for n in range(5):
+        rungs, memory = cure_and_come_back(memory, Verdict.AGENT_HUNG, 1000.0 + 600 * n)
+        first += [rung for rung in rungs if rung]
+    assert first == [Rung.RESTART_AGENT] * 5
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.sampled_from(BAD), st.integers(3, 25))
-def test_no_fault_that_comes_back_for_hours_goes_without_a_hold(verdict: Verdict, well_for: int) -> None:
+def test_a_fault_that_comes_back_for_hours_is_held_only_where_nothing_but_restarts_cures_it(
+    verdict: Verdict, well_for: int
+) -> None:
     memory, at, held, restarts = Memory(), 1000.0, 0, []
     while at < 1000.0 + 6 * 3600:
         sequence = [verdict, verdict, *[Verdict.HEALTHY] * well_for]
         for one in sequence:
             (rung,), memory = feed(memory, seen(one, at))
             held += rung is Rung.HOLD
-            if rung in (Rung.RESTART_AGENT, Rung.RESTART_BROWSER):
+            if rung in RESTARTS:
                 restarts.append(at)
             at += TICK_S
     assert len(restarts) <= LIMITS.most_restarts
-    assert held >= 1
+    assert (held >= 1) == (FIRST_RUNG[verdict] in RESTARTS)
+
+
+def crash(memory: Memory, times: int, at: float, every_s: float = 20.0) -> tuple[list[Decision], Memory]:
+    """An agent that ends by itself, and is looked at while it comes up."""
+    decisions: list[Decision] = []
+    epoch = memory.agent_epoch or 0
+    for n in range(times):
+        for each in range(int(every_s // TICK_S)):
+            one = seen(Verdict.DEGRADED, at + every_s * n + TICK_S * each, agent_epoch=epoch + n)
+            decisions.append(recovery.decide(memory, one, LIMITS))
+            memory = decisions[-1].memory
+    return decisions, memory
+
+
+def test_starts_by_supervisord_in_hours_are_told_once_and_spend_nothing_of_the_ladder_s() -> None:
+    decisions, memory = crash(Memory(agent_epoch=1), 30, 1000.0, every_s=300)
+    assert {one.rung for one in decisions} == {None}
+    assert [one.alert for one in decisions if one.alert] == [recovery.ENDS_OFTEN]
+    at = 1000.0 + 30 * 300
+    rungs, _ = feed(memory, *(seen(Verdict.AGENT_HUNG, at + TICK_S * n, agent_epoch=30) for n in range(2)))
+    assert rungs == [None, Rung.RESTART_AGENT]
+
+
+def test_a_person_s_restart_ends_the_hold_of_an_agent_that_crashes_and_what_was_spent() -> None:
+    decisions, memory = crash(Memory(), 10, 1000.0)
+    assert decisions[-1].memory.attempt is not None
+    memory = recovery.note_person(memory)
+    at, epoch = 1210.0, 10
+    _, memory = feed(memory, seen(Verdict.DEGRADED, at, agent_epoch=epoch))
+    assert (memory.attempt, memory.agent_starts) == (None, ())
+    rungs, _ = feed(memory, *(seen(Verdict.AGENT_HUNG, at + TICK_S * n, agent_epoch=epoch) for n in (1, 2)))
+    assert rungs == [None, Rung.RESTART_AGENT]
+
+
+def test_a_hold_that_a_person_or_the_session_ended_makes_the_next_no_longer() -> None:
+    for end in ("person", "well"):
+        memory, at = hold()
+        if end == "person":
+            memory = recovery.note_person(memory)
+        else:
+            _, memory = feed(memory, seen(Verdict.HEALTHY, at, agent_epoch=7))
+            assert memory.cured == ()
+        assert memory.holds == ()
+        rungs: list[Rung | None] = []
+        while Rung.HOLD not in rungs:
+            at += TICK_S
+            rungs, memory = feed(memory, seen(Verdict.AGENT_HUNG, at, agent_epoch=7))
+        assert memory.attempt is not None
+        assert memory.attempt.lasts_s == LIMITS.hold_s
 
 
 def test_holds_grow_longer_and_are_capped() -> None:

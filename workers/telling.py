@@ -1,0 +1,65 @@
+"""What a person is told of the ladder: its alerts, and their words."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from whatsapp_contract.event_script import PUBLISH_LUA, epoch_arg, event_args, publish_keys
+from whatsapp_contract.events import AlertData, EventType
+from whatsapp_contract.health import SUPERVISOR_SILENT
+from whatsapp_contract.names import SessionNames
+
+from . import recovery
+from .memory import Decision, Limits
+
+if TYPE_CHECKING:
+    import redis
+
+
+@dataclass(frozen=True)
+class Alert:
+    """`incident` is the id of the one it belongs to."""
+
+    code: str
+    message: str
+    incident: str | None = None
+
+    def publish(self, redis_client: "redis.Redis", names: SessionNames) -> None:
+        """As an event of the session, whoever holds it. The client may be a pipeline."""
+        now = datetime.now(UTC)
+        data = AlertData(code=self.code, message=self.message, incident=self.incident)
+        args = event_args(names.session_id, EventType.ALERT.value, data, number=None, occurred_at=now, observed_at=now)
+        keys = publish_keys(names)
+        redis_client.eval(PUBLISH_LUA, len(keys), *keys, epoch_arg(None), *args)
+
+
+def of_decision(decision: Decision, incident: str | None, limits: Limits) -> Alert | None:
+    """What a decision has to tell, if anything."""
+    return None if decision.alert is None else Alert(decision.alert, _message(decision, limits), incident)
+
+
+def _message(decision: Decision, limits: Limits) -> str:
+    if decision.alert == recovery.CONFLICT_LEFT:
+        return (
+            f"Another client holds this session, and it was taken over {len(decision.memory.takeovers)} times "
+            f"within an hour (TAKEOVER_LIMIT is {limits.most_takeovers}). It is left to it now: close the "
+            "other client, then `whatsapp-container reset`."
+        )
+    if decision.alert == recovery.ENDS_OFTEN:
+        return (
+            f"The agent ended by itself and was started again {len(decision.memory.others_starts)} times within "
+            f"{limits.restarts_window_s / 3600:g} hours. The log says of what it ends."
+        )
+    if decision.alert == SUPERVISOR_SILENT:
+        return (
+            "Nobody listens for commands, and supervisord does not say whether the agent runs: it cannot be started "
+            "anew from here. Restart the container, unless supervisord was stopped on purpose."
+        )
+    attempt = decision.memory.attempt
+    tried = ", ".join(rung.value for rung in attempt.taken[:-1]) if attempt else ""
+    lasts_s = attempt.lasts_s if attempt else 0.0
+    return (
+        f"The session is not well ({decision.cause}), and {tried or 'what was tried before'} did not cure it for "
+        f"long. Everything is left alone for {lasts_s:g} s, or until somebody restarts it "
+        "(`whatsapp-container restart`); `whatsapp-container incidents` says what was done."
+    )
