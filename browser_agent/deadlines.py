@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from whatsapp_contract.events import AlertData
-from whatsapp_contract.health import Facts, Limits, is_overdue, stuck_fact, stuck_in
+from whatsapp_contract.health import Facts, Limits, begins_again, is_overdue, stuck_fact, stuck_in
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.states import SessionState
 
@@ -67,7 +67,9 @@ class Deadlines:
 
     async def _tell(self, facts: Facts, now: datetime) -> None:
         code, fact = stuck_in(facts.state), stuck_fact(facts, self._limits, now)
-        in_state_s = (now - facts.since).total_seconds()
+        # Of a page that loads itself anew it is the whole that is too long.
+        since = facts.coming_up_since if begins_again(facts, self._limits, now) else facts.since
+        in_state_s = (now - (since or facts.since)).total_seconds()
         log.error("a state has outlived its deadline", state=facts.state.value, for_s=round(in_state_s), fact=fact)
         path = await self._keep_dossier(code, fact)
         message = f"{facts.state.value.capitalize()} for {in_state_s:.0f} s: {fact}. {_ADVICE[facts.state]}"

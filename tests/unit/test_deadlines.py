@@ -82,6 +82,26 @@ async def test_a_page_that_is_loaded_anew_in_vain_is_told_of_hourly_all_the_same
     assert await session.after(200) == ["stuck_in_starting"]
 
 
+async def test_a_page_that_loads_itself_anew_again_and_again_is_told_of_with_a_dossier() -> None:
+    session = Session()
+    told: list[str] = []
+    for _ in range(70):
+        for state in (SessionState.STARTING, SessionState.SYNCING):
+            session.enter(state, coming_up_since=START, socket_state="CONNECTED")
+            told += await session.after(10)
+    assert told == ["stuck_in_starting", "stuck_in_syncing"]
+    assert session.alerts[0].message.startswith("Starting for 1210 s: the page loads itself anew again and again.")
+    assert session.alerts[0].dossier == "/dossier.json"
+
+
+async def test_nothing_is_told_of_a_time_in_which_the_agent_did_not_run() -> None:
+    session = Session()
+    session.enter(SessionState.STARTING, loop_lag_ms=300_000)
+    assert await session.after(300) == []
+    session.changes = {"timed_since": session.now - timedelta(seconds=10)}
+    assert await session.after(20) == []
+
+
 @pytest.mark.parametrize(
     ("state", "changes"),
     [
