@@ -36,15 +36,6 @@ def test_scanned_ready_told_reset_and_logged_out_on(build: str, tmp_path: Path) 
         service.wait_event("qr", after=ready)
 
 
-def test_messages_that_came_before_wa_js_could_listen_are_told(tmp_path: Path) -> None:
-    with WhatsAppWeb(keepalive_s=2) as whatsapp, Service(tmp_path, whatsapp.url) as service:
-        whatsapp.scan(service.wait_event("qr").data["payload"])
-        ready = str(service.wait_event("ready").id)
-        whatsapp.set_options(messages_during_boot=3)
-        service.client.call("reload", {"cause": "the test"})
-        wait_until(lambda: len(service.events("message", after=ready)) == 3, 10, "the three messages")
-
-
 def test_past_the_start_budget_there_is_no_browser_but_an_answer_and_an_alert(tmp_path: Path) -> None:
     with (
         WhatsAppWeb() as whatsapp,

@@ -23,12 +23,28 @@ PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c626001000000ffff030000060005"
     "57bfabd40000000049454e44ae426082"
 )
+REDIS_PASSWORD = "redis-password-of-the-test"
 
 
 @pytest.fixture
 def whatsapp() -> Iterator[WhatsAppWeb]:
     with WhatsAppWeb(keepalive_s=2) as whatsapp:
         yield whatsapp
+
+
+@pytest.fixture(scope="module")
+def waiting() -> Iterator[Service]:
+    """A service that waits for a scan, and is left so; all of it runs. Its folder's name is one to be quoted."""
+    # Not in pytest's own folders: RUN_DIR is to lie below one with such a name.
+    with (
+        WhatsAppWeb(keepalive_s=2) as whatsapp,
+        tempfile.TemporaryDirectory() as folder,
+        Service(Path(folder, "9%s a'b"), whatsapp.url, REDIS_PASSWORD=REDIS_PASSWORD) as service,
+    ):
+        service.redis.connection_pool.connection_kwargs["password"] = REDIS_PASSWORD
+        service.wait_event("qr")
+        wait_until(lambda: (pids := service.pids()) and all(pids.values()), 20, "all run")
+        yield service
 
 
 def http(service: Service, path: str, token: str | None = "token-of-the-test") -> tuple[int, bytes]:
@@ -156,24 +172,20 @@ def test_bad_settings_end_with_2_and_name_every_variable(tmp_path: Path) -> None
         assert f"whatsapp-container: {variable}: " in done.stderr
 
 
-def test_a_second_service_on_the_folder_is_refused_and_the_first_goes_on(
-    whatsapp: WhatsAppWeb, tmp_path: Path
-) -> None:
-    with Service(tmp_path, whatsapp.url) as service:
-        service.wait_event("qr")
-        before = service.pids()
-        second = subprocess.run(
-            [COMMAND, "run"],
-            env=service.environ,
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-        assert second.returncode == 2
-        assert "another service runs on DATA_DIR" in second.stderr
-        assert service.pids() == before
+def test_a_second_service_on_the_folder_is_refused_and_the_first_goes_on(waiting: Service) -> None:
+    before = waiting.pids()
+    second = subprocess.run(
+        [COMMAND, "run"],
+        env=waiting.environ,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert second.returncode == 2
+    assert "another service runs on DATA_DIR" in second.stderr
+    assert waiting.pids() == before
 
 
 def test_a_program_that_cannot_be_kept_running_ends_the_service_with_70(tmp_path: Path, whatsapp: WhatsAppWeb) -> None:
@@ -199,23 +211,21 @@ def test_a_stop_takes_below_nine_seconds_with_an_agent_and_a_browser_that_hang(
         assert service.leftovers() == []
 
 
-def test_supervisorctl_restarts_the_agent_as_the_readme_says(whatsapp: WhatsAppWeb) -> None:
-    # Not in pytest's own folders: RUN_DIR is to lie below one with such a name.
-    with tempfile.TemporaryDirectory() as folder, Service(Path(folder, "9%s a'b"), whatsapp.url) as service:
-        before = service.wait_event("qr")
-        pid = service.program("browser-agent").pid
-        done = subprocess.run(
-            [COMMAND.parent / "supervisorctl", "restart", "browser-agent"],
-            env={"PATH": os.environ["PATH"], "RUN_DIR": str(service.run_dir)},
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert service.program("browser-agent").pid != pid
-        assert service.wait_event("qr", after=str(before.id)).epoch == before.epoch + 1
+def test_supervisorctl_restarts_the_agent_as_the_readme_says(waiting: Service) -> None:
+    before = waiting.events("qr")[-1]
+    pid = waiting.program("browser-agent").pid
+    done = subprocess.run(
+        [COMMAND.parent / "supervisorctl", "restart", "browser-agent"],
+        env={"PATH": os.environ["PATH"], "RUN_DIR": str(waiting.run_dir)},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert waiting.program("browser-agent").pid != pid
+    assert waiting.wait_event("qr", after=str(before.id)).epoch == before.epoch + 1
 
 
 def test_the_shutdown_command_stops_the_service(whatsapp: WhatsAppWeb, tmp_path: Path) -> None:
@@ -226,21 +236,17 @@ def test_the_shutdown_command_stops_the_service(whatsapp: WhatsAppWeb, tmp_path:
         assert service.leftovers() == []
 
 
-def test_orphans_are_reaped_and_no_secret_is_in_ps(whatsapp: WhatsAppWeb, tmp_path: Path) -> None:
-    with Service(tmp_path, whatsapp.url, REDIS_PASSWORD="redis-password-of-the-test") as service:
-        service.redis.connection_pool.connection_kwargs["password"] = "redis-password-of-the-test"
-        service.wait_event("qr")
-        tree = [psutil.Process(service.pid), *psutil.Process(service.pid).children(recursive=True)]
-        lines = "\n".join(" ".join(process.cmdline()) for process in tree)
-        assert "redis-password-of-the-test" not in lines + service.log()
-        assert "token-of-the-test" not in lines + service.log()
-        for process in service.browser_processes():
-            with contextlib.suppress(psutil.NoSuchProcess):  # one ends with another
-                process.kill()
-        service.wait_event("restarted", where=lambda data: data["what"] == "browser")
-        wait_until(
-            lambda: not [c for c in psutil.Process(service.pid).children(recursive=True) if c.status() == "zombie"],
-            5,
-            "no zombies",
-        )
-        assert set(service.pids()) == set(PROGRAMS)
+def test_orphans_are_reaped_and_no_secret_is_in_ps(waiting: Service) -> None:
+    supervisord, last = psutil.Process(waiting.pid), waiting.last_event_id()
+    lines = "\n".join(" ".join(each.cmdline()) for each in [supervisord, *supervisord.children(recursive=True)])
+    assert REDIS_PASSWORD not in lines + waiting.log()
+    assert "token-of-the-test" not in lines + waiting.log()
+    for process in waiting.browser_processes():
+        with contextlib.suppress(psutil.NoSuchProcess):  # one ends with another
+            process.kill()
+    waiting.wait_event("restarted", after=last, where=lambda data: data["what"] == "browser")
+    wait_until(
+        lambda: not [c for c in supervisord.children(recursive=True) if c.status() == "zombie"], 5, "no zombies"
+    )
+    assert set(waiting.pids()) == set(PROGRAMS)
+    waiting.wait_event("qr", after=last)
