@@ -82,7 +82,9 @@ def test_no_payload_raises_anything_but_a_contract_error(junk: bytes) -> None:
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.floats() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda x: st.lists(x) | st.dictionaries(st.text(), x),
+        max_leaves=20,
     )
 )
 def test_no_json_raises_anything_but_a_contract_error(document: object) -> None:
