@@ -106,14 +106,15 @@ class AsyncAgentClient:
         """As AgentClient.call."""
         command, within_s = _command(name, args, reply_within_s)
         started = time.monotonic()
-        if not await self.redis.publish(self.names.commands, command.model_dump_json()):
+        listeners: Any = await self.redis.publish(self.names.commands, command.model_dump_json())
+        if not listeners:
             raise _unreachable(self.names)
         key = self.names.replies(str(command.id))
         while (left_s := within_s - (time.monotonic() - started)) > 0:
             popped: Any = await self.redis.blpop([key], timeout=min(left_s, SLICE_S))
             if popped:
                 return _result(name, popped[1])
-        raise NoReply(f"{name} was not answered within {within_s:g} s")
+        raise NoReply(f"{name} was not answered within {within_s:g} s", listeners)
 
     async def status(self) -> Status | None:
         """As AgentClient.status."""

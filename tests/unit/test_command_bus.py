@@ -159,8 +159,9 @@ async def test_a_reply_nobody_reads_expires(setting: Setting) -> None:
 async def test_a_slow_command_does_not_hold_up_the_next_and_its_caller_is_told_in_time(setting: Setting) -> None:
     slow = asyncio.create_task(setting.client.call("shutdown", reply_within_s=0.3))
     assert await setting.client.call("logout")
-    with pytest.raises(NoReply):
+    with pytest.raises(NoReply) as caught:
         await slow
+    assert caught.value.listeners == 1
     setting.agent.release.set()
 
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from whatsapp_contract.health import Verdict
+from whatsapp_contract.health import Verdict, says_nothing_for_ever
 from workers import recovery
 from workers.memory import RESTARTS, RUNGS, Attempt, Decision, Limits, Memory, Observation, Rung
 from workers.recovery import FIRST_RUNG
@@ -321,6 +321,7 @@ class AnyLife(RuleBasedStateMachine):
         self.starts: list[float] = []  # of the agent, whoever made them
         self.by_the_ladder: list[float] = []
         self.bad_in_a_row = 0
+        self.unclear_at: float | None = None
         self.takeovers: list[float] = []
 
     @rule(times=st.integers(1, 3))
@@ -336,7 +337,7 @@ class AnyLife(RuleBasedStateMachine):
 
     @rule(
         verdict=st.sampled_from(Verdict),
-        reason=st.sampled_from(["test", "conflict", "site_silent", "start_budget_spent"]),
+        reason=st.sampled_from(["test", "conflict", "site_silent", "start_budget_spent", "agent_slow", "check_busy"]),
         operation=st.sampled_from([None, None, None, "reset"]),
         wait_s=st.one_of(st.floats(1, 30), st.floats(30, 4000)),
         failed=st.booleans(),
@@ -347,6 +348,11 @@ class AnyLife(RuleBasedStateMachine):
         is_bad = (verdict in FIRST_RUNG or recovery.is_conflict(one)) and operation is None
         is_after_a_gap = wait_s > LIMITS.agree_within_s
         self.bad_in_a_row = (0 if is_after_a_gap else self.bad_in_a_row) + 1 if is_bad else 0
+        is_unclear = verdict is Verdict.DEGRADED and operation is None and says_nothing_for_ever(reason)
+        if not is_unclear:
+            self.unclear_at = None
+        elif self.unclear_at is None or is_after_a_gap:
+            self.unclear_at = self.at
         before = self.memory.attempt
         decision = recovery.decide(self.memory, one, LIMITS)
         self.memory = decision.memory
@@ -354,12 +360,15 @@ class AnyLife(RuleBasedStateMachine):
         if rung is None:
             return
         assert operation is None
-        if verdict is Verdict.DEGRADED:  # an agent that ends again and again
-            assert rung is Rung.HOLD
+        if verdict is Verdict.DEGRADED and rung is Rung.HOLD:  # an agent that ends again and again
             return
         if verdict is Verdict.WAITING_FOR_PERSON:
             assert (reason, rung) == ("conflict", Rung.RESET)
             self.takeovers.append(self.at)
+        elif verdict is Verdict.DEGRADED:
+            assert self.unclear_at is not None
+            assert self.at - self.unclear_at >= LIMITS.unclear_s
+            self.unclear_at, self.bad_in_a_row = None, 2
         else:
             assert verdict in FIRST_RUNG
             assert reason != "site_silent" or verdict is not Verdict.DISCONNECTED
