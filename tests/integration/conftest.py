@@ -1,11 +1,17 @@
 """Real servers for the tests of this folder."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+import redis.asyncio
 
+from tests.harness.media_bench import Bench
+from tests.harness.media_page import MediaPage, media_page
 from tests.harness.redis_server import RedisServer
+from tests.harness.s3_server import S3Server
 from tests.harness.supervisor import SLEEPER, Supervisor
 from tests.harness.waiting import wait_until
 from tests.harness.watched import Agent
@@ -34,3 +40,34 @@ def agent(redis_server: RedisServer) -> Iterator[Agent]:
         with redis_server.client() as redis:
             wait_until(lambda: redis.pubsub_numsub("whatsapp:s1:commands")[0][1], 5, "the agent listens")
         yield made
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[S3Server]:
+    """One for a module."""
+    with S3Server() as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def page_with_files(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[MediaPage]:
+    """One browser for a module, whose tests have to share its event loop, too."""
+    async with media_page(tmp_path_factory.mktemp("page")) as page:
+        yield page
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def bench(
+    redis_server: RedisServer, s3: S3Server, page_with_files: MediaPage, tmp_path: Path
+) -> AsyncIterator[Bench]:
+    """A page loaded anew, a Redis of the test's own, an empty bucket."""
+    s3.reset()
+    await page_with_files.page.navigate()
+    await page_with_files.page.probe()
+    client = redis.asyncio.Redis(port=redis_server.port, decode_responses=True)
+    environ = {**os.environ, "DATA_DIR": str(tmp_path / "data"), **s3.settings(), "MEDIA_STORE": "s3"}
+    bench = Bench(client, page_with_files, tmp_path, environ)
+    await bench.start()
+    yield bench
+    await bench.stop()
+    await client.aclose()
