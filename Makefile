@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 
-.PHONY: help run demo test faults soak lint format bench lock setup setup-dev clean
+.PHONY: help run demo test faults soak image-test lint format bench lock setup setup-dev clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -25,10 +25,15 @@ faults: setup-dev ## every fault of the matrix RUNS times; writes docs/faults.md
 soak: setup-dev ## 200 restarts; ten minutes of faults, 2,000 messages, 300 photos; SOAK_SEED=... repeats one
 	@SOAK=long $(PY) -m pytest -s tests/soak
 
-lint: setup-dev ## ruff and mypy
+image-test: setup-dev ## build the image and try it, run hardened; needs Docker or podman
+	@tools/image-test
+
+lint: setup-dev ## ruff, mypy, hadolint and shellcheck
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@.venv/bin/hadolint Dockerfile
+	@.venv/bin/shellcheck tools/setup tools/image-test .ci/run
 
 format: setup-dev ## let ruff mend what it can
 	@$(PY) -m ruff check --fix .

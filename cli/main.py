@@ -1,5 +1,6 @@
 """The command line's door: one module per group of subcommands, loaded when one of them is called."""
 
+import os
 from importlib import import_module
 
 import click
@@ -36,8 +37,20 @@ class _Commands(click.Group):
         return command
 
 
+def _tell_versions(ctx: click.Context, _option: click.Parameter, is_asked: bool) -> None:
+    if not is_asked:
+        return
+    from .versions import versions
+
+    for name, version in versions(os.environ).items():
+        click.echo(f"{name} {version}")
+    ctx.exit()
+
+
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="whatsapp-container")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_tell_versions, help="What it is made of."
+)
 def cli() -> None:
     """Keeps one WhatsApp Web session alive and bridges it to a backend over Redis.
 

@@ -25,11 +25,16 @@ def main(config: str) -> int:
     become_subreaper()
     finish = relay_stdout() if _needs_relay() else lambda: None
     try:
-        supervisord.main(["--configuration", config])
+        supervisord.main(["--configuration", config, *_user()])
     finally:
         end_orphans(there_before)
         finish()
     return supervisor_hooks.FATAL_EXIT_CODE if supervisor_hooks.fatal_programs else 0
+
+
+def _user() -> list[str]:
+    """supervisord asks root, and only root, whom to be; of a user that has a number but no name it would end."""
+    return ["--user", "0"] if os.getuid() == 0 else []
 
 
 def _needs_relay() -> bool:

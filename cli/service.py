@@ -1,5 +1,6 @@
 """What `whatsapp-container run` prepares before supervisord takes over: checks, folders, the lock, Redis."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -46,7 +47,6 @@ def start(environ: Mapping[str, str]) -> NoReturn:
             "TZ": "UTC",
             "DATA_DIR": str(settings.data_dir.absolute()),
             "RUN_DIR": str(settings.run_dir),
-            "RUN_AS": str(os.getuid()),
             "REDIS_AUTOSTART": "true" if embedded else "false",
         },
     )
@@ -113,8 +113,14 @@ def make_folders(settings: Settings) -> None:
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError(13, "not writable", str(folder))
         except OSError as error:
-            owner = f"make it writable for user {os.getuid()}"
-            raise CannotStart([f"{folder} cannot be used: {error.strerror}; {owner}"]) from None
+            raise CannotStart([f"{folder} cannot be used: {error.strerror}; {_way_out(folder, error)}"]) from None
+
+
+def _way_out(folder: Path, error: OSError) -> str:
+    user = f"{os.getuid()}:{os.getgid()}"
+    if error.errno == errno.EROFS or (folder.is_dir() and os.statvfs(folder).f_flag & os.ST_RDONLY):
+        return f"its file system is read-only: mount another there, in a container with --tmpfs {folder.parent}"
+    return f"make it writable for user {user}, as root with: chown -R {user} {folder}"
 
 
 def take_lock(settings: Settings) -> int:

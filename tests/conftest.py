@@ -1,5 +1,6 @@
 """What every test may use."""
 
+import os
 import random
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import settings
 settings.register_profile("project", deadline=None, print_blob=True)
 settings.load_profile("project")
 
-LONGEST_FIRST = ("soak", "acceptance", "faults", "integration", "unit")
+LONGEST_FIRST = ("container", "soak", "acceptance", "faults", "integration", "unit")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -19,8 +20,11 @@ def pytest_configure(config: pytest.Config) -> None:
     random.seed(int(config.option.hypothesis_seed))
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    return f"seed: --hypothesis-seed={config.option.hypothesis_seed}"
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """What is random, and what is not tried here at all."""
+    seed = f"seed: --hypothesis-seed={config.option.hypothesis_seed}"
+    image = os.environ.get("IMAGE_UNDER_TEST")
+    return [seed, f"image: {image}" if image else "image: NOT TESTED here, but by `make image-test`"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,113 @@
+"""One container of the image, run as hardened as the README says."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Self
+
+from tests.harness.waiting import wait_until
+
+from .engine import Engine
+from .standin import StandIn
+
+SESSION = "shula-whatsapp"
+PROGRAMS = ("browser-agent", "redis", "scheduler", "web", "worker")
+
+
+class Container:
+    """A context manager. Variables given as keywords go to its environment."""
+
+    def __init__(self, engine: Engine, image: str, stand_in: StandIn, seccomp: Path, name: str, volume: str) -> None:
+        self.engine = engine
+        self.name = name
+        self._image = image
+        self._options = [
+            *("--network", f"container:{stand_in.name}"),
+            "--read-only",
+            *("--tmpfs", "/tmp", "--tmpfs", "/run"),
+            "--cap-drop=ALL",
+            *("--security-opt", "no-new-privileges"),
+            *("--security-opt", f"seccomp={seccomp}"),
+            *("--volume", f"{volume}:/data"),
+            *("--env", f"WHATSAPP_WEB_URL={stand_in.url}"),
+            *("--env", "HEALTH_CHECK_CRON=*/2 * * * * *"),
+        ]
+        if engine.command == "podman":
+            self._options.append("--read-only-tmpfs=false")  # it would mend by itself what Docker's users have to name
+
+    def with_options(self, *options: str, **variables: str) -> Self:
+        """More options of the engine, and variables."""
+        self._options += [*options, *(word for pair in variables.items() for word in ("--env", "=".join(pair)))]
+        return self
+
+    def without_option(self, option: str, value: str) -> Self:
+        """Less hardened, or less able, than the others."""
+        at = next(i for i in range(len(self._options)) if self._options[i : i + 2] == [option, value])
+        del self._options[at : at + 2]
+        return self
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.engine.remove(self.name)
+
+    def start(self) -> None:
+        self.engine.run(self.name, self._image, self._options, [])
+
+    def stop(self, within_s: int = 10) -> int:
+        """`docker stop`, with its default patience; the exit status."""
+        self.engine.call("stop", "--time", str(within_s), self.name)
+        return self.wait_exit(1)
+
+    def wait_exit(self, within_s: float) -> int:
+        """Wait until it ends by itself; its exit status."""
+        wait_until(lambda: self.engine.exit_status(self.name) is not None, within_s, "the container ends", every_s=0.2)
+        status = self.engine.exit_status(self.name)
+        assert status is not None
+        return status
+
+    # -- what can be seen --------------------------------------------------------------------------------------------
+
+    def exec(self, *command: str, within_s: float = 60) -> str:
+        return self.engine.exec(self.name, *command, within_s=within_s)
+
+    def shell(self, script: str) -> str:
+        """What a script prints, run as the image's own user."""
+        return self.exec("bash", "-c", script)
+
+    def log(self) -> str:
+        return self.engine.logs(self.name)
+
+    def programs(self) -> dict[str, tuple[str, int]]:
+        """Each program's state by supervisord, and its process id, 0 where it does not run."""
+        told = self.engine.tried("exec", self.name, "supervisorctl", "status").stdout
+        found = {}
+        for line in told.splitlines():
+            name, state = line.split()[:2]
+            pid = re.search(r"pid (\d+)", line)
+            found[name] = (state, int(pid[1]) if pid else 0)
+        return found
+
+    def state(self) -> str:
+        """The session's; empty while nothing is told."""
+        asked = self.engine.tried("exec", self.name, "whatsapp-container", "status", "--json")
+        return str(json.loads(asked.stdout).get("state", "")) if asked.stdout else ""
+
+    def wait_state(self, state: str, within_s: float = 40) -> None:
+        """Fails with the log where it is not reached."""
+        try:
+            wait_until(lambda: self.state() == state, within_s, f"state {state}", every_s=0.1)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it is {self.state()!r}\n{self.log()[-4000:]}") from None
+
+    def events(self, event_type: str) -> list[dict[str, Any]]:
+        """The data of the events of a type so far."""
+        script = (
+            "import os, json, redis\n"
+            "entries = redis.Redis(password=os.environ.get('REDIS_PASSWORD')).xrange(b'whatsapp:%s:events')\n"
+            "print(json.dumps([json.loads(fields[b'event']) for _, fields in entries]))"
+        ).replace("%s", SESSION)
+        told = json.loads(self.exec("python", "-c", script))
+        return [event["data"] for event in told if event["type"] == event_type]

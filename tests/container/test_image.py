@@ -1,0 +1,112 @@
+"""What is in the image, and what is not."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from .container import Container
+from .engine import Engine
+
+REPOSITORY_LABELS = {"title", "description", "licenses", "revision"}
+
+
+def run_once(engine: Engine, image: str, *command: str, user: str = "10001:10001") -> str:
+    return engine.call("run", "--rm", "--network", "none", "--user", user, image, *command)
+
+
+def test_it_says_what_it_is_made_of(engine: Engine, image: str) -> None:
+    info = json.loads(run_once(engine, image, "cat", "/etc/build-info.json"))
+    assert info["whatsapp-container"] == version("whatsapp-container")
+    assert info["browser"].startswith(("Chromium ", "Google Chrome "))
+    assert (
+        info["wa-js"]
+        == json.loads(run_once(engine, image, "cat", "/app/package.json"))["dependencies"]["@wppconnect/wa-js"]
+    )
+    told = run_once(engine, image, "whatsapp-container", "--version")
+    assert all(info[name] in told for name in ("whatsapp-container", "browser", "wa-js"))
+    labels = engine.config(image)["Labels"]
+    assert {name.rpartition(".")[2] for name in labels if name.startswith("org.opencontainers")} >= REPOSITORY_LABELS
+
+
+def test_its_user_is_a_number_and_not_root(engine: Engine, image: str) -> None:
+    assert engine.config(image)["User"] == "10001:10001"
+    assert run_once(engine, image, "id", "-u").strip() == "10001"
+
+
+@pytest.mark.parametrize("tool", ["node", "npm", "pip", "curl", "wget", "gcc"])
+def test_what_only_building_needs_is_not_there(engine: Engine, image: str, tool: str) -> None:
+    found = run_once(
+        engine, image, "bash", "-c", f"PATH=/opt/venv/bin:/usr/bin:/bin:/usr/sbin:/sbin type -P {tool} || true"
+    )
+    assert found == ""
+
+
+def test_nothing_of_ours_can_be_written_by_its_user(engine: Engine, image: str) -> None:
+    script = "find /app /opt/venv /etc /usr -writable ! -type l 2>/dev/null; test -d /app/web"
+    assert run_once(engine, image, "bash", "-c", script) == ""
+
+
+def test_the_licences_of_others_are_in_it(engine: Engine, image: str) -> None:
+    text = run_once(engine, image, "cat", "/usr/share/doc/whatsapp-container/third-party.txt")
+    assert all(name in text for name in ("pyppeteer 2.0.0: MIT", "redis ", "supervisor 4", "@wppconnect/wa-js"))
+    assert run_once(engine, image, "cat", "/usr/share/doc/redis-server/copyright")
+
+
+@pytest.mark.parametrize("language", ["zh", "ja", "ko", "und-zsye"])
+def test_there_is_a_font_for(engine: Engine, image: str, language: str) -> None:
+    """und-zsye: emoji."""
+    assert run_once(engine, image, "fc-list", f":lang={language}", "family").strip()
+
+
+def test_no_secret_is_among_its_variables(engine: Engine, image: str) -> None:
+    names = {pair.partition("=")[0] for pair in engine.config(image)["Env"]}
+    assert not {name for name in names if any(word in name for word in ("TOKEN", "SECRET", "PASSWORD", "KEY"))} - {
+        "GPG_KEY"
+    }
+
+
+def test_a_volume_of_another_owner_is_named_with_the_way_out(another: Container, engine: Engine, image: str) -> None:
+    volume = another.name
+    engine.call(
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--user",
+        "0",
+        "--volume",
+        f"{volume}:/data",
+        image,
+        "chown",
+        "0:0",
+        "/data",
+    )
+    with another:
+        assert another.wait_exit(20) == 2
+        assert "/data cannot be used" in another.log()
+        assert "chown" in another.log()
+        assert "10001" in another.log()
+
+
+def test_a_root_that_cannot_be_written_needs_two_folders_in_memory(another: Container) -> None:
+    with another.without_option("--tmpfs", "/run"):
+        assert another.wait_exit(20) == 2
+        assert "/run/whatsapp-container cannot be used" in another.log()
+        assert "--tmpfs /run" in another.log()
+
+
+def test_any_other_user_will_do(another: Container) -> None:
+    """As orchestrators choose one; none of /etc/passwd."""
+    with another.without_option("--volume", f"{another.name}:/data").with_options(
+        *("--user", "12345:12345", "--tmpfs", "/data")
+    ):
+        another.wait_state("awaiting_scan")
+
+
+def test_a_program_that_cannot_be_kept_running_ends_it(another: Container, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    with another.with_options("--volume", f"{tmp_path}:/app/web:ro"):  # it has no program then
+        assert another.wait_exit(60) == 70
+        assert "web cannot be kept running" in another.log()
