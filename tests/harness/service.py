@@ -186,9 +186,15 @@ class Service:
     ) -> Event:
         """The first event of a type after that id whose data fits."""
 
+        seen = after
+
         def found() -> Event | None:
-            fitting = (event for event in self.events(event_type, after=after) if where(event.data))
-            return next(fitting, None)
+            nonlocal seen  # a stream may be long, and is looked at fifty times a second
+            for event in self.events(after=seen):
+                seen = str(event.id)
+                if event.type == event_type and where(event.data):
+                    return event
+            return None
 
         try:
             event = wait_until(found, within_s, f"event {event_type}")
