@@ -2,7 +2,8 @@
 
 The page asks, so that the browser's own network, proxy and names are what is judged. Chromium is told to pass by the
 site's service worker meanwhile: it might answer from its cache. Where the page gets no answer the agent asks, too. If
-it gets one, twice in a row, it is the browser that is offline, and a new one may reach the site.
+it gets one, three times in a row, it is the browser that is offline, and a new one may reach the site. Until then the
+site counts as silent: a browser may need a while to see that the connections it has are dead, after a sleep for one.
 """
 
 import asyncio
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 EVERY_S = 10.0
-FAILURES = 2  # in a row, before they count
+FAILURES = 2  # in a row, before the site counts as silent
+ALONE = 3  # in a row, before the browser counts as offline
 _LOOK_EVERY_S = 1.0
 
 
@@ -49,7 +51,7 @@ class SiteWatch:
         self._every_s = every_s
         self._loop = asyncio.get_running_loop()
         # Since the last answer: when the request was sent that failed, and whether the agent's own was answered.
-        self._failures: deque[tuple[float, bool]] = deque(maxlen=FAILURES)
+        self._failures: deque[tuple[float, bool]] = deque(maxlen=ALONE)
         self._asked_at = float("-inf")
 
     async def run(self) -> None:
@@ -76,16 +78,15 @@ class SiteWatch:
             self._clear()
         elif reached is False:
             self._failures.append((asked_at, await self._reaches() is True))
-            if len(self._failures) == FAILURES:
-                self._judge()
+            self._judge()
 
     def _judge(self) -> None:
         first_at, _ = self._failures[0]
-        if all(is_alone for _, is_alone in self._failures):
+        if len(self._failures) == ALONE and all(is_alone for _, is_alone in self._failures):
             if self.offline_since is None:
                 log.warning("the browser does not reach the site, and the agent does")
                 self.offline_since, self.silent_since = first_at, None
-        elif self.silent_since is None:
+        elif len(self._failures) >= FAILURES and self.silent_since is None:
             log.warning("the site does not answer the page's own requests")
             self.offline_since, self.silent_since = None, first_at
 

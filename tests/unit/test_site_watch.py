@@ -19,7 +19,7 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy", "auto_proxy", "no_proxy")
 class World:
     """What reaches the site, as the test sets it, and a watch that looks all the time."""
 
-    def __init__(self) -> None:
+    def __init__(self, every_s: float = 0.001) -> None:
         self.page_reaches: bool | None = True
         self.agent_reaches: bool | None = True
         self.is_loaded = True
@@ -30,7 +30,7 @@ class World:
             is_wanted=lambda: self.is_wanted,
             cannot_load=lambda: not self.is_loaded,
             reaches=self._reaches,
-            every_s=0.001,
+            every_s=every_s,
         )
 
     async def ask_site(self) -> bool | None:
@@ -84,6 +84,17 @@ async def test_a_browser_that_stays_offline_when_the_network_is_back_is_found(wo
     assert world.watch.silent_since is None
     world.agent_reaches = False
     await world.until(lambda: world.watch.silent_since is not None)
+    assert world.watch.offline_since is None
+
+
+async def test_a_browser_has_time_to_see_that_its_connections_are_dead() -> None:
+    world = World(every_s=0.1)
+    watching = asyncio.create_task(world.watch.run())
+    world.page_reaches = False
+    await world.until(lambda: world.watch.silent_since is not None)
+    world.page_reaches = True  # by the third
+    await world.until(lambda: world.watch.silent_since is None)
+    watching.cancel()
     assert world.watch.offline_since is None
 
 
