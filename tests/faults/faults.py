@@ -137,10 +137,14 @@ def show_modules(bench: Bench) -> None:
     bench.service.client.call("reload", {"cause": "the person"}, reply_within_s=90)
 
 
-def never_boot(bench: Bench) -> None:
-    """From the next load on the page never connects; a new browser loads it."""
-    bench.whatsapp.set_options(boot="never")
-    os.kill(bench.browser_pid(), signal.SIGKILL)
+def boot_badly(boot: str) -> Fault:
+    """From the next load on the page never connects, or loads itself anew instead; a new browser loads it."""
+
+    def fault(bench: Bench) -> None:
+        bench.whatsapp.set_options(boot=boot)
+        os.kill(bench.browser_pid(), signal.SIGKILL)
+
+    return fault
 
 
 def boot_again(bench: Bench) -> None:

@@ -4,7 +4,7 @@ import signal
 
 from . import faults, worlds
 from .bench import IS_FULL
-from .faults import send, send_browser, send_network, send_renderers, shut_out, world
+from .faults import boot_badly, send, send_browser, send_network, send_renderers, shut_out, world
 from .row import Row
 
 KILL, STOP, USR1, USR2 = signal.SIGKILL, signal.SIGSTOP, signal.SIGUSR1, signal.SIGUSR2
@@ -164,9 +164,20 @@ ROWS = (
     ),
     Row(
         name="boot that never ends",
-        inject=faults.never_boot,
+        inject=boot_badly("never"),
         ends=("browser",),
         evidence=("alert stuck_in_starting", "alert stuck_in_syncing"),
+        cured_by="reload",
+        within_s=60,
+        lasts_s=300,
+        until_seen=True,
+        heal=faults.boot_again,
+    ),
+    Row(
+        name="page loading itself anew for ever",
+        inject=boot_badly("again"),
+        ends=("browser",),
+        evidence=("incident page_hung: stuck_in_starting",),
         cured_by="reload",
         within_s=60,
         lasts_s=300,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 VOCABULARIES = ("modern", "legacy")
-BOOTS = ("normal", "never")
+BOOTS = ("normal", "never", "again")
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@
 
   (async function boot() {
     if (options.boot === 'never') return; // a start that never finishes
+    if (options.boot === 'again') return void setTimeout(() => location.reload(), 1000); // or begins anew for ever
     try {
       await require('StandInCredentials').load();
     } catch (error) {
