@@ -12,7 +12,7 @@ import pytest
 
 from tests.acceptance.conftest import QUICK
 from tests.harness.service import Service
-from tests.harness.told import told, wait_told
+from tests.harness.told import scan, told, wait_told
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.people import ANNA, FAMILY
@@ -32,12 +32,6 @@ def service(whatsapp: WhatsAppWeb, tmp_path: Path) -> Iterator[Service]:
     with Service(tmp_path, whatsapp.url, **QUICK) as service:
         scan(service, whatsapp)
         yield service
-
-
-def scan(service: Service, whatsapp: WhatsAppWeb) -> None:
-    whatsapp.scan(service.wait_event("qr").data["payload"])
-    service.wait_event("ready")
-    wait_until(lambda: service.redis.hexists(service.client.names.watermarks, "*"), 5, "the first audit")
 
 
 def restart_agent(service: Service, sig: int = signal.SIGKILL) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import QUICK
-from tests.acceptance.test_gaps import scan
 from tests.harness.service import Service
+from tests.harness.told import scan
 from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.people import ANNA, BRUNO, FAMILY, ME
 

@@ -186,12 +186,12 @@ class Service:
     ) -> Event:
         """The first event of a type after that id whose data fits."""
 
-        seen = after
+        last = after
 
         def found() -> Event | None:
-            nonlocal seen  # a stream may be long, and is looked at fifty times a second
-            for event in self.events(after=seen):
-                seen = str(event.id)
+            nonlocal last  # a stream may be long, and is looked at fifty times a second
+            for event in self.events(after=last):
+                last = str(event.id)
                 if event.type == event_type and where(event.data):
                     return event
             return None

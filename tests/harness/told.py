@@ -1,9 +1,18 @@
-"""What a service has told of messages."""
+"""What a service has told of messages, and from when on."""
 
 from typing import Any
 
+from tests.whatsapp_web.client import WhatsAppWeb
+
 from .service import Service
 from .waiting import wait_until
+
+
+def scan(service: Service, whatsapp: WhatsAppWeb) -> None:
+    """Scanned and ready, and audited once: from now on all messages are to be told."""
+    whatsapp.scan(service.wait_event("qr").data["payload"])
+    service.wait_event("ready")
+    wait_until(lambda: service.redis.hexists(service.client.names.watermarks, "*"), 5, "the first audit")
 
 
 def told(service: Service, after: str = "-") -> list[dict[str, Any]]:
