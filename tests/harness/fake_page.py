@@ -88,6 +88,11 @@ def answer(what: dict[str, Any], ack: int, result: str | None = None, code: str 
     return {"key": f"true_{what['to']}_{what['id']}", "ack": ack, "result": result, "code": code}
 
 
+async def never(_page: FakePage, _what: dict[str, Any]) -> None:
+    """A hook for what is not to be given to the page."""
+    raise AssertionError("this is not to be given to the page")
+
+
 class FakedAgent(SmallAgent):
     """Ready as long as it has a page."""
 

@@ -71,3 +71,12 @@ async def bench(
     yield bench
     await bench.stop()
     await client.aclose()
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A file that `photo.jpg` names, for an agent with its data in `tmp_path/data`."""
+    (tmp_path / "data/outgoing").mkdir(parents=True)
+    path = tmp_path / "data/outgoing/photo.jpg"
+    path.write_bytes(b"\xff\xd8\xff\xe0" + bytes(100))
+    return path
