@@ -97,8 +97,9 @@ async def test_retries_have_their_pace(redis_server: RedisServer, tmp_path: Path
         agent.faked.on_deliver = no_link
         for number in range(10):
             await agent.send("send_text", f"k{number}", chat_id=f"3934{number:07d}", text="x")
-        await asyncio.sleep(5)
-        assert len(agent.faked.transmissions) > 10
+        async with asyncio.timeout(20):
+            while len(agent.faked.transmissions) <= 10:
+                await asyncio.sleep(0.02)
         agent.faked.on_deliver = None
         for number in range(10):
             assert (await agent.status(f"k{number}")).status == "sent"
