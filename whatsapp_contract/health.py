@@ -212,8 +212,11 @@ def _is_offline(facts: Facts, limits: Limits, now: datetime) -> bool:
 
 def _syncing_s(facts: Facts, limits: Limits, now: datetime) -> float:
     """A page that is not connected and hears nothing does not sync, whatever it shows: it has the time of a start."""
-    is_idle = facts.socket_state != "CONNECTED" and _silent(facts.frame_seen_at, limits.starting_s, now)
-    return limits.starting_s if is_idle else limits.syncing_s
+    return limits.starting_s if _is_idle(facts, limits, now) else limits.syncing_s
+
+
+def _is_idle(facts: Facts, limits: Limits, now: datetime) -> bool:
+    return facts.socket_state != "CONNECTED" and _silent(facts.frame_seen_at, limits.starting_s, now)
 
 
 def _from_outside(outside: Outside, limits: Limits) -> Assessment | None:
@@ -344,7 +347,11 @@ def _is_past_deadline(facts: Facts, limits: Limits, now: datetime) -> bool:
 def begins_again(facts: Facts, limits: Limits, now: datetime) -> bool:
     """Whether it has been coming up for longer than that can take without a page that loads itself anew."""
     since = facts.coming_up_since
-    return since is not None and facts.state in COMING_UP and _silent(since, limits.coming_up_s, now)
+    if since is None or facts.state not in COMING_UP:
+        return False
+    # What hears nothing has the time of a start in either state.
+    limit_s = 2 * limits.starting_s if _is_idle(facts, limits, now) else limits.coming_up_s
+    return _silent(since, limit_s, now)
 
 
 def stuck_fact(facts: Facts, limits: Limits, now: datetime) -> str:

@@ -197,6 +197,9 @@ def test_a_site_that_only_the_browser_cannot_load_is_the_browser_s_fault_after_a
 
 @pytest.mark.parametrize("state", [SessionState.STARTING, SessionState.SYNCING])
 def test_a_page_that_loads_itself_anew_again_and_again_is_stuck(state: SessionState) -> None:
+    idle: dict[str, Any] = {"since": ago(20), "frame_seen_at": ago(400)}
+    assert verdict(facts(state, coming_up_since=ago(360), **idle), LIMITS, NOW).verdict is Verdict.DEGRADED
+    assert verdict(facts(state, coming_up_since=ago(361), **idle), LIMITS, NOW).verdict is Verdict.PAGE_HUNG
     fresh: dict[str, Any] = {"since": ago(20), "socket_state": "CONNECTED"}
     assert verdict(facts(state, coming_up_since=ago(1200), **fresh), LIMITS, NOW).verdict is Verdict.DEGRADED
     stuck = facts(state, coming_up_since=ago(1201), **fresh)
