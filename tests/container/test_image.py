@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.waiting import wait_until
+
 from .container import Container
 from .engine import Engine
 
+PROFILE = Path(__file__).parents[2] / "deploy" / "seccomp" / "chromium-sandbox.json"
 REPOSITORY_LABELS = {"title", "description", "licenses", "revision"}
 
 
@@ -103,6 +106,27 @@ def test_any_other_user_will_do(another: Container) -> None:
         *("--user", "12345:12345", "--tmpfs", "/data")
     ):
         another.wait_state("awaiting_scan")
+
+
+def test_chromium_has_its_own_sandbox_under_our_profile(another: Container) -> None:
+    with another.with_seccomp(PROFILE).with_options(CHROMIUM_SANDBOX="on"):
+        another.wait_state("awaiting_scan")
+        assert "--no-sandbox" not in another.shell("cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+        ours = another.shell("readlink /proc/self/ns/user")
+        of_renderers = another.shell("for p in $(pgrep -f -- '--[t]ype=renderer'); do readlink /proc/$p/ns/user; done")
+        assert of_renderers.split()
+        assert ours.strip() not in of_renderers.split()
+        assert "ok    sandbox" in another.exec("whatsapp-container", "doctor")
+
+
+def test_under_docker_s_profile_the_doctor_says_that_it_cannot_have_one(another: Container) -> None:
+    with another.with_options(CHROMIUM_SANDBOX="on"):
+        wait_until(lambda: "scheduler started" in another.log(), 40, "the programs run", every_s=0.5)
+        told = another.engine.tried("exec", another.name, "whatsapp-container", "doctor")
+        assert told.returncode == 1
+        [found] = [line for line in told.stdout.splitlines() if "sandbox" in line and line.startswith("bad")]
+        assert "CHROMIUM_SANDBOX=off" in told.stdout, found
+        assert another.state() == "starting"
 
 
 def test_a_program_that_cannot_be_kept_running_ends_it(another: Container, tmp_path: Path) -> None:
