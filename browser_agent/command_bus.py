@@ -5,8 +5,10 @@ the loop here asks for a sign of life when it is quiet, and reconnects when ther
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,9 +27,12 @@ log = get_logger(__name__)
 
 QUIET_S = 3.0  # then Redis is asked for a sign of life
 PONG_WITHIN_S = 3.0
-AT_MOST_AT_ONCE = 64
-# The worker's, who asks with a few threads: callers must neither keep messages from going out nor look like a fault.
-ALWAYS_ADMITTED = frozenset({"carry_send", "ping", "check", "reset", "reload", "restart_browser"})
+AT_MOST_AT_ONCE = 64  # of each group, so that none takes another's place
+# The worker's have groups of their own: callers must neither keep messages from going out nor look like a fault.
+_GROUPS = {"carry_send": "sends"} | dict.fromkeys(
+    ("ping", "check", "reset", "reload", "restart_browser"), "watchdog's"
+)
+_OTHERS = "others"
 
 Handle = Callable[[CommandSpec, Any], Awaitable[BaseModel]]
 
@@ -44,6 +49,7 @@ class CommandBus:
         self._names = names
         self._handle = handle
         self._running: set[asyncio.Task[None]] = set()
+        self._under_way: Counter[str] = Counter()  # by group
 
     async def serve(self) -> None:
         """Answer commands until cancelled; then wait for none of those under way."""
@@ -94,8 +100,8 @@ class CommandBus:
         command: Command | None = None
         try:
             command = commands.parse_command(payload)
-            spec, args = self._admit(command)
-            result = await self._handle(spec, args)
+            with self._admitted(command) as (spec, args):
+                result = await self._handle(spec, args)
             reply_to = _sender(command)
             if reply_to is None:
                 return
@@ -114,12 +120,18 @@ class CommandBus:
             reply = commands.reply_error(reply_to, known, _ms_since(started))
         await self._reply(reply_to, reply)
 
-    def _admit(self, command: Command) -> tuple[CommandSpec, BaseModel]:
+    @contextlib.contextmanager
+    def _admitted(self, command: Command) -> Iterator[tuple[CommandSpec, BaseModel]]:
         if command.expires_at is not None and command.expires_at <= datetime.now(UTC):
             raise Expired(f"{command.name} expired at {command.expires_at.isoformat()}")
-        if len(self._running) > AT_MOST_AT_ONCE and command.name not in ALWAYS_ADMITTED:
-            raise Busy(f"{len(self._running)} commands are under way")
-        return commands.parse_args(command)
+        group = _GROUPS.get(command.name, _OTHERS)
+        if self._under_way[group] >= AT_MOST_AT_ONCE:
+            raise Busy(f"{self._under_way[group]} commands of this kind are under way")
+        self._under_way[group] += 1
+        try:
+            yield commands.parse_args(command)
+        finally:
+            self._under_way[group] -= 1
 
     async def _reply(self, command_id: str, reply: str) -> None:
         key = self._names.replies(command_id)

@@ -182,6 +182,23 @@ async def test_messages_go_out_and_the_watchdog_is_heard_however_many_commands_a
     setting.agent.release.set()
 
 
+@pytest.mark.parametrize("flood", ["check", "ping", "restart_browser", "carry_send"])
+async def test_no_kind_of_command_makes_work_without_end_nor_takes_the_place_of_another(
+    setting: Setting, flood: str
+) -> None:
+    args = {"idempotency_key": "k"} if flood == "carry_send" else {}
+    unanswered = {"id": str(uuid4()), "name": flood, "args": args, "reply": False}
+    for _ in range(AT_MOST_AT_ONCE):
+        await setting.redis.publish(NAMES.commands, json.dumps(unanswered))
+    refused = await setting.reply_to({"id": str(uuid4()), "name": flood, "args": args})
+    assert refused["error"]["code"] == "busy"
+    assert setting.agent.called.count(flood) == AT_MOST_AT_ONCE
+    assert await setting.client.call("logout")
+    setting.agent.release.set()
+    assert (await setting.reply_to({"id": str(uuid4()), "name": flood, "args": args}))["ok"]
+    assert setting.agent.called.count(flood) == AT_MOST_AT_ONCE + 1
+
+
 async def test_without_a_listener_the_caller_knows_at_once() -> None:
     async with fakeredis.FakeAsyncRedis(decode_responses=True) as redis:
         with pytest.raises(AgentUnreachable):
