@@ -57,7 +57,8 @@ Aside = Callable[[Coroutine[Any, Any, None]], None]
 
 class SessionFlow:
     """One per agent. `state`, `reason`, `since` and `coming_up_since` are read by whoever wants; only `enter` changes
-    them. The latter two are loop times: of the state, and of the try to get ready, None where there is none.
+    them. The latter two are loop times: of the state, and of the try to get ready, None where there is none; the time in
+    which it was disconnected is left out.
 
     `page` gives the page or raises BrowserGone; `operation` names what is under way; `aside` runs a short task;
     `changed` is called after every change.
@@ -110,6 +111,8 @@ class SessionFlow:
             self.coming_up_since = None
         elif is_new_try or (self.coming_up_since is None and state in COMING_UP):
             self.coming_up_since = now
+        elif self.coming_up_since is not None and self._ends_an_outage(state):
+            self.coming_up_since += now - self.since
         if state is self.state:
             if is_new_try:
                 self.since = now
@@ -139,6 +142,9 @@ class SessionFlow:
         elif state is SessionState.READY:
             self._on_ready()
         self._changed()
+
+    def _ends_an_outage(self, state: SessionState) -> bool:
+        return self.state is SessionState.DISCONNECTED and state is not SessionState.DISCONNECTED
 
     def is_ready(self) -> bool:
         """Whether messages flow."""

@@ -64,12 +64,31 @@ async def test_a_try_goes_on_over_all_states_that_a_page_loading_itself_anew_goe
     flow = session.flow
     flow.enter(STARTING, "browser_gone")
     begun, _ = session.times()
-    for state in (SYNCING, SessionState.DISCONNECTED):
-        flow.enter(state)
+    for _ in range(3):
+        flow.enter(SYNCING)
         flow.on_page_event(LOADED)
         assert flow.state is STARTING
         assert flow.since > begun
         assert flow.coming_up_since == begun
+
+
+@pytest.mark.parametrize("again", [STARTING, SYNCING])
+async def test_an_outage_in_the_midst_of_a_try_is_none_of_its_time(session: Session, again: SessionState) -> None:
+    flow = session.flow
+    flow.enter(STARTING, "browser_gone")
+    begun, _ = session.times()
+    flow.enter(SYNCING)
+    flow.enter(SessionState.DISCONNECTED, "link_dropped")
+    lost_at = flow.since
+    flow.enter(SessionState.DISCONNECTED, "offline")  # still
+    if again is STARTING:
+        flow.on_page_event(LOADED)
+    else:
+        flow.enter(SYNCING)
+    assert flow.state is again
+    assert flow.coming_up_since is not None
+    assert flow.coming_up_since - begun == pytest.approx(flow.since - lost_at, abs=1e-9)
+    assert flow.since > lost_at
 
 
 @pytest.mark.parametrize("state", [STARTING, SYNCING])
