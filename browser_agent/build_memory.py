@@ -148,7 +148,9 @@ class BuildMemory:
         self._write(commands)
 
     def _within_a_day(self) -> list[datetime]:
-        return [moment for moment in self._gone_back if self._now() - moment < timedelta(days=1)]
+        """What a clock that was set back since left in the future is not among it: it would count for years."""
+        now = self._now()
+        return [moment for moment in self._gone_back if timedelta(0) <= now - moment < timedelta(days=1)]
 
     def _set_fallback(self) -> RedisCommand:
         assert self.fallback is not None

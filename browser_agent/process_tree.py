@@ -5,7 +5,8 @@ and keep doing so where they write their title over their environment. What they
 What has neither is found below one that has, for as long as its parents live.
 
 Containers may see one another's processes (`docker run --pid=host`, Kubernetes' shareProcessNamespace), with the same
-profile's path in each. Only what has our files is ours: whatever is in another mount namespace is passed over.
+profile's path in each. What is known to have other files, in another mount namespace, is theirs: it is passed over.
+Where the kernel does not tell (it shields a setuid sandbox) one of the marks is enough.
 """
 
 import contextlib
@@ -48,7 +49,7 @@ def processes_of(profile: Path) -> list[psutil.Process]:
     own, files = os.getpid(), _files_of("self")
     found: dict[int, psutil.Process] = {}
     for pid in _pids():
-        if pid == own or not _belongs(pid, profile) or _files_of(pid) != files:
+        if pid == own or not _belongs(pid, profile) or _is_elsewhere(pid, files):
             continue
         with contextlib.suppress(psutil.Error):
             process = psutil.Process(pid)
@@ -125,9 +126,14 @@ def _belongs(pid: int, profile: Path) -> bool:
     return variable in _read(pid, "environ").split(b"\0")
 
 
+def _is_elsewhere(pid: int, files: str | None) -> bool:
+    """Whether it is known to have other files than these."""
+    return files is not None and _files_of(pid) not in (files, None)
+
+
 def _files_of(pid: int | str) -> str | None:
     """The mount namespace, which tells containers apart. Not the root: Chromium's sandbox gives its processes another.
-    None where the kernel does not tell: where it tells not even ours, none can be told from another."""
+    None where the kernel does not tell."""
     try:
         return str((_PROC / str(pid) / "ns/mnt").readlink())
     except OSError:

@@ -1,5 +1,6 @@
 """Nothing of a former browser is left, whatever its processes did to get away; and nothing else is touched."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -129,6 +130,40 @@ def test_another_container_s_browser_on_the_same_path_is_left_alone(tmp_path: Pa
         finally:
             browser.kill()
             ours.kill()
+
+
+# With what the kernel shields, as Chromium's setuid sandbox is; it says so when it is.
+SHIELDED = """
+import ctypes, sys, time
+assert ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) == 0  # PR_SET_DUMPABLE
+print(flush=True)
+time.sleep(60)
+"""
+# By a process that may not look behind that shield: root in a container has no CAP_SYS_PTRACE.
+ENDS_ALL = """
+import pathlib, sys
+from browser_agent.process_tree import end_all
+print(end_all(pathlib.Path(sys.argv[1])))
+"""
+
+
+def _without_ptrace() -> None:
+    ctypes.CDLL(None).prctl(24, 19, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_SYS_PTRACE; who is not root has it not anyway
+
+
+def test_one_of_which_the_kernel_does_not_tell_whose_files_it_has_is_found(tmp_path: Path) -> None:
+    profile = tmp_path / "profile"
+    shielded = [sys.executable, "-S", "-c", SHIELDED, f"--user-data-dir={profile}"]
+    with subprocess.Popen(shielded, stdout=subprocess.PIPE) as browser:
+        try:
+            assert browser.stdout is not None
+            browser.stdout.readline()
+            ends = [sys.executable, "-c", ENDS_ALL, str(profile)]
+            ended = subprocess.run(ends, preexec_fn=_without_ptrace, capture_output=True, timeout=20, check=True)
+            assert ended.stdout.strip() == b"1"
+            assert browser.wait(5) == -signal.SIGKILL
+        finally:
+            browser.kill()
 
 
 def test_one_that_its_sandbox_gave_another_root_is_found(tmp_path: Path) -> None:

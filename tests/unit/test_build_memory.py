@@ -110,6 +110,18 @@ async def test_how_often_it_was_gone_back_within_a_day_is_remembered(kept: Hash)
         again.write(again.end_fallback(keep_bad=False))
 
 
+def test_what_a_clock_that_was_ahead_left_in_the_future_counts_for_nothing(kept: Hash) -> None:
+    now = [datetime(2036, 11, 1, tzinfo=UTC)]
+    builds = BuildMemory(cast(Any, kept), SessionNames("s1"), kept.carry_out, lambda: now[0])
+    for _ in range(3):
+        builds.go_back(BAD, GOOD)
+    assert builds.times_gone_back() == 3  # of this very moment
+    now[0] = datetime(2026, 11, 1, tzinfo=UTC)
+    assert builds.times_gone_back() == 0
+    builds.go_back(BAD, GOOD)
+    assert builds.times_gone_back() == 1
+
+
 async def test_a_redis_that_lags_behind_does_not_bring_back_a_fallback_that_ended(kept: Hash) -> None:
     builds = memory(kept)
     await builds.load()
