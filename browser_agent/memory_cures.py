@@ -23,27 +23,33 @@ KEPT_S = 2 * 86_400
 
 
 class Cures(BaseModel):
-    """Those since memory was last below its limit for long."""
+    """Those in a row: since memory was last below its limit for a quarter of an hour."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     count: int = 0
     last_at: float | None = None  # when the last began, epoch seconds
     is_told: bool = False  # to a person, that they do not help
+    gave_room: bool = False  # the last one; some minutes later memory was below what is urgent
 
     def last_ago_s(self, now: float) -> float | None:
         """None without one. A time in the future, left by a clock that was set back, counts for nothing."""
         return None if self.last_at is None or self.last_at > now else now - self.last_at
 
-    @property
-    def pause_s(self) -> float:
-        """From the beginning of the last to the next. It doubles; a day once a person was told."""
+    def pause_s(self, is_urgent: bool) -> float:
+        """From the beginning of the last to the next. It doubles; a day once a person was told. Where it is urgent the
+        first pause stays, as long as each gives room."""
+        if is_urgent and self.gave_room:
+            return FIRST_PAUSE_S
         if self.is_told:
             return LONGEST_PAUSE_S
         return min(FIRST_PAUSE_S * 2.0 ** max(self.count - 1, 0), LONGEST_PAUSE_S)
 
     def with_one_more(self, now: float) -> "Cures":
-        return self.model_copy(update={"count": self.count + 1, "last_at": now})
+        return self.model_copy(update={"count": self.count + 1, "last_at": now, "gave_room": False})
+
+    def with_room_given(self) -> "Cures":
+        return self.model_copy(update={"gave_room": True})
 
     def with_person_told(self) -> "Cures":
         return self.model_copy(update={"is_told": True})

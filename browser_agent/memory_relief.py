@@ -99,8 +99,9 @@ def _alert(agent: "BrowserAgent") -> None:
     taken, limit = agent.memory.bytes or 0, agent.memory.limit_bytes or 0
     message = (
         f"The browser takes {taken // MIB} MiB, over its limit of {limit // MIB} MiB, again after {CURES_UNTIL_TOLD} "
-        "times in which its page was loaded anew or it was restarted: the page needs more than the limit. From now on "
-        "that is done once a day at most. "
+        "times in which its page was loaded anew or it was restarted: the page needs more than the limit, or fills up "
+        "within minutes. From now on that is done once a day at most; sooner only where it is far over the limit, and "
+        "comes down for some minutes by it. "
         "Give the container more memory, or set BROWSER_MEMORY_LIMIT_MB higher where it has enough."
     )
     log.error("the browser's memory cannot be won back", bytes=taken, limit_bytes=limit)

@@ -1,9 +1,11 @@
 """Watches the memory of the browser's processes, and has it given back before the container's limit ends us all.
 
 Over its limit in two samples running, the page is loaded anew; where that does not help within a minute, the browser
-is restarted. Both in a quiet moment, which is waited for, but not for ever. A limit that is below what the page needs
-cannot be kept so: each such cure in a row waits twice as long as the one before, and after three a person is told,
-once, and there is one a day. An hour below the limit ends the row.
+is restarted. Both in a quiet moment, which is waited for, but not for ever. A cure is judged by what it did. A quarter
+of an hour below the limit: it helped, and the next is the first again, however often a page that leaks needs it. Else
+the limit may be below what the page needs, and cannot be kept so: each cure in a row waits twice as long as the one
+before, and after three a person is told, once, and there is one a day. What is far over the limit is not left alone so
+long, unless it was so minutes after the last cure, too.
 """
 
 import asyncio
@@ -24,9 +26,10 @@ SAMPLE_EVERY_S = 10.0
 SAMPLES_OVER = 2  # in a row: one may have met a moment
 EFFECT_WITHIN_S = 60.0
 QUIET_WITHIN_S = 300.0
-URGENT = 1.15  # of the limit: no quiet moment is waited for any more
+URGENT = 1.15  # of the limit: no quiet moment is waited for any more, nor a long pause
 CURES_UNTIL_TOLD = 3  # in a row
-HELPED_S = 3600.0  # below the limit for so long: the row is over
+HELPED_S = 900.0  # below the limit for so long: the last cure helped, and the row is over
+SETTLED_S = 300.0  # after a cure the page has come up again, and shows whether that gave room
 MIB = 1024 * 1024
 
 NO_CURES = Cures()
@@ -56,7 +59,7 @@ def next_step(now: Situation) -> Step | None:
     ago_s = float("inf") if now.cured_ago_s is None else now.cured_ago_s
     if now.cures.count >= CURES_UNTIL_TOLD and not now.cures.is_told:
         return "alert" if ago_s >= FIRST_PAUSE_S else None  # a page that comes up may take more than later
-    due_for_s = ago_s - now.cures.pause_s
+    due_for_s = ago_s - now.cures.pause_s(now.of_limit >= URGENT)
     return "reload" if due_for_s >= 0 and _may_begin(now, min(now.waited_s, due_for_s)) else None
 
 
@@ -107,7 +110,7 @@ class MemoryWatch:
     async def look(self) -> None:
         """Take a sample, and the step that it leads to."""
         self._sampled(await asyncio.to_thread(self._measure))
-        await self._forget_what_helped()
+        await self._judge_the_last_cure()
         if (step := await self._next_step()) is not None:
             await self._carry_out(step)
 
@@ -127,12 +130,14 @@ class MemoryWatch:
         elif self._below_since is None:
             self._below_since = self.seen_at
 
-    async def _forget_what_helped(self) -> None:
-        now = self._clock()
-        if self._below_since is not None and now - self._below_since >= HELPED_S:
-            self._below_since = now
-            if (await self._cures.read()).count:
-                await self._cures.write(NO_CURES)
+    async def _judge_the_last_cure(self) -> None:
+        if self.bytes is None or self.limit_bytes is None or not (cures := await self._cures.read()).count:
+            return
+        has_settled = (cures.last_ago_s(self._epoch()) or 0.0) >= SETTLED_S
+        if self._below_since is not None and self._clock() - self._below_since >= HELPED_S:
+            await self._cures.write(NO_CURES)
+        elif has_settled and not cures.gave_room and self.bytes < self.limit_bytes * URGENT:
+            await self._cures.write(cures.with_room_given())
 
     async def _next_step(self) -> Step | None:
         if self.limit_bytes is None or self.bytes is None:
