@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from whatsapp_contract.events import EventType
-from whatsapp_contract.health import SITE_UNREACHABLE
 from whatsapp_contract.states import SessionState
 
 from .account_marker import AccountMarker
@@ -106,7 +105,7 @@ def _evidence(agent: "BrowserAgent") -> Evidence:
     site = SiteWatch(
         lambda: agent.keeper.page,
         is_wanted=lambda: agent.state in _ASKS_SITE,
-        cannot_load=lambda: agent.flow.reason == SITE_UNREACHABLE,
+        load_error=lambda: agent.keeper.load_error,
         reaches=lambda: reaches(agent.settings.whatsapp_web_url),
     )
     return Evidence(agent.keeper, agent.memory, site, agent.settings.link_silence_s)

@@ -81,6 +81,7 @@ class BrowserKeeper:
         self.profile_in_use = False  # a browser has the profile open, be it just starting or ending
         self.closed_properly = False  # the last browser had time to write all that it held
         self.held_until: float | None = None
+        self.load_error: str | None = None  # why the site cannot be loaded at present, in Chromium's words
         self.is_busy: Callable[[], bool] = lambda: False  # an operation of the agent's is under way with the page
         self._settings = settings
         self._budget = budget
@@ -209,7 +210,7 @@ class BrowserKeeper:
                 self._observer.on_page(page)
                 yield page
             finally:
-                self.page = self.chromium = None
+                self.page = self.chromium = self.load_error = None
                 try:
                     if page is not None:
                         self.closed_properly = await page.close()
@@ -227,18 +228,18 @@ class BrowserKeeper:
     async def _load(self, page: "WhatsAppPage") -> None:
         """Load the site, however long it cannot be reached: a new browser would not reach it either."""
         backoff = Backoff(0.5, 15.0)
-        reachable = True
         while True:
             try:
                 if await self._unless_wanted(page.navigate()):
+                    self.load_error = None
                     self._loaded = self._opened
                     self._news.set()
                 return
             except PageTimeout as error:
-                if reachable:
-                    log.warning("WhatsApp Web cannot be loaded", error=str(error))
+                is_news, self.load_error = self.load_error is None, str(error)
+                if is_news:
+                    log.warning("WhatsApp Web cannot be loaded", error=self.load_error)
                     self._observer.on_starting("site_unreachable")
-                reachable = False
             await self._pause(backoff.next_s())
             if self._wanted.is_set():
                 return

@@ -57,8 +57,8 @@ Aside = Callable[[Coroutine[Any, Any, None]], None]
 
 class SessionFlow:
     """One per agent. `state`, `reason`, `since` and `coming_up_since` are read by whoever wants; only `enter` changes
-    them. The latter two are loop times: of the state, and of the try to get ready, None where there is none; the time in
-    which it was disconnected is left out.
+    them. The latter two are loop times: of the state, and of the try to get ready, None where there is none. Time in
+    which it was disconnected is left out of a try.
 
     `page` gives the page or raises BrowserGone; `operation` names what is under way; `aside` runs a short task;
     `changed` is called after every change.

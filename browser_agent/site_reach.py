@@ -1,6 +1,7 @@
 """Whether the agent itself reaches the site: where it does and the browser does not, it is the browser's fault.
 
-It goes the way that the browser goes: through the proxy that the environment names, if it names one.
+It goes the way that the browser goes: through the proxy that the environment names, if it names one. It has less time
+than the page has for its own request (SITE_WITHIN_MS, bridge/connection.js): on a slow line the page gets there first.
 """
 
 import asyncio
@@ -8,12 +9,16 @@ import contextlib
 import threading
 from urllib.parse import urlsplit
 
-STEP_WITHIN_S = 4.0
-WITHIN_S = 8.0
+WITHIN_S = 4.0
+
+# Of a proxy, or of what stands before the site: the site itself was not reached.
+_PROXY_REFUSES = 407
+_FAILS_FROM = 500
 
 
 async def reaches(url: str) -> bool | None:
-    """Whether any answer comes, be it a refusal; None where the browser goes a way that cannot be gone from here."""
+    """Whether the site answers, be it with a refusal, but not with a failure (5xx); None where the browser goes a way
+    that cannot be gone from here."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[bool | None] = loop.create_future()
 
@@ -52,15 +57,17 @@ def _ask(url: str) -> bool | None:
         return None
     request = urllib.request.Request(url, method="HEAD")  # noqa: S310  # its scheme is checked with the settings
     try:
-        urllib.request.build_opener(Unfollowed).open(request, timeout=STEP_WITHIN_S).close()
-    except urllib.error.HTTPError:
-        return True
+        urllib.request.build_opener(Unfollowed).open(request, timeout=WITHIN_S).close()
+    except urllib.error.HTTPError as answer:
+        return answer.code < _FAILS_FROM and answer.code != _PROXY_REFUSES
     except (OSError, ValueError, http.client.HTTPException):
         return False
     return True
 
 
 def _can_be_gone(proxies: dict[str, str], scheme: str) -> bool:
-    """Chromium takes `all_proxy` and `auto_proxy`, and SOCKS, too."""
+    """Chromium takes `all_proxy` and `auto_proxy`, and SOCKS, too; and no name and password for a proxy."""
     proxy = proxies.get(scheme, "")
-    return not {"all", "auto"} & proxies.keys() and ("://" not in proxy or proxy.startswith("http://"))
+    if {"all", "auto"} & proxies.keys() or "@" in proxy:
+        return False
+    return "://" not in proxy or proxy.startswith("http://")

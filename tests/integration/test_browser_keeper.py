@@ -19,6 +19,7 @@ import pytest
 from browser_agent.browser_keeper import BrowserKeeper, BrowserSettings, Observer
 from browser_agent.start_budget import StartBudget
 from browser_agent.whatsapp.executable import find_executable
+from browser_agent.whatsapp.net_errors import may_be_cut_off
 from whatsapp_contract.errors import StoreUnavailable
 from whatsapp_contract.names import InstanceNames
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from browser_agent.whatsapp.page import WhatsAppPage
 
 WA_JS = "window.WPP = { isInjected: false, on() {} };"
+DOCUMENT = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<title>site</title>"
+DOWN = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 def running(profile: Path) -> list[psutil.Process]:
@@ -51,11 +54,12 @@ async def until(condition: Callable[[], object], within_s: float = 15) -> None:
 
 
 class Site:
-    """One document. While it is `mute` it takes connections and says nothing."""
+    """One document. While it is `mute` it takes connections and says nothing; while it is `down` its proxy says so."""
 
     def __init__(self) -> None:
         self.url = ""
         self.mute = False
+        self.down = False
         self.asked = 0
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -64,7 +68,7 @@ class Site:
             self.asked += 1
             if self.mute:
                 await reader.read()
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<title>site</title>")
+            writer.write(DOWN if self.down else DOCUMENT)
             await writer.drain()
         writer.close()
 
@@ -253,6 +257,16 @@ async def test_a_restart_does_not_wait_for_a_site_that_says_nothing(setting: Set
         chromium = await setting.keeper.restart("asked", 15)
         assert time.monotonic() - started < 8  # not the 20 s of a navigation
         assert chromium.pid != coming.pid
+
+
+async def test_why_the_site_cannot_be_loaded_is_known_until_it_can(setting: Setting) -> None:
+    setting.site.down = True
+    async with setting.kept():
+        await until(lambda: setting.keeper.load_error)
+        assert not may_be_cut_off(setting.keeper.load_error or "")
+        setting.site.down = False
+        await setting.loaded()
+        assert setting.keeper.load_error is None
 
 
 async def test_who_asks_while_the_start_is_prepared_gets_the_browser_that_follows(setting: Setting) -> None:

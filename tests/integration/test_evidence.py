@@ -243,13 +243,15 @@ async def test_a_look_at_a_full_store_costs_the_page_next_to_nothing(tab: Tab) -
 
 
 class Site(ThreadingHTTPServer):
-    """A site whose service worker answers everything from memory. `refuses` closes connections unanswered."""
+    """A site whose service worker answers everything from memory. `refuses` closes connections unanswered; `status` is
+    that of its answers."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.refuses = False
+        self.status = 200
         self.policy: str | None = None
         self.url = f"http://127.0.0.1:{self.server_address[1]}/"
 
@@ -268,7 +270,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
         is_worker = self.path == "/worker.js"
         body = (worker if is_worker else "<title>site</title>").encode()
-        self.send_response(200)
+        self.send_response(self.server.status)
         self.send_header("Content-Type", "text/javascript" if is_worker else "text/html")
         self.send_header("Content-Length", str(len(body)))
         if self.server.policy:
@@ -316,7 +318,7 @@ async def test_the_site_is_silent_after_two_requests_of_the_page_and_not_before(
         watch = SiteWatch(
             lambda: tab.page,
             is_wanted=lambda: wanted,
-            cannot_load=lambda: False,
+            load_error=lambda: None,
             reaches=lambda: reaches(site.url),
             every_s=0.05,
         )
@@ -340,6 +342,10 @@ async def test_the_site_is_silent_after_two_requests_of_the_page_and_not_before(
             while watch.silent_since is not None:
                 await asyncio.sleep(0.02)
         watching.cancel()
+        site.refuses, site.status = False, 503
+        assert await tab.page.ask_site() is False  # an outage of the site's, which no browser can mend
+        site.status = 404
+        assert await tab.page.ask_site() is True
 
 
 async def test_a_page_that_may_not_ask_says_nothing_of_the_site(site: Site, tmp_path: Path, no_wa_js: Path) -> None:

@@ -78,9 +78,10 @@ const isStarted = (query) =>
     return true;
   }, false);
 
-// An answer of any kind will do, also one that the page may not read. What the page's own rules forbid to ask, or a
-// page that is just left, says nothing.
-const SITE_WITHIN_MS = 5000;
+// An answer will do, also one that the page may not read; not a failure, which a proxy or what stands before the site
+// may have told. What the page's own rules forbid to ask, or a page that is just left, says nothing.
+const SITE_WITHIN_MS = 5000; // more than the agent has for its own (site_reach.py)
+const isOfTheSite = ({ status }) => status < 500 && status !== 407;
 let isForbidden = false;
 document.addEventListener('securitypolicyviolation', ({ effectiveDirective }) => {
   isForbidden ||= effectiveDirective === 'connect-src';
@@ -90,7 +91,7 @@ document.addEventListener('securitypolicyviolation', ({ effectiveDirective }) =>
 const askSite = async () => {
   isForbidden = false;
   const how = { method: 'HEAD', cache: 'no-store', redirect: 'manual', signal: AbortSignal.timeout(SITE_WITHIN_MS) };
-  const reached = await fetch(`/?${Date.now()}`, how).then(() => true, () => false);
+  const reached = await fetch(`/?${Date.now()}`, how).then(isOfTheSite, () => false);
   if (!reached) await new Promise((resolve) => setTimeout(resolve, 50)); // until the page tells what it forbade
   return !reached && isForbidden ? null : reached;
 };
