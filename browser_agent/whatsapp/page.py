@@ -60,9 +60,6 @@ LOGOUT_WITHIN_S = 15.0
 CLOSE_WITHIN_S = 0.7
 EXIT_WITHIN_S = 0.8
 
-_TELLS_MESSAGES = frozenset({"message", "edit", "revocation", "reaction"})  # what of the bridge (messages.js)
-_OF_A_MESSAGE = "message."  # where an event is wrong that should have told of one
-
 _ELSEWHERE = "the tab shows something else than WhatsApp Web"
 
 ReloadStep = Literal["terminate", "reload", "crash", "kill_renderer"]
@@ -368,7 +365,7 @@ class WhatsAppPage:
         except ValidationError as error:
             found = problems(error)
             log.error("the page told something malformed", problems=found)
-            if any(where.startswith(_OF_A_MESSAGE) for where in found):
+            if self.hearing.on_malformed(found, self._loop.time()):
                 self.on_missed()
             return
         self.answered_at = self._loop.time()
@@ -377,7 +374,7 @@ class WhatsAppPage:
             return
         if isinstance(event, Trouble):
             log.error("the page's script failed", where=event.where, error=event.error)
-            if event.where in _TELLS_MESSAGES:
+            if self.hearing.on_trouble(event.where, self.answered_at):
                 self.on_missed()
             return
         if isinstance(event, DocumentStarted):

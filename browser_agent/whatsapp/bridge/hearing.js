@@ -3,7 +3,7 @@
  * the events are what may have failed.
  *
  * Unheard is a message that is news, for people, from somebody else, came while we listened, and of which the agent was
- * not told: since wa-js was silent, or since it could not be read. It stands until it is told, or until one that came after it is: from then on the page tells, and what it
+ * not told. It stands until it is told, or until one that came after it is: from then on the page tells, and what it
  * missed is the gap audit's, which is asked for as soon as a message was missed. A new document begins anew.
  */
 
@@ -33,6 +33,13 @@ const hear = (message, isTold) => {
   if (unheard.delete(message) || looked.has(message)) return;
   unheard.forEach(count);
   unheard.clear();
+};
+
+/** wa-js told of a message that cannot be read, and the agent was told of that: it judges by how many come in a row. */
+const hearUnreadable = (message) => {
+  heard.add(message);
+  unheard.delete(message);
+  storedAt = performance.now();
 };
 
 const isNews = (message) => message.isNewMsg === true && !message.id.fromMe && isForPeople(message);

@@ -156,11 +156,14 @@ const isForPeople = (message) =>
 
 // wa-js hears of edits and reactions, and of acknowledgements, only from here on; what came before is in the store.
 WPP.on('loader.full_ready', () => tell('hears_all', {}));
-WPP.on('chat.new_message', orTrouble('message', (message) => {
+const tellMessage = orTrouble('message', (message) => {
   const isTold = isForPeople(message);
   if (isTold) tell('message', { message: readMessage(message) });
-  hear(message, isTold); // only now: one that could not be read, or told, was not heard
-}));
+  hear(message, isTold); // only now: one that could not be told was not heard
+});
+WPP.on('chat.new_message', (message) => {
+  if (!tellMessage(message)) hearUnreadable(message);
+});
 WPP.on('chat.msg_edited', orTrouble('edit', ({ msg }) => {
   if (isForPeople(msg)) tell('message', { message: readEdit(msg) });
 }));

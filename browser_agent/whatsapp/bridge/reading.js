@@ -32,12 +32,14 @@ const whole = (read) => {
   return Number.isSafeInteger(number) ? number : null;
 };
 
-// The error's name alone: its text may hold a message's.
+// Answers whether it went well. The error's name alone is told: its text may hold a message's.
 const orTrouble = (where, act) => (...given) => {
   try {
     act(...given);
+    return true;
   } catch (error) {
     tell('trouble', { where, error: text(() => error.name) ?? 'unknown' });
+    return false;
   }
 };
 
