@@ -77,7 +77,7 @@ class Facts(BaseModel):
     state: SessionState
     since: AwareDatetime
     timed_since: AwareDatetime | None = None  # `since`, later by the time in which the agent did not run
-    coming_up_since: AwareDatetime | None = None  # likewise: when this try to get ready began, by whoever made it
+    coming_up_since: AwareDatetime | None = None  # likewise, and by outages: when this try to get ready began
     reason: str | None = None  # why it is in that state
     held_until: AwareDatetime | None = None  # the start budget is spent: no browser until then
     browser_seen_at: AwareDatetime | None = None  # last message from Chromium
