@@ -7,6 +7,7 @@ the fallback the last build with which all was fine is served in place of one th
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from whatsapp_contract.errors import Busy, ContractError
@@ -31,12 +32,22 @@ log = get_logger(__name__)
 LOOK_EVERY_S = 1.0
 AGAIN_AFTER_S = 3.0  # a module that is missing may only be late: it is looked for twice
 STUCK_AFTER_S = 60.0  # a page that never loads all, or never gets ready, is probed then, as it is
+SYNCING_AFTER_S = 300.0  # the same for one that syncs: a first sync takes minutes, and is not to be interrupted
 SITE_EVERY_S = 6 * 3600.0  # how often it is looked whether the site serves a later build, while one is served here
 BACK_AT_MOST = 3  # times a day: the first, and two after the site's own was tried again
 
 _ADVICE = "Update this service, or serve a build that works: docs/versions.md."
 # Not disconnected: what a page lacks that has no network says nothing of its build.
 _MAY_BE_STUCK = frozenset({SessionState.STARTING, SessionState.SYNCING, SessionState.READY})
+_HALF_LOADED = "half_loaded"
+
+
+@dataclass(frozen=True)
+class _Owed:
+    """A reload that is wanted, and not done yet: its cause, and the version that was on show when it came to be."""
+
+    cause: str
+    on_show: str | None
 
 
 class Builds:
@@ -46,7 +57,8 @@ class Builds:
     # Of the document on show.
     _is_loaded: bool
     _is_probed: bool
-    _injected_at: float | None
+    _started_at: float  # and when wa-js was injected, from then on
+    _is_injected: bool
     _again_at: float | None
 
     def __init__(
@@ -75,7 +87,7 @@ class Builds:
         self._loop = asyncio.get_running_loop()
         self._serving: KeptBuild | None = None
         self._document: bytes | None = None
-        self._reload_cause: str | None = None  # wanted, and not done yet
+        self._owed: _Owed | None = None
         self._site_seen_at = float("-inf")
         self._told_unavailable = False
         self._told_not_served: set[tuple[str, str]] = set()  # which was served, and which was on show
@@ -112,6 +124,7 @@ class Builds:
     def on_page(self, page: "WhatsAppPage") -> None:
         """Before it is loaded."""
         page.document.want(self._document)
+        self._owed = None
         self._new_document()
 
     def on_page_event(self, event: PageEvent) -> None:
@@ -120,6 +133,7 @@ class Builds:
             self._new_document()
         elif isinstance(event, HearsAll) and not self._is_loaded:
             self._is_loaded, self._is_probed, self._again_at = True, False, None  # what was lacking may be here now
+            self._forgive_half_loaded()
 
     async def run(self) -> None:
         """Probe what comes, until cancelled."""
@@ -137,65 +151,98 @@ class Builds:
 
     def _new_document(self) -> None:
         self.broken = {}
-        self._is_loaded = self._is_probed = False
-        self._injected_at = None
+        self._is_loaded = self._is_probed = self._is_injected = False
+        self._started_at = self._loop.time()
         self._again_at = None
+        self._forgive_half_loaded()
+
+    def _forgive_half_loaded(self) -> None:
+        if self._owed is not None and self._owed.cause == _HALF_LOADED:
+            self._owed = None
 
     def _serve(self, build: KeptBuild | None, document: bytes | None = None) -> None:
         self._serving, self._document = build, document
 
     async def _look(self, page: "WhatsAppPage") -> None:
-        if self._reload_cause is not None:
-            page.document.want(self._document)
-            # Once: the page's next load, whoever makes it, has the document that is wanted.
-            cause, self._reload_cause = self._reload_cause, None
-            try:
-                await self._reload(cause)
-            except Busy:
-                self._reload_cause = cause
+        facts = self._facts()
+        if (owed := self._owed) is not None:
+            page.document.want(self._document)  # for the page's next load, whoever makes it
+            if not self._is_still_owed(owed, page, facts.state):
+                self._owed = None
+            elif self._may_be_loaded(page, facts.state):
+                await self._load_anew(owed)
             return
         if not self._is_probed:
-            if page.snapshot.injected and self._injected_at is None:
-                self._injected_at = self._loop.time()
-            self._expect(page)
-            if self._is_due():
+            if page.snapshot.injected and not self._is_injected:
+                self._is_injected, self._started_at = True, self._loop.time()
+            self._expect(page, facts)
+            if self._is_due(facts):
                 await self._probe(page)
         if self._memory.fallback is not None:
             await self._watch_fallback(page)
 
-    def _expect(self, page: "WhatsAppPage") -> None:
+    def _is_still_owed(self, owed: _Owed, page: "WhatsAppPage", state: SessionState) -> bool:
+        """Not where another has loaded the page meanwhile, and it is now what it was to become."""
+        if owed.cause == _HALF_LOADED:
+            return state in _MAY_BE_STUCK
+        on_show = page.snapshot.version
+        if on_show is None:
+            return True
+        if self._serving is not None:
+            return not is_same(on_show, self._serving.version)
+        return owed.on_show is None or is_same(on_show, owed.on_show)
+
+    def _may_be_loaded(self, page: "WhatsAppPage", state: SessionState) -> bool:
+        """Not under a person who is about to scan, nor one that was loaded just now and does not tell its version."""
+        is_known = page.snapshot.version is not None or self._is_late(state)
+        return is_known and state is not SessionState.AWAITING_SCAN
+
+    async def _load_anew(self, owed: _Owed) -> None:
+        """Once, unless another operation comes first."""
+        try:
+            await self._reload(owed.cause)
+        except Busy:
+            return
+        except ContractError as error:
+            log.warning("a page was not loaded anew for its build's sake", cause=owed.cause, code=error.code)
+        self._owed = None
+        if owed.cause == _HALF_LOADED:
+            self._loaded_anew = owed.on_show  # or would not: what is still there is as good as it gets
+
+    def _expect(self, page: "WhatsAppPage", facts: Facts) -> None:
         """What was broken with this build before, until it is probed; not for ever, where it cannot be."""
         known = self._memory.known.get(page.snapshot.version or "")
         if known is not None and self._again_at is None:
-            self.broken = {} if self._is_late else known.broken
+            self.broken = {} if self._is_late(facts.state) else known.broken
 
-    @property
-    def _is_late(self) -> bool:
-        return self._injected_at is not None and self._loop.time() - self._injected_at > STUCK_AFTER_S
+    def _is_late(self, state: SessionState) -> bool:
+        allowed_s = SYNCING_AFTER_S if state is SessionState.SYNCING else STUCK_AFTER_S
+        return self._loop.time() - self._started_at > allowed_s
 
-    def _is_due(self) -> bool:
+    def _is_due(self, facts: Facts) -> bool:
         if self._again_at is not None and self._loop.time() < self._again_at:
             return False
-        facts = self._facts()
         if self._is_loaded and facts.state is SessionState.READY:
             return True
         # Without some modules a page never loads all, or never gets ready. One that waits for a scan has not loaded
         # what an account needs, and one that does not reach its site cannot.
         reaches_site = facts.site_silent_since is facts.browser_offline_since is None
-        return self._is_late and facts.state in _MAY_BE_STUCK and reaches_site
+        return self._is_late(facts.state) and facts.state in _MAY_BE_STUCK and reaches_site
 
     async def _probe(self, page: "WhatsAppPage") -> None:
         probed = await page.probe_build()
+        if probed.missing is None:
+            return  # it is asked again
         broken = needs.broken(probed.missing)
         if broken and self._again_at is None:
             self._again_at = self._loop.time() + AGAIN_AFTER_S
             return
-        self._is_probed = True
         if broken and not self._is_loaded and self._loaded_anew != probed.version:
             # A part of it may have been lost on the way. Where that comes to the same it is the build's own.
-            self._loaded_anew, self._reload_cause = probed.version, "half_loaded"
+            self._owed = _Owed(_HALF_LOADED, probed.version)
             log.warning("a page that has not loaded all lacks something; it is loaded anew", build=probed.version)
             return
+        self._is_probed = True
         if not broken:
             self._loaded_anew = None
         self.broken = broken
@@ -206,8 +253,12 @@ class Builds:
         is_news, commands = self._memory.take(probed.version, broken)
         if is_news and broken:
             log.error("calls are broken with this build of WhatsApp Web", build=probed.version, broken=broken)
-            told = "; ".join(f"{call} (no {', '.join(lacking)})" for call, lacking in sorted(broken.items()))
-            message = f"With WhatsApp Web {probed.version} these calls are broken: {told}. {_ADVICE}"
+            if probed.injected:
+                calls = "; ".join(f"{call} (no {', '.join(lacking)})" for call, lacking in sorted(broken.items()))
+                told = f"these calls are broken: {calls}"
+            else:
+                told = "every call is broken: wa-js does not find the site's modules at all"
+            message = f"With WhatsApp Web {probed.version} {told}. {_ADVICE}"
             self._event_log.publish(EventType.ALERT, AlertData(code="calls_broken", message=message), also=commands)
             return
         if is_news:
@@ -224,7 +275,8 @@ class Builds:
         if self._memory.fallback is not None:
             if serving is None or not is_same(version, serving.version):
                 return  # it was not tried
-            self._end_fallback("build_fallback_failed", f"calls are broken with {version}, too", keep_bad=True)
+            why = f"calls are broken with {version}, too"
+            self._end_fallback("build_fallback_failed", why, version, keep_bad=True)
         elif serving is None and self._with_fallback and self._memory.may_go_back_from(version):
             await self._go_back(version)
 
@@ -254,17 +306,18 @@ class Builds:
         )
         log.warning("going back to the last good build", bad=bad, good=build.version)
         self._alert("build_fallback", message, self._memory.go_back(bad, build.version))
-        self._reload_cause = "build_fallback"
+        self._owed = _Owed("build_fallback", bad)
 
     async def _watch_fallback(self, page: "WhatsAppPage") -> None:
         fallback, serving = self._memory.fallback, self._serving
         if fallback is None or serving is None:
             return
-        facts = self._facts()
+        facts, on_show = self._facts(), page.snapshot.version
         if facts.state is SessionState.BLOCKED:
-            is_on_show = is_same(page.snapshot.version or serving.version, serving.version)
-            if facts.reason == DEPRECATED and is_on_show:  # any other block is the account's, or the address'
-                self._end_fallback("build_fallback_failed", f"{fallback.good} is not let in any more", keep_bad=True)
+            # Any other block is the account's, or the address'.
+            if facts.reason == DEPRECATED and is_same(on_show or serving.version, serving.version):
+                why = f"{fallback.good} is not let in any more"
+                self._end_fallback("build_fallback_failed", why, on_show, keep_bad=True)
             return
         if facts.state is not SessionState.READY or self._loop.time() - self._site_seen_at < SITE_EVERY_S:
             return
@@ -273,7 +326,8 @@ class Builds:
         if served is None or not is_later(served, fallback.bad):
             return
         if self._memory.times_gone_back() < BACK_AT_MOST:
-            self._end_fallback("build_fallback_over", f"the site has a later build now ({served})", keep_bad=False)
+            why = f"the site has a later build now ({served})"
+            self._end_fallback("build_fallback_over", why, on_show, keep_bad=False)
         elif not fallback.is_kept:
             self._keep_fallback(fallback, served)
 
@@ -286,12 +340,12 @@ class Builds:
         )
         self._alert("build_fallback_kept", message, self._memory.keep_fallback())
 
-    def _end_fallback(self, code: str, why: str, *, keep_bad: bool) -> None:
+    def _end_fallback(self, code: str, why: str, on_show: str | None, *, keep_bad: bool) -> None:
         log.warning("the site's own build is served again", why=why)
         message = f"The site's own build of WhatsApp Web is served again: {why}."
         self._alert(code, message, self._memory.end_fallback(keep_bad=keep_bad))
         self._serve(None)
-        self._reload_cause = code
+        self._owed = _Owed(code, on_show)
 
     def _alert(self, code: str, message: str, also: Sequence[RedisCommand] = ()) -> None:
         self._event_log.publish(EventType.ALERT, AlertData(code=code, message=message), also=also)

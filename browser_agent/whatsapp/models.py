@@ -65,10 +65,13 @@ class PageWid(_FromPage):
 
 
 class ProbedBuild(_FromPage):
-    """Which build of WhatsApp Web a page is, and the modules (named as in WPP.whatsapp) that our calls miss in it."""
+    """Which build of WhatsApp Web a page is, and the modules (named as in WPP.whatsapp) that our calls miss in it: all
+    of them where wa-js was not injected, None where that says nothing of the build, since the document has not come
+    whole, or is none of WhatsApp's."""
 
     version: str
-    missing: tuple[str, ...] = ()
+    injected: bool = True
+    missing: tuple[str, ...] | None = ()
 
 
 class PageMedia(_FromPage):

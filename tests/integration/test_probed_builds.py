@@ -67,6 +67,7 @@ async def tab(whatsapp: WhatsAppWeb, tmp_path: Path) -> AsyncIterator[Tab]:
         browser = await cdp.connect(chromium.endpoint, within_s=5)
         page = await WhatsAppPage.open(browser, chromium, whatsapp.url, BUNDLE)
         tab = Tab(page, whatsapp)
+        whatsapp.set_options(hide=[], hide_loader=False)
         await page.navigate()
         await asyncio.to_thread(whatsapp.scan)
         await tab.until_ready()
@@ -77,12 +78,13 @@ async def tab(whatsapp: WhatsAppWeb, tmp_path: Path) -> AsyncIterator[Tab]:
 async def test_each_missing_module_breaks_exactly_the_calls_that_need_it(tab: Tab) -> None:
     for vocabulary in ("modern", "legacy"):
         await tab.load(vocabulary=vocabulary)
-        assert needs.broken((await tab.page.probe_build()).missing) == {}
+        assert needs.broken((await tab.page.probe_build()).missing or ()) == {}
     found = {}
     for module in WITHOUT:
         await tab.load(vocabulary="modern", hide=[module])
         probed = await tab.page.probe_build()
         assert probed.version == BUILD
+        assert probed.missing is not None
         found[module] = set(needs.broken(probed.missing))
     assert found == WITHOUT
 
@@ -104,6 +106,30 @@ async def test_each_missing_module_breaks_exactly_the_calls_that_need_it(tab: Ta
     version = (await tab.page.probe_build()).version
     assert version.startswith("scripts-")
     assert (await tab.page.probe_build()).version == version
+
+
+async def test_a_build_in_which_wa_js_is_never_injected_breaks_every_call(tab: Tab) -> None:
+    tab.whatsapp.set_options(hide_loader=True, build="2.3000.79")
+    await tab.page.navigate()
+    async with asyncio.timeout(10):
+        while (probed := await tab.page.probe_build()).missing is None:  # the document has not come whole
+            await asyncio.sleep(0.02)
+    assert (probed.injected, probed.version) == (False, "2.3000.79")
+    assert set(needs.broken(probed.missing)) == set(needs.CALLS)
+    # Not asked, wa-js has not looked for a module either: that would have run the site's too early.
+    assert await tab.page._evaluate("WPP.isInjected") is False
+
+    async def lacked_after(script: str) -> tuple[str, ...] | None:
+        await tab.page._evaluate(f"{script}, void 0")
+        return (await tab.page.probe_build()).missing
+
+    assert (
+        await lacked_after("Object.defineProperty(document, 'readyState', {value: 'loading', writable: true})") is None
+    )
+    assert await lacked_after("document.readyState = 'complete'") is not None
+    # A page that does not say which build it is may be a proxy's.
+    others = "document.querySelectorAll('script:not([src])').forEach((one) => one.remove())"
+    assert await lacked_after(others) is None
 
 
 async def test_a_page_that_is_none_of_the_sites_cannot_be_probed(tab: Tab) -> None:

@@ -1,161 +1,31 @@
 """Builds: what is probed and when, and what a page that does not obey must not set off."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
 from browser_agent import builds
-from browser_agent.build_memory import BuildMemory
-from browser_agent.builds import Builds
-from browser_agent.whatsapp.kept_builds import KeptBuilds
-from browser_agent.whatsapp.models import DocumentStarted, HearsAll, ProbedBuild, StreamSnapshot
-from whatsapp_contract.errors import Busy, ContractError, PageTimeout
-from whatsapp_contract.event_script import RedisCommand
-from whatsapp_contract.health import Facts
-from whatsapp_contract.names import SessionNames
+from browser_agent.whatsapp import needs
+from browser_agent.whatsapp.models import StreamSnapshot
+from tests.harness.builds_bench import BAD, DOCUMENT, GOOD, LOADED, Bench, running, soon
 from whatsapp_contract.states import SessionState
-
-GOOD, BAD = "2.3000.100", "2.3000.200"
-DOCUMENT, LOADED = DocumentStarted(kind="document", path="/"), HearsAll(kind="hears_all")
-
-
-async def soon(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-class Document:
-    def __init__(self) -> None:
-        self.wanted: bytes | None = None
-
-    def want(self, document: bytes | None) -> None:
-        self.wanted = document
-
-
-class Page:
-    """A page of a site whose own build, BAD, has some of wa-js' modules missing."""
-
-    def __init__(self) -> None:
-        self.document = Document()
-        self.snapshot = StreamSnapshot(injected=True, version=BAD)
-        self.missing: tuple[str, ...] = ("MsgStore",)
-        self.served: str | None = "200"
-        self.probes = 0
-        self.site_looks = 0
-
-    def load(self) -> None:
-        """What was wanted of it, or the site's own."""
-        is_served = self.document.wanted is not None
-        self.snapshot = StreamSnapshot(injected=True, version=GOOD if is_served else BAD)
-        self.missing = () if is_served else ("MsgStore",)
-
-    async def probe_build(self) -> ProbedBuild:
-        self.probes += 1
-        return ProbedBuild(version=self.snapshot.version or "", missing=self.missing)
-
-    async def served_revision(self) -> str | None:
-        self.site_looks += 1
-        return self.served
-
-
-class Bench:
-    """Builds beside a page, a reload of ours, a clock, and a hash that starts out empty."""
-
-    def __init__(self, folder: Path) -> None:
-        self.page, self.state = Page(), SessionState.READY
-        self.reason: str | None = None
-        self.now = datetime(2026, 11, 1, tzinfo=UTC)
-        self.known: dict[str, datetime] = {}  # further facts
-        self.alerts: list[str] = []
-        self.reloads: list[str] = []
-        self.reload_fails: ContractError | None = None
-        (folder / "html").mkdir()
-        (folder / f"html/{GOOD}.html").write_text("<html></html>")
-        self.memory = BuildMemory(cast(Any, self), SessionNames("s1"), self.write, lambda: self.now)
-        self.builds = Builds(
-            self.memory,
-            KeptBuilds(folder),
-            cast(Any, self),
-            pin="",
-            with_fallback=True,
-            page=lambda: cast(Any, self.page),
-            facts=self._facts,
-            reload=self._reload,
-            look_every_s=0.01,
-        )
-
-    async def hgetall(self, _name: str) -> dict[str, str]:
-        return {}
-
-    def write(self, _commands: Sequence[RedisCommand]) -> None:
-        """Nothing is kept."""
-
-    def publish(self, _event_type: str, data: Any, also: object = ()) -> None:
-        self.alerts.append(data.code)
-
-    async def _reload(self, cause: str) -> None:
-        self.reloads.append(cause)
-        if self.reload_fails is not None:
-            raise self.reload_fails
-        self.page.load()
-        self.builds.on_page_event(DOCUMENT)
-
-    async def new_browser(self) -> None:
-        """With a page that has loaded all that it loads."""
-        await self.builds.prepare()
-        self.builds.on_page(cast(Any, self.page))
-        self.page.load()
-        self.builds.on_page_event(LOADED)
-
-    async def look_at_the_site(self, served: str | None) -> None:
-        """As the first ready page of a browser does."""
-        self.page.served, looks = served, self.page.site_looks
-        await self.new_browser()
-        await soon(lambda: self.page.site_looks > looks)
-
-    async def probed(self) -> None:
-        """A page that has loaded all is probed."""
-        probes = self.page.probes
-        self.builds.on_page_event(LOADED)
-        await soon(lambda: self.page.probes > probes)
-
-    async def gone_back(self) -> None:
-        """The site's own was probed, and the good one has come in its place."""
-        self.builds.on_page_event(LOADED)
-        await soon(lambda: self.page.snapshot.version == GOOD)
-        assert self.memory.fallback is not None
-        await self.probed()
-
-    def _facts(self) -> Facts:
-        return Facts(
-            observed_at=self.now,
-            state=self.state,
-            since=self.now,
-            reason=self.reason,
-            site_silent_since=self.known.get("site_silent_since"),
-            browser_offline_since=self.known.get("browser_offline_since"),
-        )
 
 
 @pytest.fixture
 async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     monkeypatch.setattr(builds, "AGAIN_AFTER_S", 0.05)
-    bench = Bench(tmp_path)
-    running = asyncio.create_task(bench.builds.run())
-    yield bench
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with running(tmp_path) as bench:
+        yield bench
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page that never loads all is probed at once."""
     monkeypatch.setattr(builds, "STUCK_AFTER_S", 0.05)
+    monkeypatch.setattr(builds, "SYNCING_AFTER_S", 0.1)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -166,6 +36,26 @@ async def test_what_lacks_something_before_it_is_whole_is_loaded_anew_before_tha
     assert (bench.alerts, bench.builds.broken_calls) == ([], ())
     await soon(lambda: len(bench.reloads) > 1)
     assert (bench.reloads, bench.alerts) == (["half_loaded", "build_fallback"], ["calls_broken", "build_fallback"])
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_build_in_which_wa_js_is_never_injected_is_gone_back_from(bench: Bench) -> None:
+    bench.memory.take(GOOD, {})
+    bench.state = SessionState.STARTING
+    bench.page.never_injects()
+    await soon(lambda: bench.page.snapshot.version == GOOD)
+    assert bench.reloads == ["half_loaded", "build_fallback"]
+    assert bench.alerts == ["calls_broken", "build_fallback"]
+    assert bench.memory.known[BAD].broken.keys() == needs.CALLS.keys()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_document_that_has_not_come_whole_says_nothing_of_its_build(bench: Bench) -> None:
+    bench.state = SessionState.STARTING
+    bench.page.never_injects()
+    bench.page.lacks_without_wa_js = None
+    await soon(lambda: bench.page.probes > 10)
+    assert (bench.reloads, bench.alerts) == ([], [])
 
 
 @pytest.mark.usefixtures("impatient")
@@ -205,25 +95,6 @@ async def test_what_was_broken_before_is_not_expected_for_ever(bench: Bench) -> 
     bench.state = SessionState.DISCONNECTED
     await soon(lambda: bench.builds.broken_calls != ())
     await soon(lambda: bench.builds.broken_calls == ())
-
-
-async def test_a_reload_that_fails_is_not_tried_without_end(bench: Bench) -> None:
-    bench.memory.take(GOOD, {})
-    bench.reload_fails = PageTimeout("the page did not come back")
-    bench.builds.on_page_event(LOADED)
-    await soon(lambda: bench.reloads != [])
-    await asyncio.sleep(0.2)  # twenty looks
-    assert bench.reloads == ["build_fallback"]
-    assert bench.page.document.wanted is not None  # for whoever loads it next
-
-
-async def test_a_reload_beside_another_operation_comes_later(bench: Bench) -> None:
-    bench.memory.take(GOOD, {})
-    bench.reload_fails = Busy("backup is under way")
-    bench.builds.on_page_event(LOADED)
-    await soon(lambda: len(bench.reloads) > 1)
-    bench.reload_fails = None
-    await soon(lambda: bench.builds._reload_cause is None)
 
 
 async def test_a_last_good_build_that_could_not_be_served_is_not_given_up(bench: Bench) -> None:

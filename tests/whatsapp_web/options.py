@@ -22,6 +22,7 @@ class Options:
     vocabulary: str = "modern"
     minified_keys: bool = False
     hide: tuple[str, ...] = field(default=())
+    hide_loader: bool = False
     drip_ms: int = 0
     # its start
     boot: str = "normal"

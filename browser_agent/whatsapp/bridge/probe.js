@@ -23,9 +23,17 @@ const buildVersion = () =>
 const isThere = (path) =>
   attempt(() => path.split('.').reduce((from, name) => from[name], WPP.whatsapp) != null, false);
 
+// Only a whole document that says which build it is can be blamed for it that wa-js is not injected.
+const lackedWithoutWaJs = (names) =>
+  document.readyState === 'complete' && revisionIn(document.documentElement.innerHTML) !== null ? names : null;
+
 Object.assign(waAgent, {
-  /** The build's version, and those of the modules (names as in WPP.whatsapp) that it lacks. */
-  probeBuild: (names) => ({ version: buildVersion(), missing: names.filter((name) => !isThere(name)) }),
+  /** The build's version, whether wa-js is injected, and those of the modules (as in WPP.whatsapp) that it lacks. */
+  probeBuild: (names) => ({
+    version: buildVersion(),
+    injected: isInjected(),
+    missing: isInjected() ? names.filter((name) => !isThere(name)) : lackedWithoutWaJs(names),
+  }),
 
   /**
    * The number of the build that the site serves at present, whatever this page is; null where it does not say.

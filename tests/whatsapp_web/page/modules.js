@@ -82,6 +82,6 @@
 
   global.StandIn = Object.freeze({ options, define });
   // wa-js traps the assignment of these two and starts with the second: they come last, in this order.
-  global.__d = __d;
+  if (!options.hide_loader) global.__d = __d;
   global.require = require;
 })(self);
