@@ -85,7 +85,7 @@ def test_the_health_command_fails_where_nobody_answers() -> None:
 def alive(port: int) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "cli.alive"],
-        env={**os.environ, "PORT": str(port)},
+        env={**os.environ, "PORT": str(port), "HTTP_PROXY": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"},
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
