@@ -14,8 +14,9 @@ ANSWER_WITHIN_S = 4.0
 def main() -> int:
     """Prints the answer, which `docker inspect` keeps."""
     url = f"http://127.0.0.1:{os.environ.get('PORT') or 3100}/healthz"
+    directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy is for what is outside
     try:
-        with urllib.request.urlopen(url, timeout=ANSWER_WITHIN_S) as answer:  # an address of ours
+        with directly.open(url, timeout=ANSWER_WITHIN_S) as answer:
             sys.stdout.write(answer.read(200).decode(errors="replace"))
             return 0
     except urllib.error.HTTPError as error:

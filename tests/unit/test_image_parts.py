@@ -67,6 +67,7 @@ def test_the_health_command_ends_as_healthz_answers(status: int, expected: int) 
             pass
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.timeout = 10
         answering = threading.Thread(target=server.handle_request)
         answering.start()
         done = alive(server.server_port)
