@@ -131,9 +131,15 @@ def hide_modules(bench: Bench) -> None:
     os.kill(bench.browser_pid(), signal.SIGKILL)
 
 
+def hide_loader(bench: Bench) -> None:
+    """The next build of the site has a module system that wa-js does not know."""
+    bench.whatsapp.set_options(hide_loader=True)
+    os.kill(bench.browser_pid(), signal.SIGKILL)
+
+
 def show_modules(bench: Bench) -> None:
     """The site is mended, and a person has the page loaded anew."""
-    bench.whatsapp.set_options(hide=[])
+    bench.whatsapp.set_options(hide=[], hide_loader=False)
     bench.service.client.call("reload", {"cause": "the person"}, reply_within_s=90)
 
 

@@ -240,6 +240,17 @@ ROWS = (
         heal=faults.show_modules,
         ends=("browser",),
     ),
+    Row(
+        name="wa-js never injected",
+        inject=faults.hide_loader,
+        ends=("browser",),
+        evidence=("alert calls_broken",),
+        cured_by="person",
+        within_s=30,
+        lasts_s=300,
+        until_seen=True,
+        heal=faults.show_modules,
+    ),
     # -- Redis
     Row(name="Redis killed", inject=faults.kill_redis, evidence=(), cured_by="itself", within_s=10, ends=("redis",)),
     Row(
