@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+import redis
 
 from tests.harness.service import INSTANCE, SESSION, Service
 from tests.harness.waiting import wait_until
@@ -24,6 +25,13 @@ from workers.incidents import IncidentLog
 def is_ready(service: Service) -> bool:
     status = service.client.status()
     return status is not None and status.verdict == "healthy"
+
+
+def redis_answers(service: Service) -> bool:
+    try:
+        return bool(service.redis.ping())
+    except redis.exceptions.RedisError:
+        return False
 
 
 @pytest.fixture(autouse=True)
@@ -135,6 +143,7 @@ def test_an_embedded_redis_that_is_killed_costs_nothing(ready_service: Service, 
     before, pids = ready_service.last_event_id(), ready_service.pids()
     os.kill(pids["redis"], signal.SIGKILL)
     wait_until(lambda: ready_service.pids().get("redis") not in (None, 0, pids["redis"]), 10, "another Redis")
+    wait_until(lambda: redis_answers(ready_service), 10, "it answers")
     wait_until(lambda: is_ready(ready_service), 20, "healthy")
     messages_arrive(ready_service, whatsapp)
     time.sleep(8)  # four ticks
