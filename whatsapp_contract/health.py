@@ -249,16 +249,17 @@ def _no_reply(outside: Outside, limits: Limits) -> Assessment:
 
 def _excused(outside: Outside, limits: Limits) -> Assessment | None:
     """Why an agent need not listen, or answer, yet: it counts only when there was time for it. (Somebody else may
-    listen on the channel of one that does not run.)"""
+    listen on the channel of one that does not run.) Both ages are by wall clocks: below zero the clock was set back
+    since, and there was."""
     if outside.program == "STOPPED":
         if outside.start_owed:
             return Assessment(Verdict.DEGRADED, "restart_unfinished", outside.asked_at)
         return Assessment(Verdict.WAITING_FOR_PERSON, "agent_stopped", outside.asked_at)
-    if outside.redis_up_s is None or outside.redis_up_s < limits.redis_settled_s:
+    if outside.redis_up_s is None or 0 <= outside.redis_up_s < limits.redis_settled_s:
         return Assessment(Verdict.DEGRADED, "redis_settling", outside.asked_at)
     if outside.program is None:
         return None
-    if outside.program != "RUNNING" or (outside.program_running_s or 0.0) < limits.agent_grace_s:
+    if outside.program != "RUNNING" or 0 <= (outside.program_running_s or 0.0) < limits.agent_grace_s:
         return Assessment(Verdict.DEGRADED, "agent_starting", outside.asked_at)
     return None
 

@@ -14,8 +14,11 @@ _HOLDS_REMEMBERED_S = 86_400.0
 def looked(memory: Memory, seen: Observation, limits: Limits) -> Memory:
     """What is too old is forgotten, and the agent's starts since the last look are counted by its epoch.
 
-    An epoch that fell says that Redis lost its memory, nothing else.
+    An epoch that fell says that Redis lost its memory, nothing else. One that rose while nobody looked says nothing of
+    now: the session may have been in another container for days.
     """
+    watched_at = memory.watched_at
+    is_lately = watched_at is not None and 0 <= seen.at - watched_at <= limits.agree_within_s
     changes: dict[str, object] = {
         "agent_starts": _lately(memory.agent_starts, seen.at, limits.starts_window_s),
         "restarts": _lately(memory.restarts, seen.at, limits.restarts_window_s),
@@ -26,7 +29,7 @@ def looked(memory: Memory, seen: Observation, limits: Limits) -> Memory:
     }
     if seen.agent_epoch is not None and seen.agent_epoch != memory.agent_epoch:
         changes |= {"agent_epoch": seen.agent_epoch, "own_restarts": 0}
-        if memory.agent_epoch is not None and seen.agent_epoch > memory.agent_epoch:
+        if is_lately and memory.agent_epoch is not None and seen.agent_epoch > memory.agent_epoch:
             others = max(0, seen.agent_epoch - memory.agent_epoch - memory.own_restarts)
             starts = (seen.at,) * min(others, _COUNTED_AT_ONCE)
             memory = memory.model_copy(update=changes)
@@ -57,11 +60,11 @@ def undone(memory: Memory, rung: Rung) -> Memory:
     return memory.model_copy(update=changes)
 
 
-def forgiven(memory: Memory) -> Memory:
-    """A person restarts the agent: what was spent is forgotten, and that start is not counted either."""
+def forgiven(memory: Memory, times: int = 1) -> Memory:
+    """A person has restarted the agent: what was spent is forgotten, and those starts are not counted either."""
     return memory.model_copy(
         update={
-            "own_restarts": memory.own_restarts + 1,
+            "own_restarts": memory.own_restarts + times,
             "agent_starts": (),
             "restarts": (),
             "others_starts": (),

@@ -41,7 +41,7 @@ class Limits(_Model):
         Rung.RESTART_AGENT: 60.0,
     }
     healthy_anyway_s: float = 180.0  # healthy for so long after a rung, it needs no new evidence any more
-    unclear_s: float = 180.0  # an agent of which nothing can be said for so long is of no use
+    unclear_s: float = 180.0  # without a good look, whatever the bad ones say, something has to be done
     # A hold ends by itself: the first after this, each further one within a day after twice as long.
     hold_s: float = 900.0
     longest_hold_s: float = 3600.0
@@ -103,7 +103,7 @@ class Memory(_Model):
     steady: bool = False  # that one came soon after another: somebody was looking all the while
     suspect: Observation | None = None  # bad, and not agreed on yet
     trouble: Observation | None = None  # the first of the bad observations since the last good one
-    unclear: Observation | None = None  # the first of those that say nothing and have no end of their own
+    unwell: Observation | None = None  # the first in a row of those that are bad, or say nothing and have no end
     attempt: Attempt | None = None
     agent_epoch: int | None = None
     own_restarts: int = 0  # of the agent, by the ladder or a person, that no new epoch has been seen of

@@ -88,9 +88,9 @@ def note_undone(memory: Memory, at: float) -> Memory:
     return _with(budget.undone(memory, attempt.rung), attempt=undone, watched_at=at)
 
 
-def note_person(memory: Memory) -> Memory:
-    """A person restarts the agent: whatever was held, or spent, is tried again, from the start."""
-    return _with(budget.forgiven(memory), suspect=None, unclear=None, attempt=None, conflict_left=False)
+def note_person(memory: Memory, times: int = 1) -> Memory:
+    """A person has restarted the agent, so many times: whatever was held, or spent, is tried again, from the start."""
+    return _with(budget.forgiven(memory, times), suspect=None, unwell=None, attempt=None, conflict_left=False)
 
 
 def is_conflict(seen: Observation) -> bool:
@@ -130,18 +130,24 @@ def _told_apart(memory: Memory, seen: Observation, limits: Limits) -> Memory:
         changes["suspect"] = None
         if memory.incident is None:
             changes["trouble"] = None
-    is_unclear = seen.verdict is Verdict.DEGRADED and seen.operation is None and says_nothing_for_ever(seen.reason)
-    changes["unclear"] = ((memory.unclear if steady else None) or seen) if is_unclear else None
+    is_unwell = _is_unclear(seen) or (seen.verdict in FIRST_RUNG and not _is_left_alone(seen))
+    changes["unwell"] = ((memory.unwell if steady else None) or seen) if is_unwell else None
     return _with(memory, **changes)
 
 
 def _at_its_end(memory: Memory, seen: Observation, limits: Limits) -> Observation:
     """What is seen, or that the agent is of no use, where nothing could be said of it for too long. While supervisord
     does not answer no rung could reach it."""
-    first = memory.unclear
-    if first is None or seen.reason == SUPERVISOR_SILENT or seen.at - first.at < limits.unclear_s:
+    first = memory.unwell
+    is_over = first is not None and seen.at - first.at >= limits.unclear_s
+    if not is_over or not _is_unclear(seen) or seen.reason == SUPERVISOR_SILENT:
         return seen
-    return seen.model_copy(update={"verdict": Verdict.AGENT_HUNG, "bad_since": first.at})
+    return seen.model_copy(update={"verdict": Verdict.AGENT_HUNG, "bad_since": first and first.at})
+
+
+def _is_unclear(seen: Observation) -> bool:
+    """It says nothing, and has no end of its own."""
+    return seen.verdict is Verdict.DEGRADED and seen.operation is None and says_nothing_for_ever(seen.reason)
 
 
 def _is_another_agent(attempt: Attempt, seen: Observation) -> bool:
@@ -179,7 +185,8 @@ def _left_alone(memory: Memory, seen: Observation, limits: Limits) -> Decision:
 def _well(memory: Memory, seen: Observation) -> Memory:
     """It is over: cured, or a person's now."""
     attempt = memory.attempt
-    changes: dict[str, Any] = {"suspect": None, "attempt": None, "trouble": None}
+    is_kept = attempt is not None and attempt.only_by_time and seen.verdict is not Verdict.HEALTHY
+    changes: dict[str, Any] = {"suspect": None, "attempt": attempt if is_kept else None, "trouble": None}
     if seen.verdict is Verdict.HEALTHY:
         changes |= {"conflict_left": False, "silence_told": False}
         if attempt is not None and attempt.rung is not Rung.HOLD and attempt.verdict in FIRST_RUNG:
@@ -214,8 +221,11 @@ def _has_time(attempt: Attempt, seen: Observation) -> bool:
 
 
 def _agreed(memory: Memory, seen: Observation, limits: Limits) -> bool:
-    """Two observations, of which the agent's own may be the first where somebody was looking all the while."""
+    """Two observations, of which the agent's own may be the first where somebody was looking all the while. One will
+    do where none was good for so long: a fault that looks different each time is a fault, too."""
     if memory.steady and seen.stood_s is not None and seen.stood_s >= limits.stood_for_s:
+        return True
+    if memory.unwell is not None and seen.at - memory.unwell.at >= limits.unclear_s:
         return True
     suspect = memory.suspect
     if suspect is None or is_conflict(suspect) != is_conflict(seen):
@@ -271,7 +281,7 @@ def _with_word(decision: Decision, seen: Observation, limits: Limits) -> Decisio
         return decision
     if ends_often and not memory.ends_told:
         return decision.model_copy(update={"alert": ENDS_OFTEN, "memory": _with(memory, ends_told=True)})
-    is_silent = seen.reason == SUPERVISOR_SILENT and memory.unclear is not None and memory.unclear.at < seen.at
+    is_silent = seen.reason == SUPERVISOR_SILENT and memory.unwell is not None and memory.unwell.at < seen.at
     if is_silent and not memory.silence_told:
         return decision.model_copy(update={"alert": SUPERVISOR_SILENT, "memory": _with(memory, silence_told=True)})
     return decision
@@ -295,7 +305,7 @@ def _taken(
         only_by_time=only_by_time,
         taken=(*(memory.attempt.taken if memory.attempt else ()), rung),
     )
-    memory = _with(memory, suspect=None, unclear=None, trouble=memory.trouble or seen, attempt=attempt)
+    memory = _with(memory, suspect=None, unwell=None, trouble=memory.trouble or seen, attempt=attempt)
     return Decision(rung=rung, cause=cause_of(seen), memory=memory)
 
 

@@ -50,7 +50,8 @@ class LadderMemory:
             return memory
         incident = memory.incident and incidents.helped_by_person(memory.incident, datetime.now(UTC))
         changes = {"restarts_by_person": restarts, "incident": incident}
-        return recovery.note_person(memory).model_copy(update=changes)
+        times = max(1, restarts - memory.restarts_by_person)  # fewer than before: Redis has lost its memory
+        return recovery.note_person(memory, times).model_copy(update=changes)
 
     def keep(self, memory: Memory, written: Iterable[Incident] = (), alert: Alert | None = None) -> None:
         """Remember, write the incidents, and tell the alert, in one step."""

@@ -73,3 +73,10 @@ def test_a_check_that_failed_says_nothing_and_is_no_reason_that_the_agent_retrie
         assert (failed.verdict, failed.reason) == (Verdict.DEGRADED, f"check_{code}")
         assert says_nothing_for_ever(failed.reason)
     assert not any(says_nothing_for_ever(reason) for reason in RETRIED_BY_AGENT)
+
+
+@pytest.mark.parametrize("age", ["program_running_s", "redis_up_s"])
+def test_a_clock_that_was_set_back_excuses_nobody(age: str) -> None:
+    """Both ages are by wall clocks: for hours they would say that everything has just begun."""
+    outside = Outside(asked_at=NOW, listeners=1, **{**LONG_UP, age: -3000.0})
+    assert verdict(facts(outside), LIMITS, NOW).verdict is Verdict.AGENT_HUNG

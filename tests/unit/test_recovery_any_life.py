@@ -17,24 +17,26 @@ class AnyLife(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.memory = Memory()
         self.at = 1000.0
         self.epoch = 1
+        # Whoever has never looked cannot know of starts before.
+        self.memory = recovery.decide(Memory(), seen(Verdict.HEALTHY, self.at, agent_epoch=self.epoch), LIMITS).memory
+        self.pending = 0  # starts since the last look, which says in which time they were
         self.starts: list[float] = []  # of the agent, whoever made them
         self.by_the_ladder: list[float] = []
         self.bad_in_a_row = 0
-        self.unclear_at: float | None = None
+        self.unwell_at: float | None = None
         self.takeovers: list[float] = []
 
     @rule(times=st.integers(1, 3))
     def somebody_else_starts_the_agent(self, times: int) -> None:
         self.epoch += times
-        self.starts += [self.at] * times
+        self.pending += times
 
     @rule()
     def a_person_restarts_the_agent(self) -> None:
         self.epoch += 1
-        self.starts, self.by_the_ladder = [], []  # forgiven
+        self.starts, self.by_the_ladder, self.pending = [], [], 0  # forgiven
         self.memory = recovery.note_person(self.memory)
 
     @rule(
@@ -50,11 +52,16 @@ class AnyLife(RuleBasedStateMachine):
         is_bad = (verdict in FIRST_RUNG or recovery.is_conflict(one)) and operation is None
         is_after_a_gap = wait_s > LIMITS.agree_within_s
         self.bad_in_a_row = (0 if is_after_a_gap else self.bad_in_a_row) + 1 if is_bad else 0
-        is_unclear = verdict is Verdict.DEGRADED and operation is None and says_nothing_for_ever(reason)
-        if not is_unclear:
-            self.unclear_at = None
-        elif self.unclear_at is None or is_after_a_gap:
-            self.unclear_at = self.at
+        if not is_after_a_gap:  # else nobody knows when they were
+            self.starts += [self.at] * self.pending
+        self.pending = 0
+        is_fault = verdict in FIRST_RUNG and not (verdict is Verdict.DISCONNECTED and reason == "site_silent")
+        is_unclear = verdict is Verdict.DEGRADED and says_nothing_for_ever(reason)
+        if operation is not None or not (is_unclear or (is_fault and reason != "start_budget_spent")):
+            self.unwell_at = None
+        elif self.unwell_at is None or is_after_a_gap:
+            self.unwell_at = self.at
+        is_for_long = self.unwell_at is not None and self.at - self.unwell_at >= LIMITS.unclear_s
         before = self.memory.attempt
         decision = recovery.decide(self.memory, one, LIMITS)
         self.memory = decision.memory
@@ -68,14 +75,13 @@ class AnyLife(RuleBasedStateMachine):
             assert (reason, rung) == ("conflict", Rung.RESET)
             self.takeovers.append(self.at)
         elif verdict is Verdict.DEGRADED:
-            assert self.unclear_at is not None
-            assert self.at - self.unclear_at >= LIMITS.unclear_s
-            self.unclear_at, self.bad_in_a_row = None, 2
+            assert is_for_long
         else:
             assert verdict in FIRST_RUNG
             assert reason != "site_silent" or verdict is not Verdict.DISCONNECTED
             assert RUNGS.index(rung) >= RUNGS.index(FIRST_RUNG[verdict])
-        assert before is not None or self.bad_in_a_row >= 2
+        assert before is not None or self.bad_in_a_row >= 2 or is_for_long
+        self.unwell_at = None
         if before is not None and not before.failed and before.rung is not Rung.HOLD:
             assert self.at - before.at >= before.lasts_s
         if rung is Rung.RESTART_AGENT:

@@ -49,7 +49,7 @@ def test_an_agent_of_which_nothing_can_be_said_for_minutes_is_restarted(reason: 
     rungs, memory = feed(Memory(), *unclear)
     taken = [one.at for one, rung in zip(unclear, rungs, strict=True) if rung]
     assert [rung for rung in rungs if rung] == [Rung.RESTART_AGENT]
-    assert taken == [100 + LIMITS.unclear_s + TICK_S]
+    assert taken == [100 + LIMITS.unclear_s]
     assert memory.trouble is not None
     assert (memory.trouble.verdict, memory.trouble.reason) == (Verdict.AGENT_HUNG, reason)
 
