@@ -27,11 +27,17 @@ log = get_logger(__name__)
 
 QUIET_S = 3.0  # then Redis is asked for a sign of life
 PONG_WITHIN_S = 3.0
-AT_MOST_AT_ONCE = 64  # of each group, so that none takes another's place
-# The worker's have groups of their own: callers must neither keep messages from going out nor look like a fault.
-_GROUPS = {"carry_send": "sends"} | dict.fromkeys(
-    ("ping", "check", "reset", "reload", "restart_browser"), "watchdog's"
-)
+# Of each group, so that none takes another's place: callers must neither keep messages from going out, nor the
+# watchdog's rungs, nor its checks of a page that hangs, each of which takes seconds.
+AT_MOST_AT_ONCE = {"sends": 64, "rungs": 64, "questions": 512, "others": 64}
+_GROUPS = {
+    "carry_send": "sends",
+    "ping": "questions",
+    "check": "questions",
+    "reset": "rungs",
+    "reload": "rungs",
+    "restart_browser": "rungs",
+}
 _OTHERS = "others"
 
 Handle = Callable[[CommandSpec, Any], Awaitable[BaseModel]]
@@ -125,7 +131,7 @@ class CommandBus:
         if command.expires_at is not None and command.expires_at <= datetime.now(UTC):
             raise Expired(f"{command.name} expired at {command.expires_at.isoformat()}")
         group = _GROUPS.get(command.name, _OTHERS)
-        if self._under_way[group] >= AT_MOST_AT_ONCE:
+        if self._under_way[group] >= AT_MOST_AT_ONCE[group]:
             raise Busy(f"{self._under_way[group]} commands of this kind are under way")
         self._under_way[group] += 1
         try:
