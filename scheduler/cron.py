@@ -46,6 +46,11 @@ class Cron:
         allowed = tuple(_parse_field(field, *known) for field, known in zip(fields, _FIELDS, strict=True))
         return cls(text, allowed)
 
+    @property
+    def times_a_minute(self) -> int:
+        """In each minute that it names."""
+        return len(self._allowed[0])
+
     def matches(self, epoch_second: int) -> bool:
         """Whether the expression names this second."""
         moment = datetime.fromtimestamp(epoch_second, UTC)

@@ -7,6 +7,8 @@ from whatsapp_contract.settings import Settings, SettingsError
 
 from .cron import BadCron, Cron
 
+CHECKS_A_MINUTE = 2  # at least: observations further apart than a minute do not agree on anything (docs/recovery.md)
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -29,6 +31,11 @@ def crons(settings: Settings) -> dict[str, Cron]:
             found[name] = Cron.parse(text)
         except BadCron as error:
             problems.append(f"{variable}: {error}")
+    if "check" in found and found["check"].times_a_minute < CHECKS_A_MINUTE:
+        problems.append(
+            f"HEALTH_CHECK_CRON: {settings.health_check_cron!r} checks once a minute at most, and two checks must "
+            "agree before anything is done: name the seconds, too, such as */10 * * * * *"
+        )
     if problems:
         raise SettingsError(problems)
     return found

@@ -88,3 +88,10 @@ def test_any_text_is_a_cron_or_refused(text: str, second: int) -> None:
         Cron.parse(text).matches(second)
     except BadCron:
         pass
+
+
+@pytest.mark.parametrize("text", ["* * * * *", "*/5 * * * *", "30 * * * * *"])
+def test_checks_that_are_too_rare_to_agree_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"HEALTH_CHECK_CRON: .*two checks must agree"):
+        crons(Settings.from_env({"HEALTH_CHECK_CRON": text}))
+    assert crons(Settings.from_env({"HEALTH_CHECK_CRON": "0,30 * * * * *"}))["check"].times_a_minute == 2
