@@ -14,7 +14,7 @@ from browser_agent.fence import Fence
 from whatsapp_contract.redis_connection import connect_async
 
 from .redis_server import RedisServer
-from .small_agent import NAMES, SmallAgent, settings_in
+from .small_agent import NAMES, SmallAgent, ended, settings_in
 
 Answer = dict[str, Any]
 Hook = Callable[["FakePage", dict[str, Any]], Awaitable[Answer | None]]
@@ -132,7 +132,4 @@ async def faked_agent(
                 yield agent
             finally:
                 await agent.sends.close()
-                left: set[asyncio.Task[Any]] = {*running, *agent.tasks}
-                for task in left:
-                    task.cancel()
-                await asyncio.wait(left, timeout=2)
+                await ended({*running, *agent.tasks})

@@ -149,11 +149,15 @@ async def small_agent(
             yield agent
         finally:
             await agent.sends.close()
-            left: set[asyncio.Task[Any]] = {*running, *agent.tasks}
-            while left:  # a library's `asyncio.wait_for` may swallow a cancellation, on Python 3.11
-                for task in left:
-                    task.cancel()
-                _done, left = await asyncio.wait(left, timeout=0.1)
+            await ended({*running, *agent.tasks})
+
+
+async def ended(left: set["asyncio.Task[Any]"]) -> None:
+    """Cancel them until each is done: on Python 3.11 a library's `asyncio.wait_for` may swallow a cancellation."""
+    while left:
+        for task in left:
+            task.cancel()
+        _done, left = await asyncio.wait(left, timeout=0.1)
 
 
 async def open_page(
