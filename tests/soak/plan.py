@@ -33,7 +33,7 @@ class Size:
     faults: int
 
 
-SHORT = Size(seconds=30, messages=200, photos=30, sends=16, faults=6)
+SHORT = Size(seconds=20, messages=200, photos=30, sends=16, faults=6)
 LONG = Size(seconds=600, messages=2000, photos=300, sends=120, faults=60)
 
 

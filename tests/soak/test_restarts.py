@@ -27,7 +27,7 @@ from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
 
 IS_LONG = os.environ.get("SOAK") == "long"
-COUNT = int(os.environ.get("SOAK_RESTARTS") or (200 if IS_LONG else 8))
+COUNT = int(os.environ.get("SOAK_RESTARTS") or (200 if IS_LONG else 4))
 OF_THE_BROWSER = ("restart_browser", "kill_browser")
 OF_ALL = ("kill_agent", "restart_browser", "supervisorctl_restart", "kill_browser")
 OURS = ("browser-agent", "worker", "scheduler", "web")
