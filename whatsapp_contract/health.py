@@ -26,6 +26,8 @@ BROWSER_OFFLINE = "browser_offline"
 AGENT_SLOW = "agent_slow"
 # supervisord does not say whether an agent that nobody hears should run at all.
 SUPERVISOR_SILENT = "supervisor_silent"
+# It, or Redis, was started just now. For minutes on end that is no excuse.
+AGENT_STARTING, REDIS_SETTLING = "agent_starting", "redis_settling"
 # A check was answered with an error that says nothing of page or browser; its code follows.
 CHECK_FAILED = "check_"
 
@@ -144,6 +146,8 @@ class Assessment:
 # Errors of a check, and what they say.
 _PAGE_ERRORS = frozenset({PageTimeout.code, PageCrashed.code})
 
+_WITHOUT_END = frozenset({AGENT_SLOW, SUPERVISOR_SILENT, AGENT_STARTING, REDIS_SETTLING})
+
 # What ends in READY by itself.
 COMING_UP = frozenset({SessionState.STARTING, SessionState.SYNCING})
 # What needs a person is never "fixed" by a restart.
@@ -249,24 +253,24 @@ def _no_reply(outside: Outside, limits: Limits) -> Assessment:
 
 def _excused(outside: Outside, limits: Limits) -> Assessment | None:
     """Why an agent need not listen, or answer, yet: it counts only when there was time for it. (Somebody else may
-    listen on the channel of one that does not run.) Both ages are by wall clocks: below zero the clock was set back
-    since, and there was."""
+    listen on the channel of one that does not run.) An age by a wall clock, as Redis' is, may be below zero: the clock
+    was set back since, and there was."""
     if outside.program == "STOPPED":
         if outside.start_owed:
             return Assessment(Verdict.DEGRADED, "restart_unfinished", outside.asked_at)
         return Assessment(Verdict.WAITING_FOR_PERSON, "agent_stopped", outside.asked_at)
     if outside.redis_up_s is None or 0 <= outside.redis_up_s < limits.redis_settled_s:
-        return Assessment(Verdict.DEGRADED, "redis_settling", outside.asked_at)
+        return Assessment(Verdict.DEGRADED, REDIS_SETTLING, outside.asked_at)
     if outside.program is None:
         return None
     if outside.program != "RUNNING" or 0 <= (outside.program_running_s or 0.0) < limits.agent_grace_s:
-        return Assessment(Verdict.DEGRADED, "agent_starting", outside.asked_at)
+        return Assessment(Verdict.DEGRADED, AGENT_STARTING, outside.asked_at)
     return None
 
 
 def says_nothing_for_ever(reason: str) -> bool:
     """Whether a DEGRADED for this reason has no end of its own: whoever remembers for how long must give it one."""
-    return reason in (AGENT_SLOW, SUPERVISOR_SILENT) or reason.startswith(CHECK_FAILED)
+    return reason in _WITHOUT_END or reason.startswith(CHECK_FAILED)
 
 
 def _disconnected(facts: Facts, limits: Limits, now: datetime) -> Assessment:

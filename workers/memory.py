@@ -74,6 +74,13 @@ class Observation(_Model):
     ready_since: float | None = None  # since when the session is ready, where it is
 
 
+class Row(_Model):
+    """Of observations that are bad, or say nothing and have no end, without a good one between them."""
+
+    since: float
+    mildest: Observation | None = None  # the first of those that the cheapest rung may cure; null: all say nothing
+
+
 class Attempt(_Model):
     """A rung that was taken and has not been proven yet; only new evidence proves it."""
 
@@ -103,7 +110,7 @@ class Memory(_Model):
     steady: bool = False  # that one came soon after another: somebody was looking all the while
     suspect: Observation | None = None  # bad, and not agreed on yet
     trouble: Observation | None = None  # the first of the bad observations since the last good one
-    unwell: Observation | None = None  # the first in a row of those that are bad, or say nothing and have no end
+    row: Row | None = None  # the one that is not over, since the last rung
     attempt: Attempt | None = None
     agent_epoch: int | None = None
     own_restarts: int = 0  # of the agent, by the ladder or a person, that no new epoch has been seen of

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .clock import age_of
+
 CALL_WITHIN_S = 2.0
 STOP_WITHIN_S = 8.0  # longer than the agent's stopwaitsecs
 KILLED_WITHIN_S = 3.0
@@ -22,7 +24,8 @@ class SupervisorUnavailable(Exception):
 
 @dataclass(frozen=True)
 class ProcessState:
-    """`running_s` is how long it has been RUNNING, by supervisord's clock; 0 in every other state."""
+    """`running_s` is how long ago one that is RUNNING was started, by a clock that nobody steps; by supervisord's only
+    where its process is not seen from here. 0 in every other state."""
 
     name: str  # STOPPED, STARTING, RUNNING, BACKOFF, STOPPING, EXITED, FATAL
     running_s: float
@@ -43,8 +46,11 @@ class ProcessControl:
     def state(self, program: str) -> ProcessState:
         """What supervisord says of a program."""
         info = self._call("getProcessInfo", program)
-        running_s = float(info["now"] - info["start"]) if info["statename"] == "RUNNING" else 0.0
-        return ProcessState(info["statename"], running_s, int(info["pid"]))
+        pid, running_s = int(info["pid"]), 0.0
+        if info["statename"] == "RUNNING":
+            age_s = age_of(pid)
+            running_s = float(info["now"] - info["start"]) if age_s is None else age_s
+        return ProcessState(info["statename"], running_s, pid)
 
     def kill(self, program: str) -> None:
         """SIGKILL: the only way with a program that is frozen; autorestart brings it back. One that does not run is

@@ -12,7 +12,7 @@ from whatsapp_contract.health import SITE_SILENT, SUPERVISOR_SILENT, Verdict, sa
 from whatsapp_contract.states import SessionState
 
 from . import budget
-from .memory import RUNGS, Attempt, Cured, Decision, Limits, Memory, Observation, Rung
+from .memory import RUNGS, Attempt, Cured, Decision, Limits, Memory, Observation, Row, Rung
 
 HOLDS, CONFLICT_LEFT, ENDS_OFTEN = "recovery_holds", "conflict_left", "agent_ends_often"
 
@@ -90,7 +90,7 @@ def note_undone(memory: Memory, at: float) -> Memory:
 
 def note_person(memory: Memory, times: int = 1) -> Memory:
     """A person has restarted the agent, so many times: whatever was held, or spent, is tried again, from the start."""
-    return _with(budget.forgiven(memory, times), suspect=None, unwell=None, attempt=None, conflict_left=False)
+    return _with(budget.forgiven(memory, times), suspect=None, row=None, attempt=None, conflict_left=False)
 
 
 def is_conflict(seen: Observation) -> bool:
@@ -130,19 +130,36 @@ def _told_apart(memory: Memory, seen: Observation, limits: Limits) -> Memory:
         changes["suspect"] = None
         if memory.incident is None:
             changes["trouble"] = None
-    is_unwell = _is_unclear(seen) or (seen.verdict in FIRST_RUNG and not _is_left_alone(seen))
-    changes["unwell"] = ((memory.unwell if steady else None) or seen) if is_unwell else None
+    changes["row"] = _row(memory.row if steady else None, seen)
     return _with(memory, **changes)
 
 
+def _row(row: Row | None, seen: Observation) -> Row | None:
+    """With this observation; None where it is a good one, or is left alone."""
+    is_fault = seen.verdict in FIRST_RUNG and not _is_left_alone(seen)
+    if not is_fault and not _is_unclear(seen):
+        return None
+    row = row or Row(since=seen.at)
+    if not is_fault or (row.mildest is not None and not _is_milder(seen.verdict, row.mildest.verdict)):
+        return row
+    return row.model_copy(update={"mildest": seen})
+
+
 def _at_its_end(memory: Memory, seen: Observation, limits: Limits) -> Observation:
-    """What is seen, or that the agent is of no use, where nothing could be said of it for too long. While supervisord
-    does not answer no rung could reach it."""
-    first = memory.unwell
-    is_over = first is not None and seen.at - first.at >= limits.unclear_s
-    if not is_over or not _is_unclear(seen) or seen.reason == SUPERVISOR_SILENT:
+    """What is seen; or, where none was good for too long, the mildest fault of these: whatever else is seen may come
+    of it. Where nothing could be said in all of them the agent is of no use. While supervisord does not answer no rung
+    could reach it."""
+    row = memory.row
+    if row is None or not _is_for_too_long(row, seen, limits) or seen.reason == SUPERVISOR_SILENT:
         return seen
-    return seen.model_copy(update={"verdict": Verdict.AGENT_HUNG, "bad_since": first and first.at})
+    fault: dict[str, Any] = {"verdict": Verdict.AGENT_HUNG}
+    if row.mildest is not None:
+        fault = {"verdict": row.mildest.verdict, "reason": row.mildest.reason}
+    return seen.model_copy(update={**fault, "bad_since": row.since})
+
+
+def _is_for_too_long(row: Row | None, seen: Observation, limits: Limits) -> bool:
+    return row is not None and seen.at - row.since >= limits.unclear_s
 
 
 def _is_unclear(seen: Observation) -> bool:
@@ -212,7 +229,7 @@ def _proves(memory: Memory, seen: Observation, limits: Limits) -> bool:
 
 def _is_lesser_fault(attempt: Attempt, seen: Observation) -> bool:
     """Whether the rung seems to have worked, and this is a new fault, to be agreed on."""
-    return RUNGS.index(_cheapest(seen.verdict)) < RUNGS.index(_cheapest(attempt.verdict))
+    return _is_milder(seen.verdict, attempt.verdict)
 
 
 def _has_time(attempt: Attempt, seen: Observation) -> bool:
@@ -225,7 +242,7 @@ def _agreed(memory: Memory, seen: Observation, limits: Limits) -> bool:
     do where none was good for so long: a fault that looks different each time is a fault, too."""
     if memory.steady and seen.stood_s is not None and seen.stood_s >= limits.stood_for_s:
         return True
-    if memory.unwell is not None and seen.at - memory.unwell.at >= limits.unclear_s:
+    if _is_for_too_long(memory.row, seen, limits):
         return True
     suspect = memory.suspect
     if suspect is None or is_conflict(suspect) != is_conflict(seen):
@@ -281,7 +298,7 @@ def _with_word(decision: Decision, seen: Observation, limits: Limits) -> Decisio
         return decision
     if ends_often and not memory.ends_told:
         return decision.model_copy(update={"alert": ENDS_OFTEN, "memory": _with(memory, ends_told=True)})
-    is_silent = seen.reason == SUPERVISOR_SILENT and memory.unwell is not None and memory.unwell.at < seen.at
+    is_silent = seen.reason == SUPERVISOR_SILENT and memory.row is not None and memory.row.since < seen.at
     if is_silent and not memory.silence_told:
         return decision.model_copy(update={"alert": SUPERVISOR_SILENT, "memory": _with(memory, silence_told=True)})
     return decision
@@ -305,7 +322,7 @@ def _taken(
         only_by_time=only_by_time,
         taken=(*(memory.attempt.taken if memory.attempt else ()), rung),
     )
-    memory = _with(memory, suspect=None, unwell=None, trouble=memory.trouble or seen, attempt=attempt)
+    memory = _with(memory, suspect=None, row=None, trouble=memory.trouble or seen, attempt=attempt)
     return Decision(rung=rung, cause=cause_of(seen), memory=memory)
 
 
@@ -316,6 +333,10 @@ def cause_of(seen: Observation) -> str:
 
 def _cheapest(verdict: Verdict) -> Rung:
     return FIRST_RUNG.get(verdict, Rung.RESET)
+
+
+def _is_milder(one: Verdict, other: Verdict) -> bool:
+    return RUNGS.index(_cheapest(one)) < RUNGS.index(_cheapest(other))
 
 
 def _cheapest_untried(first: Rung, taken: tuple[Rung, ...]) -> Rung:

@@ -1,10 +1,28 @@
 """The clock that nobody steps."""
 
+import subprocess
 from pathlib import Path
 
+from tests.harness.waiting import wait_until
 from workers import clock
 
 
 def test_a_machine_that_does_not_tell_its_lives_apart_has_one(tmp_path: Path) -> None:
     assert clock.boot(tmp_path / "none") == clock.boot(tmp_path / "none")
     assert clock.boot() == clock.boot()
+
+
+def test_the_age_of_a_process_is_by_that_clock_whatever_it_is_called(tmp_path: Path) -> None:
+    odd = tmp_path / "a ) 1 (b"
+    odd.symlink_to("/bin/sleep")
+    with subprocess.Popen([odd, "60"]) as process:
+        started_at = clock.machine_time()
+        try:
+            wait_until(lambda: ") 1 (" in Path(f"/proc/{process.pid}/comm").read_text(), 5, "it has its name")
+            wait_until(lambda: clock.machine_time() - started_at > 0.3, 5, "it is of some age")
+            age_s = clock.age_of(process.pid)
+            assert age_s is not None
+            assert abs(age_s - (clock.machine_time() - started_at)) < 0.25
+        finally:
+            process.kill()
+    assert clock.age_of(process.pid) is None

@@ -7,7 +7,7 @@ import pytest
 from tests.harness.ladder import BAD, LIMITS, TICK_S, feed, seen
 from whatsapp_contract.health import Verdict
 from workers import recovery
-from workers.memory import Attempt, Memory, Observation, Rung
+from workers.memory import RUNGS, Attempt, Memory, Observation, Rung
 from workers.recovery import FIRST_RUNG
 
 UNCLEAR = ("agent_slow", "check_busy", "check_internal")
@@ -32,7 +32,21 @@ def test_a_fault_that_looks_different_at_each_look_is_acted_on(
     assert taken
     first = memory.trouble
     assert first is not None
-    assert taken[0] in {FIRST_RUNG.get(verdict, Rung.RESTART_AGENT) for verdict, _ in (one, other)}
+    able = [FIRST_RUNG[verdict] for verdict, _ in (one, other) if verdict in FIRST_RUNG]
+    assert taken[0] is min(able, key=RUNGS.index, default=Rung.RESTART_AGENT)
+
+
+def test_the_mildest_of_three_is_begun_with_and_the_next_follow() -> None:
+    kinds = (Verdict.AGENT_HUNG, "test"), (Verdict.PAGE_HUNG, "page_timeout"), (Verdict.DEGRADED, "agent_slow")
+    memory, causes = Memory(), []
+    for one in looks(*kinds, for_s=600):
+        decision = recovery.decide(memory, one, LIMITS)
+        memory = decision.memory
+        if decision.rung is not None:
+            causes.append((decision.rung, decision.cause))
+            memory = recovery.note_done(memory, one.at, failed=False)
+    assert causes[0] == (Rung.RELOAD, "page_hung: page_timeout")
+    assert [rung for rung, _ in causes[1:3]] == [Rung.RESTART_BROWSER, Rung.RESTART_AGENT]
 
 
 @pytest.mark.parametrize(

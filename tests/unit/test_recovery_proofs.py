@@ -43,7 +43,7 @@ def test_without_a_rung_too_a_good_word_about_old_facts_is_not_the_end() -> None
 # -- what has no end of its own ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reason", ["check_busy", "check_internal", "agent_slow"])
+@pytest.mark.parametrize("reason", ["check_busy", "check_internal", "agent_slow", "agent_starting", "redis_settling"])
 def test_an_agent_of_which_nothing_can_be_said_for_minutes_is_restarted(reason: str) -> None:
     unclear = [seen(Verdict.DEGRADED, 100 + TICK_S * n, reason=reason) for n in range(30)]
     rungs, memory = feed(Memory(), *unclear)
@@ -54,7 +54,7 @@ def test_an_agent_of_which_nothing_can_be_said_for_minutes_is_restarted(reason: 
     assert (memory.trouble.verdict, memory.trouble.reason) == (Verdict.AGENT_HUNG, reason)
 
 
-@pytest.mark.parametrize("reason", ["starting", "site_unreachable", "internal", "redis_settling", "agent_starting"])
+@pytest.mark.parametrize("reason", ["starting", "site_unreachable", "internal"])
 def test_what_has_an_end_of_its_own_or_that_no_restart_ends_is_waited_for(reason: str) -> None:
     rungs, _ = feed(Memory(), *(seen(Verdict.DEGRADED, 100 + TICK_S * n, reason=reason) for n in range(200)))
     assert set(rungs) == {None}
