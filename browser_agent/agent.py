@@ -38,6 +38,7 @@ from .evidence import Evidence
 from .fence import Fence, Fenced
 from .follow import Follow
 from .gap_audit import GapAudit
+from .joined import Joined
 from .media.keeper import MediaKeeper
 from .memory_watch import MemoryWatch
 from .qr_show import QrShow
@@ -73,6 +74,7 @@ class BrowserAgent:
         self._stopping = asyncio.Event()
         self._unstuck_at: float | None = None  # loop time
         self.limits = Limits()
+        self._asking = Joined(self._ask_page)
         self._tasks: asyncio.TaskGroup
         self._side_tasks: set[asyncio.Task[None]] = set()
         # The parts: assembly.py.
@@ -296,10 +298,14 @@ class BrowserAgent:
         return self.keeper.page
 
     async def probe(self) -> None:
-        """Ask the page; where it does not answer, ask the browser, so that it is known which of them is silent.
+        """Ask the page; where it does not answer, ask the browser, so that it is known which of them is silent. One
+        question at a time: whoever asks meanwhile gets its answer.
 
         Raises PageTimeout, PageCrashed, BrowserGone or NotReady.
         """
+        await self._asking()
+
+    async def _ask_page(self) -> None:
         page = self.page()
         try:
             snapshot = await page.probe()

@@ -27,18 +27,13 @@ log = get_logger(__name__)
 
 QUIET_S = 3.0  # then Redis is asked for a sign of life
 PONG_WITHIN_S = 3.0
-# Of each group, so that none takes another's place: callers must neither keep messages from going out, nor the
-# watchdog's rungs, nor its checks of a page that hangs, each of which takes seconds.
-AT_MOST_AT_ONCE = {"sends": 64, "rungs": 64, "questions": 512, "others": 64}
-_GROUPS = {
-    "carry_send": "sends",
-    "ping": "questions",
-    "check": "questions",
-    "reset": "rungs",
-    "reload": "rungs",
-    "restart_browser": "rungs",
-}
-_OTHERS = "others"
+AT_MOST_AT_ONCE = 64  # of each group, so that none takes another's place: messages must go out, whatever callers do
+# The watchdog's are always let in, for a flood of them must not look like a fault, nor keep it from mending one. They
+# make no work without end: of the rungs one is under way at most, all checks wait for one answer of the page, and a
+# ping waits for nothing.
+_SENDS, _WATCHDOGS, _OTHERS = "sends", "the watchdog's", "others"
+_GROUPS = {"carry_send": _SENDS} | dict.fromkeys(("ping", "check", "reset", "reload", "restart_browser"), _WATCHDOGS)
+REPLIES_AT_ONCE = 16  # each takes a connection, of which redis-py opens a hundred and refuses more
 
 Handle = Callable[[CommandSpec, Any], Awaitable[BaseModel]]
 
@@ -56,6 +51,7 @@ class CommandBus:
         self._handle = handle
         self._running: set[asyncio.Task[None]] = set()
         self._under_way: Counter[str] = Counter()  # by group
+        self._replying = asyncio.Semaphore(REPLIES_AT_ONCE)
 
     async def serve(self) -> None:
         """Answer commands until cancelled; then wait for none of those under way."""
@@ -131,7 +127,7 @@ class CommandBus:
         if command.expires_at is not None and command.expires_at <= datetime.now(UTC):
             raise Expired(f"{command.name} expired at {command.expires_at.isoformat()}")
         group = _GROUPS.get(command.name, _OTHERS)
-        if self._under_way[group] >= AT_MOST_AT_ONCE[group]:
+        if group != _WATCHDOGS and self._under_way[group] >= AT_MOST_AT_ONCE:
             raise Busy(f"{self._under_way[group]} commands of this kind are under way")
         self._under_way[group] += 1
         try:
@@ -142,7 +138,7 @@ class CommandBus:
     async def _reply(self, command_id: str, reply: str) -> None:
         key = self._names.replies(command_id)
         try:
-            async with self._redis.pipeline(transaction=True) as pipeline:
+            async with self._replying, self._redis.pipeline(transaction=True) as pipeline:
                 pipeline.rpush(key, reply)
                 pipeline.expire(key, commands.REPLY_TTL_S)
                 await pipeline.execute()
