@@ -61,7 +61,7 @@ def http(service: Service, path: str, token: str | None = "token-of-the-test") -
         return 0, b""
 
 
-def test_from_the_first_scan_through_a_restart_of_everything_to_the_logout(
+def test_from_the_first_scan_through_a_restart_of_everything_to_the_logout_and_a_shutdown_by_command(
     whatsapp: WhatsAppWeb, tmp_path: Path
 ) -> None:
     with Service(tmp_path, whatsapp.url) as service:
@@ -126,7 +126,9 @@ def test_from_the_first_scan_through_a_restart_of_everything_to_the_logout(
         service.wait_event("disconnected", after=str(again.id), where=lambda data: data["reason"] == "logged_out")
         assert service.wait_event("qr", after=str(again.id)).data["payload"] == whatsapp.code_on_show()
         assert whatsapp.connections()["devices"] == []
-        assert service.stop(within_s=9) == 0
+        service.client.call("shutdown")
+        assert service.wait_exit(10) == 0
+        assert service.leftovers() == []
 
 
 def test_the_events_of_an_account_that_was_unlinked_while_the_service_was_down(
@@ -226,14 +228,6 @@ def test_supervisorctl_restarts_the_agent_as_the_readme_says(waiting: Service) -
     assert done.returncode == 0, done.stdout + done.stderr
     assert waiting.program("browser-agent").pid != pid
     assert waiting.wait_event("qr", after=str(before.id)).epoch == before.epoch + 1
-
-
-def test_the_shutdown_command_stops_the_service(whatsapp: WhatsAppWeb, tmp_path: Path) -> None:
-    with Service(tmp_path, whatsapp.url) as service:
-        service.wait_event("qr")
-        service.client.call("shutdown")
-        assert service.wait_exit(10) == 0
-        assert service.leftovers() == []
 
 
 def test_orphans_are_reaped_and_no_secret_is_in_ps(waiting: Service) -> None:
