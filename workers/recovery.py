@@ -264,6 +264,8 @@ def _take(seen: Observation, memory: Memory, limits: Limits) -> Decision:
 def _in_conflict(memory: Memory, seen: Observation, limits: Limits) -> Decision:
     """The session is taken over a few times; whoever takes it back each time is left to a person. No restart helps."""
     attempt = memory.attempt
+    if attempt is not None and attempt.only_by_time:
+        return _nothing(_with(memory, suspect=None))
     if attempt is not None and attempt.rung is not Rung.HOLD and _has_time(attempt, seen):
         return _nothing(_with(memory, suspect=seen))
     memory = _with(memory, attempt=None)

@@ -72,3 +72,50 @@ def test_ready_again_after_an_incident_that_ended_without_it_is_not_ready_anew()
     assert on.ready_since == 50.0
     over = incidents.noted_ready(memory, seen(Verdict.DISCONNECTED, 100), True, None)
     assert over.ready_since is None
+
+
+# -- its end ----------------------------------------------------------------------------------------------------------
+
+ASKED_AT = NOW + timedelta(seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("one", "ends"),
+    [
+        (seen(Verdict.HEALTHY, 100), True),
+        (seen(Verdict.WAITING_FOR_PERSON, 100), True),
+        (seen(Verdict.HEALTHY, 100, operation="backup"), False),
+        (seen(Verdict.DEGRADED, 100), False),
+        (seen(Verdict.PAGE_HUNG, 100), False),
+    ],
+)
+def test_neither_what_comes_up_nor_what_is_worked_on_nor_what_is_bad_ends_it(one: Observation, ends: bool) -> None:
+    """Nor where nothing is remembered of it but itself, as after a new life of the machine."""
+    ended = incidents.closed(Memory(incident=incident()), Memory(incident=incident()), one, ASKED_AT)
+    assert (ended is not None) is ends
+
+
+@pytest.mark.parametrize(
+    ("ready_since", "ended_after_s", "not_ready_s"),
+    [
+        (None, 60.0, 60.0),  # ready, but nobody knows since when
+        (80.0, 40.0, 40.0),
+        (30.0, 60.0, 60.0),  # before it began: that is not how it ended
+        (101.0, 60.0, 60.0),
+    ],
+)
+def test_it_ends_when_the_session_was_ready_and_not_when_somebody_looked(
+    ready_since: float | None, ended_after_s: float, not_ready_s: float
+) -> None:
+    one = seen(Verdict.HEALTHY, 100, ready_since=ready_since)
+    ended = incidents.closed(Memory(incident=incident()), Memory(), one, ASKED_AT)
+    assert ended is not None
+    assert (ended.ended_at, ended.not_ready_s) == (NOW + timedelta(seconds=ended_after_s), not_ready_s)
+
+
+def test_for_how_long_is_by_the_clock_that_nobody_steps_where_that_is_known() -> None:
+    """The other was set forward by an hour meanwhile."""
+    before = Memory(incident=incident(), trouble=seen(Verdict.PAGE_HUNG, 70, bad_since=65.0))
+    ended = incidents.closed(before, Memory(), seen(Verdict.HEALTHY, 100), ASKED_AT + timedelta(hours=1))
+    assert ended is not None
+    assert ended.not_ready_s == 35.0

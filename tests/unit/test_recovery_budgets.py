@@ -206,3 +206,15 @@ def test_holds_grow_longer_and_are_capped() -> None:
             lengths.append(memory.attempt.lasts_s)
         at += TICK_S
     assert lengths == [900, 1800, 3600, 3600, 3600]
+
+
+@pytest.mark.parametrize(("told_at", "is_told"), [(None, True), (990.0, False), (5000.0, True)])
+def test_a_hold_is_told_once_in_its_time_and_by_a_clock_that_was_set_back_again(
+    told_at: float | None, is_told: bool
+) -> None:
+    spent = Memory(watched_at=990, steady=True, restarts=(900.0,) * LIMITS.most_restarts, held_told_at=told_at)
+    hung = [seen(Verdict.AGENT_HUNG, 1000 + TICK_S * n, agent_epoch=1) for n in range(2)]
+    decision = recovery.decide(recovery.decide(spent, hung[0], LIMITS).memory, hung[1], LIMITS)
+    assert decision.rung is Rung.HOLD
+    assert (decision.alert == recovery.HOLDS) is is_told
+    assert decision.memory.held_told_at == (1010 if is_told else told_at)

@@ -1,14 +1,19 @@
 """The ladder where what is seen is not the same at each look, or nobody looked for a while."""
 
+from datetime import UTC, datetime
 from itertools import combinations
+from typing import Any
 
 import pytest
 
 from tests.harness.ladder import BAD, LIMITS, TICK_S, feed, seen
 from whatsapp_contract.health import Verdict
+from whatsapp_contract.incidents import Incident
 from workers import recovery
 from workers.memory import RUNGS, Attempt, Memory, Observation, Rung
 from workers.recovery import FIRST_RUNG
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 UNCLEAR = ("agent_slow", "check_busy", "check_internal")
 KINDS = [(verdict, "test") for verdict in BAD] + [(Verdict.DEGRADED, reason) for reason in UNCLEAR]
@@ -92,14 +97,18 @@ def test_each_of_a_person_s_restarts_between_two_looks_is_nobody_s() -> None:
     assert memory.agent_starts == memory.others_starts == ()
 
 
-@pytest.mark.parametrize("verdict", [Verdict.WAITING_FOR_PERSON, Verdict.BLOCKED])
-def test_a_hold_that_only_time_may_end_outlasts_a_look_at_what_is_a_person_s(verdict: Verdict) -> None:
+@pytest.mark.parametrize(
+    ("verdict", "reason"),
+    [(Verdict.WAITING_FOR_PERSON, "awaiting_scan"), (Verdict.WAITING_FOR_PERSON, "conflict"), (Verdict.BLOCKED, "x")],
+)
+def test_a_hold_that_only_time_may_end_outlasts_looks_at_what_is_a_person_s(verdict: Verdict, reason: str) -> None:
     hold = Attempt(
         rung=Rung.HOLD, at=100, verdict=Verdict.AGENT_GONE, lasts_s=900, agent_epoch=5, only_by_time=True, taken=()
     )
-    _, memory = feed(Memory(attempt=hold, watched_at=100), seen(verdict, 110, agent_epoch=6))
-    assert memory.attempt == hold
-    _, memory = feed(memory, seen(Verdict.HEALTHY, 120, agent_epoch=6))
+    theirs = [seen(verdict, 110 + TICK_S * n, reason=reason, agent_epoch=6) for n in range(3)]
+    rungs, memory = feed(Memory(attempt=hold, watched_at=100), *theirs)
+    assert (memory.attempt, set(rungs)) == (hold, {None})
+    _, memory = feed(memory, seen(Verdict.HEALTHY, 140, agent_epoch=6))
     assert memory.attempt is None
 
 
@@ -119,3 +128,13 @@ def test_an_agent_that_was_unclear_is_bad_since_the_first_of_it() -> None:
     _, memory = feed(Memory(), *looks((Verdict.DEGRADED, "agent_slow"), for_s=LIMITS.unclear_s + TICK_S))
     assert memory.trouble is not None
     assert (memory.trouble.at, memory.trouble.bad_since) == (last.at, 100)
+
+
+def test_an_incident_keeps_its_first_bad_look_over_a_gap_and_without_one_it_is_forgotten() -> None:
+    first = seen(Verdict.PAGE_HUNG, 100)
+    known: dict[str, Any] = {"verdict": Verdict.PAGE_HUNG, "reason": "test", "bad_since": NOW, "found_at": NOW}
+    memory = Memory(trouble=first, watched_at=100)
+    later = seen(Verdict.DEGRADED, 100 + LIMITS.agree_within_s + 1, reason="starting")
+    assert feed(memory, later)[1].trouble is None
+    memory = memory.model_copy(update={"incident": Incident(id="i", instance="i1", **known)})
+    assert feed(memory, later)[1].trouble == first

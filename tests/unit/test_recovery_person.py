@@ -1,12 +1,15 @@
 """The ladder and people: what is theirs to do, and what they do."""
 
+import fakeredis
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.harness.ladder import LIMITS, TICK_S, feed, hold, reset_taken, seen
 from whatsapp_contract.health import Verdict
+from whatsapp_contract.names import InstanceNames, SessionNames
 from workers import recovery
 from workers.memory import Attempt, Memory, Observation, Rung
+from workers.remembering import LadderMemory
 
 
 def conflict(at: float) -> Observation:
@@ -76,3 +79,13 @@ def test_a_person_s_restart_ends_a_hold_and_what_came_before_it() -> None:
     memory = recovery.note_person(memory)
     rungs, _ = feed(memory, *(seen(Verdict.PAGE_HUNG, at + TICK_S * n, agent_epoch=7) for n in range(2)))
     assert rungs == [None, Rung.RELOAD]
+
+
+def test_each_restart_that_a_person_made_between_two_looks_is_known() -> None:
+    with fakeredis.FakeRedis(decode_responses=True) as redis:
+        kept = LadderMemory(redis, SessionNames("s1"), InstanceNames("s1", "i1"))
+        kept.keep(recovery.decide(kept.read(), seen(Verdict.HEALTHY, 100, agent_epoch=5), LIMITS).memory)
+        for _ in range(3):
+            kept.note_person()
+        _, memory = feed(kept.read(), seen(Verdict.HEALTHY, 130, agent_epoch=9))
+    assert memory.agent_starts == (130,)  # the fourth is supervisord's
