@@ -7,6 +7,7 @@ which has to check the expressions, more than all its other checks.
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 
 # Name and range of each field; Sunday is 0 and 7.
 _FIELDS = (
@@ -47,9 +48,11 @@ class Cron:
         return cls(text, allowed)
 
     @property
-    def times_a_minute(self) -> int:
-        """In each minute that it names."""
-        return len(self._allowed[0])
+    def longest_wait_s(self) -> int:
+        """From one of its times to the next, in the hours that it names."""
+        seconds, minutes = self._allowed[:2]
+        times = sorted(60 * minute + second for minute in minutes for second in seconds)
+        return max(after - before for before, after in pairwise([*times, times[0] + 3600]))
 
     def matches(self, epoch_second: int) -> bool:
         """Whether the expression names this second."""

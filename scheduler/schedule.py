@@ -7,7 +7,8 @@ from whatsapp_contract.settings import Settings, SettingsError
 
 from .cron import BadCron, Cron
 
-CHECKS_A_MINUTE = 2  # at least: observations further apart than a minute do not agree on anything (docs/recovery.md)
+# Observations further apart than a minute do not agree on anything (docs/recovery.md), and a check takes its time.
+CHECKS_WITHIN_S = 30
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,10 @@ def crons(settings: Settings) -> dict[str, Cron]:
             found[name] = Cron.parse(text)
         except BadCron as error:
             problems.append(f"{variable}: {error}")
-    if "check" in found and found["check"].times_a_minute < CHECKS_A_MINUTE:
+    if "check" in found and found["check"].longest_wait_s > CHECKS_WITHIN_S:
         problems.append(
-            f"HEALTH_CHECK_CRON: {settings.health_check_cron!r} checks once a minute at most, and two checks must "
-            "agree before anything is done: name the seconds, too, such as */10 * * * * *"
+            f"HEALTH_CHECK_CRON: {settings.health_check_cron!r} leaves {found['check'].longest_wait_s} s between two "
+            f"checks, and two must agree before anything is done: at most {CHECKS_WITHIN_S} s, such as */10 * * * * *"
         )
     if problems:
         raise SettingsError(problems)

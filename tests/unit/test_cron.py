@@ -90,8 +90,14 @@ def test_any_text_is_a_cron_or_refused(text: str, second: int) -> None:
         pass
 
 
-@pytest.mark.parametrize("text", ["* * * * *", "*/5 * * * *", "30 * * * * *"])
+@pytest.mark.parametrize("text", ["* * * * *", "*/5 * * * *", "30 * * * * *", "0,1 * * * * *", "*/10 */5 * * * *"])
 def test_checks_that_are_too_rare_to_agree_are_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"HEALTH_CHECK_CRON: .*two checks must agree"):
+    with pytest.raises(SettingsError, match=r"HEALTH_CHECK_CRON: .*two must agree"):
         crons(Settings.from_env({"HEALTH_CHECK_CRON": text}))
-    assert crons(Settings.from_env({"HEALTH_CHECK_CRON": "0,30 * * * * *"}))["check"].times_a_minute == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "wait_s"), [("*/10 * * * * *", 10), ("0,30 * * * * *", 30), ("5-50/15 * 8-20 * * *", 15)]
+)
+def test_checks_that_are_near_enough_are_taken(text: str, wait_s: int) -> None:
+    assert crons(Settings.from_env({"HEALTH_CHECK_CRON": text}))["check"].longest_wait_s == wait_s
