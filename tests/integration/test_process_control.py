@@ -3,14 +3,19 @@
 import os
 import signal
 import socket
+import socketserver
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
+from typing import Any
+from xmlrpc.server import SimpleXMLRPCDispatcher, SimpleXMLRPCRequestHandler
 
 import pytest
 
 from tests.harness.supervisor import SLEEPER, Supervisor
 from tests.harness.waiting import wait_until
+from workers.clock import age_of
 from workers.process_control import CALL_WITHIN_S, ProcessControl, SupervisorUnavailable
 
 PROGRAMS = {"worker": SLEEPER, "resting": SLEEPER + "\nautostart=false"}
@@ -63,6 +68,38 @@ def test_killing_what_does_not_run_starts_it(supervisor: Supervisor) -> None:
 
 def test_the_time_running_grows(supervisor: Supervisor) -> None:
     wait_until(lambda: supervisor.control.state("worker").running_s >= 1, 5, "it ran for a second")
+
+
+class SteppedBack(socketserver.ThreadingMixIn, socketserver.UnixStreamServer, SimpleXMLRPCDispatcher):
+    """A supervisord whose clock was set back by 3000 s since it started a program, which is this process."""
+
+    class Handler(SimpleXMLRPCRequestHandler):
+        rpc_paths = ("/RPC2", "/")
+        disable_nagle_algorithm = False  # of TCP only
+
+        def log_request(self, *_args: object) -> None:
+            """Nobody reads it."""
+
+    def __init__(self, path: Path) -> None:
+        SimpleXMLRPCDispatcher.__init__(self)
+        socketserver.UnixStreamServer.__init__(self, str(path), self.Handler)
+        self.register_function(self.info, "supervisor.getProcessInfo")
+
+    def info(self, _program: object) -> dict[str, Any]:
+        now = int(time.time())
+        return {"statename": "RUNNING", "now": now, "start": now + 3000, "pid": os.getpid()}
+
+
+def test_a_clock_that_was_set_back_makes_no_program_younger(tmp_path: Path) -> None:
+    path = tmp_path / "stepped.sock"
+    with SteppedBack(path) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            age_s = age_of(os.getpid())
+            assert age_s is not None
+            assert age_s <= ProcessControl(path).state("worker").running_s < age_s + 5
+        finally:
+            server.shutdown()
 
 
 def test_an_unknown_program_is_an_error(supervisor: Supervisor) -> None:

@@ -10,7 +10,7 @@ from tests.harness.ladder import BAD, LIMITS, TICK_S, feed, seen
 from whatsapp_contract.health import Verdict
 from whatsapp_contract.incidents import Incident
 from workers import recovery
-from workers.memory import RUNGS, Attempt, Memory, Observation, Rung
+from workers.memory import RUNGS, Attempt, Cured, Memory, Observation, Rung
 from workers.recovery import FIRST_RUNG
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -114,7 +114,8 @@ def test_a_hold_that_only_time_may_end_outlasts_looks_at_what_is_a_person_s(verd
 
 def test_what_a_person_was_told_of_is_told_again_when_it_comes_again() -> None:
     """`ends_told` falls when it does not hold any more; forgiven, nothing is left of it."""
-    memory = Memory(watched_at=100, agent_epoch=1, others_starts=tuple(range(12)), ends_told=True)
+    cured = Cured(first=Rung.RELOAD, at=90)
+    memory = Memory(watched_at=100, agent_epoch=1, others_starts=tuple(range(12)), cured=(cured,), ends_told=True)
     _, kept = feed(memory, seen(Verdict.HEALTHY, 110, agent_epoch=1))
     assert kept.ends_told
     _, old = feed(memory, seen(Verdict.HEALTHY, 30_000, agent_epoch=1))
