@@ -29,10 +29,6 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-LOOK_EVERY_S = 1.0
-AGAIN_AFTER_S = 3.0  # a module that is missing may only be late: it is looked for twice
-STUCK_AFTER_S = 60.0  # a page that never loads all, or never gets ready, is probed then, as it is
-SYNCING_AFTER_S = 300.0  # the same for one that syncs: a first sync takes minutes, and is not to be interrupted
 SITE_EVERY_S = 6 * 3600.0  # how often it is looked whether the site serves a later build, while one is served here
 BACK_AT_MOST = 3  # times a day: the first, and two after the site's own was tried again
 
@@ -40,6 +36,16 @@ _ADVICE = "Update this service, or serve a build that works: docs/versions.md."
 # Not disconnected: what a page lacks that has no network says nothing of its build.
 _MAY_BE_STUCK = frozenset({SessionState.STARTING, SessionState.SYNCING, SessionState.READY})
 _HALF_LOADED = "half_loaded"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long is waited, in seconds."""
+
+    look_every_s: float = 1.0
+    again_after_s: float = 3.0  # a module that is missing may only be late: it is looked for twice
+    stuck_after_s: float = 60.0  # a page that never loads all, or never gets ready, is probed then, as it is
+    syncing_after_s: float = 300.0  # the same for one that syncs: a first sync takes minutes
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class Builds:
         page: Callable[[], "WhatsAppPage | None"],
         facts: Callable[[], Facts],
         reload: Callable[[str], Awaitable[None]],
-        look_every_s: float = LOOK_EVERY_S,
+        patience: Patience | None = None,
     ) -> None:
         self.broken: Broken = {}  # of the build on show, as far as is known
         self._memory = memory
@@ -83,7 +89,7 @@ class Builds:
         self._page = page
         self._facts = facts
         self._reload = reload
-        self._look_every_s = look_every_s
+        self.patience = patience or Patience()
         self._loop = asyncio.get_running_loop()
         self._serving: KeptBuild | None = None
         self._document: bytes | None = None
@@ -138,7 +144,7 @@ class Builds:
     async def run(self) -> None:
         """Probe what comes, until cancelled."""
         while True:
-            await asyncio.sleep(self._look_every_s)
+            await asyncio.sleep(self.patience.look_every_s)
             page = self._page()
             if page is None:
                 continue
@@ -216,7 +222,8 @@ class Builds:
             self.broken = {} if self._is_late(facts.state) else known.broken
 
     def _is_late(self, state: SessionState) -> bool:
-        allowed_s = SYNCING_AFTER_S if state is SessionState.SYNCING else STUCK_AFTER_S
+        is_syncing = state is SessionState.SYNCING
+        allowed_s = self.patience.syncing_after_s if is_syncing else self.patience.stuck_after_s
         return self._loop.time() - self._started_at > allowed_s
 
     def _is_due(self, facts: Facts) -> bool:
@@ -235,7 +242,7 @@ class Builds:
             return  # it is asked again
         broken = needs.broken(probed.missing)
         if broken and self._again_at is None:
-            self._again_at = self._loop.time() + AGAIN_AFTER_S
+            self._again_at = self._loop.time() + self.patience.again_after_s
             return
         if broken and not self._is_loaded and self._loaded_anew != probed.version:
             # A part of it may have been lost on the way. Where that comes to the same it is the build's own.

@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 from browser_agent.build_memory import BuildMemory
-from browser_agent.builds import Builds
+from browser_agent.builds import Builds, Patience
 from browser_agent.whatsapp import needs
 from browser_agent.whatsapp.kept_builds import KeptBuilds
 from browser_agent.whatsapp.models import DocumentStarted, HearsAll, ProbedBuild, StreamSnapshot
@@ -94,8 +95,12 @@ class Bench:
             page=lambda: cast(Any, self.page),
             facts=self._facts,
             reload=self._reload,
-            look_every_s=0.01,
+            patience=Patience(look_every_s=0.01, again_after_s=0.05),
         )
+
+    def wait_no_longer_than(self, **changes: float) -> None:
+        """Another patience, field by field."""
+        self.builds.patience = replace(self.builds.patience, **changes)
 
     async def hgetall(self, _name: str) -> dict[str, str]:
         return {}

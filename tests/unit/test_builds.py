@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from browser_agent import builds
 from browser_agent.whatsapp import needs
 from browser_agent.whatsapp.models import StreamSnapshot
 from tests.harness.builds_bench import BAD, DOCUMENT, GOOD, LOADED, Bench, running, soon
@@ -15,17 +14,15 @@ from whatsapp_contract.states import SessionState
 
 
 @pytest.fixture
-async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
-    monkeypatch.setattr(builds, "AGAIN_AFTER_S", 0.05)
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     async with running(tmp_path) as bench:
         yield bench
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def impatient(bench: Bench) -> None:
     """A page that never loads all is probed at once."""
-    monkeypatch.setattr(builds, "STUCK_AFTER_S", 0.05)
-    monkeypatch.setattr(builds, "SYNCING_AFTER_S", 0.1)
+    bench.wait_no_longer_than(stuck_after_s=0.05, syncing_after_s=0.1)
 
 
 @pytest.mark.usefixtures("impatient")

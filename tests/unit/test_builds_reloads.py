@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from browser_agent import builds
 from browser_agent.whatsapp.models import StreamSnapshot
 from tests.harness.builds_bench import DOCUMENT, GOOD, LOADED, Bench, running, soon
 from whatsapp_contract.errors import Busy, PageTimeout
@@ -16,17 +15,15 @@ BUSY = Busy("backup is under way")
 
 
 @pytest.fixture
-async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
-    monkeypatch.setattr(builds, "AGAIN_AFTER_S", 0.05)
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     async with running(tmp_path) as bench:
         yield bench
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def impatient(bench: Bench) -> None:
     """A page that never loads all is probed at once."""
-    monkeypatch.setattr(builds, "STUCK_AFTER_S", 0.05)
-    monkeypatch.setattr(builds, "SYNCING_AFTER_S", 0.1)
+    bench.wait_no_longer_than(stuck_after_s=0.05, syncing_after_s=0.1)
 
 
 async def ten_looks() -> None:
@@ -117,8 +114,8 @@ async def test_nothing_is_loaded_anew_under_a_person_who_scans(bench: Bench) -> 
     await soon(lambda: bench.page.snapshot.version == GOOD)
 
 
-async def test_a_first_sync_is_given_minutes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(builds, "STUCK_AFTER_S", 0.01)
+async def test_a_first_sync_is_given_minutes(bench: Bench) -> None:
+    bench.wait_no_longer_than(stuck_after_s=0.01)
     bench.state = SessionState.SYNCING
     await ten_looks()
     assert bench.page.probes == 0
