@@ -19,9 +19,10 @@ from browser_agent.media.ledger import Ledger
 from browser_agent.media.process import MediaProcess
 from browser_agent.media.record import MediaRecord
 from tests.harness.media_page import MediaPage
+from tests.harness.messages import message_with
 from tests.harness.s3_server import S3Server
 from whatsapp_contract.backoff import Backoff
-from whatsapp_contract.events import EventType, MediaRef, MessageData, Person
+from whatsapp_contract.events import EventType, MediaRef, MessageData
 from whatsapp_contract.names import SessionNames
 
 NAMES = SessionNames("s1")
@@ -113,31 +114,7 @@ def told_of(data: bytes, mimetype: str = "image/jpeg") -> dict[str, Any]:
 def message_of(key: str, media: dict[str, Any]) -> MessageData:
     """A message with a photo, as the inbox makes it."""
     ref: dict[str, Any] = {"mimetype": "image/jpeg", "filename": None, "width": 1, "height": 1} | media
-    return MessageData(
-        key=key,
-        chat_id=key.split("_")[1],
-        chat_name=None,
-        is_group=True,
-        author=Person(lid=None, phone=None),
-        from_me=False,
-        type="image",
-        raw_type="image",
-        text=None,
-        sent_at=SENT_AT,
-        quoted_key=None,
-        target_key=None,
-        album_key=None,
-        mentions=[],
-        forwarded=False,
-        ephemeral=False,
-        view_once=False,
-        source="live",
-        media=MediaRef(status="pending", **ref),
-        location=None,
-        contacts=[],
-        poll=None,
-        members=None,
-    )
+    return message_with(MediaRef(status="pending", **ref), key, SENT_AT, key.split("_")[1])
 
 
 def objects(s3: S3Server) -> list[bytes]:

@@ -28,7 +28,8 @@ from browser_agent.media.policy import (
 )
 from browser_agent.media.record import MediaRecord, MediaState
 from browser_agent.session.keys import checked
-from whatsapp_contract.events import EventType, MediaRef, MessageData, Person
+from tests.harness.messages import message_with
+from whatsapp_contract.events import EventType, MediaRef, MessageData
 from whatsapp_contract.names import SessionNames
 
 NAMES = SessionNames("s1")
@@ -71,31 +72,7 @@ def message(key: str, *, status: Any = "pending", **media: Any) -> MessageData:
         "width": 1,
         "height": 1,
     } | media
-    return MessageData(
-        key=key,
-        chat_id="1@g.us",
-        chat_name=None,
-        is_group=True,
-        author=Person(lid=None, phone=None),
-        from_me=False,
-        type="image",
-        raw_type="image",
-        text=None,
-        sent_at=SENT_AT,
-        quoted_key=None,
-        target_key=None,
-        album_key=None,
-        mentions=[],
-        forwarded=False,
-        ephemeral=False,
-        view_once=False,
-        source="live",
-        media=MediaRef(status=status, **ref),
-        location=None,
-        contacts=[],
-        poll=None,
-        members=None,
-    )
+    return message_with(MediaRef(status=status, **ref), key, SENT_AT, "1@g.us")
 
 
 def stored(record: MediaRecord, at: float = 2000.0, url: str = "s3://b/k") -> MediaRecord:
