@@ -6,13 +6,15 @@ from browser_agent.media.slots import Slots
 
 
 class Order:
-    """Runs what takes a slot, and notes the order in which they got it and how many were at it then."""
+    """Runs what takes a slot, and notes the order in which they got it and how many were at it then. None is done
+    before all are asked for."""
 
     def __init__(self, at_once: int) -> None:
         self.slots = Slots(at_once)
         self.got: list[tuple[float, int]] = []
         self.at_it = 0
         self.tasks: list[asyncio.Task[None]] = []
+        self.may_end = asyncio.Event()
 
     def add(self, *sent_at: float, alone: bool = False) -> None:
         self.tasks += [asyncio.create_task(self._take(one, alone)) for one in sent_at]
@@ -21,10 +23,12 @@ class Order:
         async with self.slots.taken(sent_at, alone=alone):
             self.at_it += 1
             self.got.append((sent_at, self.at_it))
-            await asyncio.sleep(0.005)
+            await self.may_end.wait()
+            await asyncio.sleep(0)
             self.at_it -= 1
 
     async def all(self) -> list[float]:
+        self.may_end.set()
         await asyncio.gather(*self.tasks, return_exceptions=True)
         return [sent_at for sent_at, _ in self.got]
 
@@ -49,7 +53,7 @@ async def test_a_suspect_is_alone_and_last() -> None:
     order.add(1, 2)
     await asyncio.sleep(0)
     order.add(100, 101, alone=True)
-    await asyncio.sleep(0.001)
+    await asyncio.sleep(0)
     order.add(3, 4, 5)
     got = await order.all()
     assert got[-2:] == [100, 101]
@@ -60,7 +64,7 @@ async def test_one_that_gives_up_waiting_leaves_its_turn_to_the_next() -> None:
     order = Order(1)
     order.add(0, 1, 2, 3)
     order.add(9, alone=True)
-    await asyncio.sleep(0.001)
+    await asyncio.sleep(0)
     for task in order.tasks[1:3]:
         task.cancel()
     assert await order.all() == [0, 3, 9]
