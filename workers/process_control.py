@@ -59,13 +59,17 @@ class ProcessControl:
             self.start(program)
 
     def restart(self, program: str) -> None:
-        """Stop it, wait until it is stopped, start it. One that does not stop in time is killed."""
+        """Stop it as `stop` does, and start it."""
+        self.stop(program)
+        self.start(program)
+
+    def stop(self, program: str) -> None:
+        """Stop it and wait until it is stopped. One that does not stop in time is killed."""
         self._call("stopProcess", program, False, unless=_NOT_RUNNING)
         if not self._stopped(program, self._stop_within_s):
             self._call("signalProcess", program, "KILL", unless=_NOT_RUNNING)
             if not self._stopped(program, KILLED_WITHIN_S):
                 raise SupervisorUnavailable(f"{program} did not end, nor when it was killed")
-        self.start(program)
 
     def start(self, program: str) -> None:
         """Start it, unless it runs."""

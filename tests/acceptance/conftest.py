@@ -44,9 +44,7 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quiet]:
     with (
         WhatsAppWeb(keepalive_s=2) as whatsapp,
         RedisServer(folder / "redis") as redis,
-        Service(
-            folder, whatsapp.url, REDIS_HOST="127.0.0.1", REDIS_PORT=str(redis.port), **QUICK, **EVERY_30_S
-        ) as service,
+        Service(folder, whatsapp.url, **redis.settings(), **QUICK, **EVERY_30_S) as service,
     ):
         whatsapp.scan(service.wait_event("qr").data["payload"])
         ready = service.wait_event("ready")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.service import Service
+from tests.harness.service import AROUND, Service
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
 
@@ -20,7 +20,10 @@ BUILDS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("build", BUILDS)
 def test_scanned_ready_told_reset_and_logged_out_on(build: str, tmp_path: Path) -> None:
-    with WhatsAppWeb(keepalive_s=2, **BUILDS[build]) as whatsapp, Service(tmp_path, whatsapp.url) as service:
+    with (
+        WhatsAppWeb(keepalive_s=2, **BUILDS[build]) as whatsapp,
+        Service(tmp_path, whatsapp.url, without=AROUND) as service,
+    ):
         whatsapp.scan(service.wait_event("qr").data["payload"])
         ready = str(service.wait_event("ready").id)
         key = whatsapp.deliver_text("hello")

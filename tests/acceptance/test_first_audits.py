@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import QUICK
-from tests.harness.service import Service
+from tests.harness.service import AROUND, Service
 from tests.harness.told import scan, told, wait_told
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
@@ -29,7 +29,7 @@ def whatsapp() -> Iterator[WhatsAppWeb]:
 @pytest.fixture
 def service(whatsapp: WhatsAppWeb, tmp_path: Path) -> Iterator[Service]:
     """Scanned and ready, and audited once."""
-    with Service(tmp_path, whatsapp.url, **QUICK) as service:
+    with Service(tmp_path, whatsapp.url, without=AROUND, **QUICK) as service:
         scan(service, whatsapp)
         yield service
 
@@ -43,7 +43,7 @@ def restart_agent(service: Service, sig: int = signal.SIGKILL) -> None:
 def test_the_first_login_replays_no_history(whatsapp: WhatsAppWeb, tmp_path: Path) -> None:
     now = int(time.time())
     old = [whatsapp.deliver_text(f"old {n}", written_at=now - 86_400 * n) for n in range(1, 11)]
-    with Service(tmp_path / "none", whatsapp.url, **QUICK) as service:
+    with Service(tmp_path / "none", whatsapp.url, without=AROUND, **QUICK) as service:
         scan(service, whatsapp)
         new = whatsapp.deliver_text("new")
         wait_told(service, [new])
@@ -52,7 +52,9 @@ def test_the_first_login_replays_no_history(whatsapp: WhatsAppWeb, tmp_path: Pat
         assert (answer.told, answer.chats, answer.complete) == (4, 1, True)
         assert {data["key"] for data in told(service)} == {new, *old[:3]}
     whatsapp.log_out_from_phone()
-    with Service(tmp_path / "some", whatsapp.url, BACKFILL_ON_FIRST_LOGIN_DAYS="5.5", **QUICK) as service:
+    with Service(
+        tmp_path / "some", whatsapp.url, without=AROUND, BACKFILL_ON_FIRST_LOGIN_DAYS="5.5", **QUICK
+    ) as service:
         scan(service, whatsapp)
         found = wait_told(service, [*old[:5], new])
         assert [data["key"] for data in found] == [*reversed(old[:5]), new]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import QUICK
-from tests.harness.service import Service
+from tests.harness.service import AROUND, Service
 from tests.harness.told import scan
 from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.people import ANNA, BRUNO, FAMILY, ME
@@ -24,7 +24,9 @@ def whatsapp() -> Iterator[WhatsAppWeb]:
 
 @pytest.fixture(scope="module")
 def service(whatsapp: WhatsAppWeb, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with Service(tmp_path_factory.mktemp("kinds"), whatsapp.url, FOLLOW_CHATS="all", **QUICK) as service:
+    with Service(
+        tmp_path_factory.mktemp("kinds"), whatsapp.url, without=AROUND, FOLLOW_CHATS="all", **QUICK
+    ) as service:
         scan(service, whatsapp)
         yield service
 

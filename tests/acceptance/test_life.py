@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.harness.service import COMMAND, PROGRAMS, REPOSITORY, SESSION, Service
+from tests.harness.service import AROUND, COMMAND, PROGRAMS, REPOSITORY, SESSION, Service
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.people import FAMILY
@@ -134,7 +134,7 @@ def test_from_the_first_scan_through_a_restart_of_everything_to_the_logout_and_a
 def test_the_events_of_an_account_that_was_unlinked_while_the_service_was_down(
     whatsapp: WhatsAppWeb, tmp_path: Path
 ) -> None:
-    with Service(tmp_path, whatsapp.url) as service:
+    with Service(tmp_path, whatsapp.url, without=AROUND) as service:
         whatsapp.scan(service.wait_event("qr").data["payload"])
         before = str(service.wait_event("ready").id)
         service.stop()
@@ -150,7 +150,7 @@ def test_the_events_of_an_account_that_was_unlinked_while_the_service_was_down(
 def test_the_code_rotates_on_console_events_and_page_and_an_idle_one_is_renewed(
     whatsapp: WhatsAppWeb, tmp_path: Path
 ) -> None:
-    with Service(tmp_path, whatsapp.url) as service:
+    with Service(tmp_path, whatsapp.url, without=AROUND) as service:
         service.wait_event("qr")
         for sequence in (2, 3):
             whatsapp.rotate_qr()
@@ -191,14 +191,13 @@ def test_a_second_service_on_the_folder_is_refused_and_the_first_goes_on(waiting
 
 
 def test_a_program_that_cannot_be_kept_running_ends_the_service_with_70(tmp_path: Path, whatsapp: WhatsAppWeb) -> None:
-    import socket
-
-    with Service(tmp_path, whatsapp.url) as service:
-        wait_until(service.pids, 20, "it has begun, and its web process not yet", every_s=0.01)
-        with socket.create_server(("0.0.0.0", service.port)):
-            assert service.wait_exit(60) == 70
-            assert "web cannot be kept running" in service.log()
-            assert service.leftovers() == []
+    service = Service(tmp_path, whatsapp.url)
+    service.data_dir.joinpath("redis").mkdir(parents=True)
+    service.data_dir.joinpath("redis/appendonlydir").touch()  # Redis takes a file in its folder's place for damage
+    with service:
+        assert service.wait_exit(60) == 70
+        assert "redis cannot be kept running" in service.log()
+        assert service.leftovers() == []
 
 
 def test_a_stop_takes_below_nine_seconds_with_an_agent_and_a_browser_that_hang(

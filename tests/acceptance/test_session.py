@@ -15,7 +15,7 @@ import pytest
 
 from tests.harness.s3_proxy import Status
 from tests.harness.s3_server import S3Server
-from tests.harness.service import COMMAND, REPOSITORY, Service
+from tests.harness.service import AROUND, COMMAND, REPOSITORY, Service
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
 
@@ -40,7 +40,7 @@ def service(whatsapp: WhatsAppWeb, s3: S3Server, tmp_path_factory: pytest.TempPa
     """Scanned and ready, its session in S3 and encrypted; each test but the last leaves it ready."""
     folder = tmp_path_factory.mktemp("session")
     variables = {**s3.settings(), "SESSION_ENCRYPTION_KEY": KEY, "START_BUDGET": "1000"}
-    with Service(folder, whatsapp.url, **variables) as service:
+    with Service(folder, whatsapp.url, without=AROUND, **variables) as service:
         whatsapp.scan(service.wait_event("qr").data["payload"])
         service.wait_event("ready")
         yield service

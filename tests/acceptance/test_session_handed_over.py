@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness.redis_server import RedisServer
 from tests.harness.s3_server import S3Server
-from tests.harness.service import COMMAND, REPOSITORY, Service
+from tests.harness.service import AROUND, COMMAND, REPOSITORY, Service
 from tests.harness.waiting import wait_until
 from tests.harness.whatsapp_web_js import SYNC_MS, JsClient, node_with_packages
 from tests.whatsapp_web.client import WhatsAppWeb
@@ -71,14 +71,12 @@ def test_an_agent_that_was_outrun_in_the_store_closes_its_browser_and_saves_no_m
     whatsapp: WhatsAppWeb, s3: S3Server, tmp_path: Path
 ) -> None:
     """Two containers with a Redis each: only the bucket can keep them apart."""
-    with Service(tmp_path / "a", whatsapp.url, **s3.settings()) as first:
+    with Service(tmp_path / "a", whatsapp.url, without=AROUND, **s3.settings()) as first:
         scanned(first, whatsapp)
         first.client.call("backup")
         with (
             RedisServer(tmp_path / "redis") as redis,
-            Service(
-                tmp_path / "b", whatsapp.url, REDIS_HOST="127.0.0.1", REDIS_PORT=str(redis.port), **s3.settings()
-            ) as second,
+            Service(tmp_path / "b", whatsapp.url, without=AROUND, **redis.settings(), **s3.settings()) as second,
         ):
             second.wait_event("ready")
             taken = pointer(s3)["epoch"]
@@ -119,7 +117,7 @@ def test_a_session_of_whatsapp_web_js_is_taken_over_without_a_scan(
     assert s3.keys() == ["backups/RemoteAuth-shula.zip"]
     backup = s3.get("backups/RemoteAuth-shula.zip")
 
-    service = Service(tmp_path / "new", whatsapp.url, **s3.settings())
+    service = Service(tmp_path / "new", whatsapp.url, without=AROUND, **s3.settings())
     imported = run(service.environ, "import", "--from-store", "--client-id", "shula", "--remote-path", "backups")
     with service:
         restored = service.wait_event("session_restored")
@@ -132,7 +130,7 @@ def test_a_session_of_whatsapp_web_js_is_taken_over_without_a_scan(
 
 
 def test_the_cli_lists_verifies_exports_imports_goes_back_and_deletes(whatsapp: WhatsAppWeb, tmp_path: Path) -> None:
-    with Service(tmp_path / "a", whatsapp.url) as service:
+    with Service(tmp_path / "a", whatsapp.url, without=("web",)) as service:
         ready = scanned(service, whatsapp)
         first = run(service.environ, "backup")["generation"]
         whatsapp.deliver_text("something new")
@@ -154,7 +152,7 @@ def test_the_cli_lists_verifies_exports_imports_goes_back_and_deletes(whatsapp: 
         assert service.wait_event("session_restored", after=before, within_s=30).data["generation"] == first
         service.wait_event("ready", after=before)
 
-    elsewhere = Service(tmp_path / "b", whatsapp.url)
+    elsewhere = Service(tmp_path / "b", whatsapp.url, without=AROUND)
     assert run(elsewhere.environ, "list")["generations"] == []
     imported = run(elsewhere.environ, "import", str(exported))
     with elsewhere as service:

@@ -7,7 +7,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.harness.service import Service
+from tests.harness.service import AROUND, Service
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
 from whatsapp_contract.events import Event
@@ -48,7 +48,10 @@ def on_show(service: Service, version: str) -> None:
 def test_a_build_that_breaks_a_call_is_gone_back_from_until_there_is_another(tmp_path: Path) -> None:
     package = tmp_path / "wa-version"
     variables = {"WHATSAPP_WEB_FALLBACK": "on", "WA_VERSION_PATH": str(package), "CONNECTION_RESET_CRON": "0 0 1 1 *"}
-    with WhatsAppWeb(keepalive_s=2, build=GOOD) as whatsapp, Service(tmp_path, whatsapp.url, **variables) as service:
+    with (
+        WhatsAppWeb(keepalive_s=2, build=GOOD) as whatsapp,
+        Service(tmp_path, whatsapp.url, without=AROUND, **variables) as service,
+    ):
         keep_build(package, whatsapp)
         whatsapp.scan(service.wait_event("qr").data["payload"])
         service.wait_event("ready")
@@ -105,7 +108,7 @@ def test_a_build_that_is_asked_for_is_served_and_what_it_breaks_is_told_once(tmp
         keep_build(package, whatsapp)
         whatsapp.set_options(build=NEXT, hide=[])
         variables = {"WHATSAPP_WEB_VERSION": "2.3000.x", "WA_VERSION_PATH": str(package)}
-        with Service(tmp_path, whatsapp.url, **variables) as service:
+        with Service(tmp_path, whatsapp.url, without=AROUND, **variables) as service:
             whatsapp.scan(service.wait_event("qr").data["payload"])
             on_show(service, GOOD)
             alert(service, "calls_broken")
@@ -115,7 +118,7 @@ def test_a_build_that_is_asked_for_is_served_and_what_it_breaks_is_told_once(tmp
             known, last = kept(service, GOOD), service.last_event_id()
         # The newest that is kept is another than its name says.
         shutil.copy(package / f"html/{GOOD}-alpha.html", package / f"html/{NEXT}-alpha.html")
-        with Service(tmp_path, whatsapp.url, **variables) as service:
+        with Service(tmp_path, whatsapp.url, without=AROUND, **variables) as service:
             service.wait_event("ready", after=last)
             on_show(service, GOOD)
             wait_until(lambda: service.status().verdict == "blocked", 20, "it is known to be broken")

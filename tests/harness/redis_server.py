@@ -27,6 +27,10 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
+    def settings(self) -> dict[str, str]:
+        """The variables that lead a service to it."""
+        return {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(self.port)}
+
     def client(self) -> "redis.Redis":
         """As the product's own, decoding responses."""
         return connect(self.url)

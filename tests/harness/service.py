@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,16 +28,19 @@ REPOSITORY = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).parent / "whatsapp-container"
 SESSION, INSTANCE = "test-session", "test-instance"
 PROGRAMS = ("redis", "web", "scheduler", "worker", "browser-agent")
+AROUND = ("web", "scheduler", "worker")  # what an agent that nobody asks and nothing ails does not need
 
 
 class Service:
-    """A context manager. Variables given as keywords go to the service's environment.
+    """A context manager. Variables given as keywords go to the service's environment. Programs that a test does not
+    need it may go `without`: each takes most of a second of a processor to start.
 
     Its folder holds the data and the log, so that a second Service on the same folder is a restart of everything.
     """
 
-    def __init__(self, folder: Path, whatsapp_url: str, **variables: str) -> None:
+    def __init__(self, folder: Path, whatsapp_url: str, *, without: Sequence[str] = (), **variables: str) -> None:
         self.folder = folder
+        self.without = without
         self.data_dir = folder / "data"
         self.log_file = folder / "service.log"
         self.redis_port = int(variables.get("REDIS_PORT") or free_port())
@@ -82,13 +85,16 @@ class Service:
     # -- life --------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start it; returns at once."""
+        """Start it; returns at once, or when the programs it goes without are stopped."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.started_at = time.time()
         with self.log_file.open("ab") as log:
             self._process = processes.start(
                 [*self.prefix, str(COMMAND), "run"], cwd=str(REPOSITORY), stdout=log, stderr=log, env=self.environ
             )
+        for name in self.without:
+            wait_until(lambda name=name: self.pids().get(name), 20, f"{name} starts", every_s=0.1)  # type: ignore[misc]
+            self.control.stop(name)  # while it sleeps, so that others are first
 
     def stop(self, within_s: float = 10) -> int:
         """End it as `docker stop` does; its exit status. Fails when that took too long."""

@@ -72,6 +72,18 @@ async def test_the_argument_list_is_wholly_ours_and_no_secret_is_among_its_varia
     assert running(profile) == []
 
 
+async def test_no_page_is_loaded_but_ours(tmp_path: Path) -> None:
+    """Pages of the browser's own have a renderer, too, and took more time and memory than the site's start."""
+    async with open_chromium(find_executable(None), tmp_path / "profile", sandbox=False) as chromium:
+        browser = await cdp.connect(chromium.endpoint, within_s=5)
+        connection = cdp.connection_of(browser)
+        found = await connection.call("Target.getTargets", {"filter": [{}]}, within_s=5)
+        assert {target["url"] for target in found["targetInfos"]} == {"about:blank"}
+        renderers = [p.cmdline() for p in psutil.Process(chromium.pid).children(recursive=True)]
+        assert not any("--top-chrome-webui" in arguments for arguments in renderers)
+        await connection.dispose()
+
+
 async def test_devtools_listens_on_the_loopback_only(tmp_path: Path) -> None:
     async with open_chromium(find_executable(None), tmp_path / "profile", sandbox=False) as chromium:
         listening = [c for c in psutil.Process(chromium.pid).net_connections("tcp") if c.status == "LISTEN"]
