@@ -15,7 +15,7 @@ demo: setup-dev ## watch the service at work against a stand-in, without an acco
 
 # A file's tests share services and browsers, and so stay together in one process.
 test: setup-dev ## all tests
-	@$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	@$(PY) -m pytest -n 5 --dist loadfile --no-loadscope-reorder
 
 faults: setup-dev ## every fault of the matrix RUNS times; writes docs/faults.md; half an hour for each run
 	@rm -rf .faults

@@ -2,6 +2,7 @@
 
 import os
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -10,7 +11,8 @@ from hypothesis import settings
 settings.register_profile("project", deadline=None, print_blob=True)
 settings.load_profile("project")
 
-LONGEST_FIRST = ("container", "soak", "acceptance", "faults", "integration", "unit")
+FIRST = ("container", "soak", "faults")  # each of their tests takes long
+BUSY, WAITING, LAST = "acceptance", "integration", "unit"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,5 +30,16 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes longest comes first, so that no process is left with it at the end."""
-    items.sort(key=lambda item: (LONGEST_FIRST.index(item.path.parent.name), item.path.name != "test_quiet.py"))
+    """What takes long comes first, so that no process is left with it at the end. Then files that keep the processors
+    busy alternate with those that mostly wait: were all of the former at once, services would come up too late."""
+    files = list(dict.fromkeys(item.path for item in items))
+    turns: dict[Path, tuple[int, float]] = {}
+    for folder in (BUSY, WAITING):
+        those = [file for file in files if file.parent.name == folder]
+        turns |= {file: (len(FIRST), place / len(those)) for place, file in enumerate(those)}
+    for file in files:
+        if file.name == "test_quiet.py":
+            turns[file] = (-1, 0)
+        elif file.parent.name not in (BUSY, WAITING):
+            turns[file] = ((*FIRST, BUSY, LAST).index(file.parent.name), 0)
+    items.sort(key=lambda item: turns[item.path])

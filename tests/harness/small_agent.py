@@ -115,7 +115,7 @@ class SmallAgent:
                     self.beside(self._carry(message))
             while (message := await self.redis.rpop(NAMES.send_queue)) is not None:
                 self.beside(self._carry(message))
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.03)
 
     async def _carry(self, message: str) -> None:
         key = key_in(message)
@@ -133,9 +133,16 @@ def settings_in(folder: Path, url: str, **variables: str) -> Iterator[Settings]:
 
 @contextlib.asynccontextmanager
 async def small_agent(
-    server: RedisServer, whatsapp: WhatsAppWeb, folder: Path, *, with_page: bool = True, **variables: str
+    server: RedisServer,
+    whatsapp: WhatsAppWeb,
+    folder: Path,
+    *,
+    with_page: bool = True,
+    page: WhatsAppPage | None = None,
+    **variables: str,
 ) -> AsyncIterator[SmallAgent]:
-    """A life of the agent on the folder's profile: linked, ready and working, unless it has no page."""
+    """A life of the agent: linked, ready and working, on a blank page that is given, or on one of its own with
+    the folder's profile, unless it has none."""
     async with contextlib.AsyncExitStack() as stack:
         settings = stack.enter_context(settings_in(folder, whatsapp.url, **variables))
         client = await stack.enter_async_context(connect_async(server.url))
@@ -144,7 +151,9 @@ async def small_agent(
         agent = SmallAgent(client, settings, fence)
         running = [asyncio.create_task(agent.event_log.run()), asyncio.create_task(agent.work())]
         try:
-            if with_page:
+            if page is not None:
+                await stack.enter_async_context(use_page(agent, page, whatsapp))
+            elif with_page:
                 await open_page(agent, stack, settings, whatsapp)
             yield agent
         finally:
@@ -163,17 +172,39 @@ async def ended(left: set["asyncio.Task[Any]"]) -> None:
 async def open_page(
     agent: SmallAgent, stack: contextlib.AsyncExitStack, settings: Settings, whatsapp: WhatsAppWeb
 ) -> None:
-    profile = settings.session_dir / "profile"
-    chromium = await stack.enter_async_context(open_chromium(find_executable(None), profile, sandbox=False))
-    browser = await cdp.connect(chromium.endpoint, within_s=5)
-    stack.push_async_callback(cdp.connection_of(browser).dispose)
-    # What a killed browser has of it on the disk is up to a minute old; the session keeps it, as here.
+    """Give the agent a browser on its profile, with what the session keeps of the page's localStorage: what a killed
+    browser has of it on the disk is up to a minute old."""
     dump = settings.session_dir / "local_storage.json"
     kept = dump.read_text() if dump.exists() else None
-    agent.page = await WhatsAppPage.open(browser, chromium, whatsapp.url, BUNDLE, kept)
-    agent.page.on_event = agent.on_page_event
-    await agent.page.navigate()
+    opened = await stack.enter_async_context(blank_page(settings.session_dir / "profile", whatsapp, kept))
+    await _link(agent, opened, whatsapp)
+    dump.write_text(json.dumps(await opened.local_storage()))
+
+
+@contextlib.asynccontextmanager
+async def use_page(agent: SmallAgent, page: WhatsAppPage, whatsapp: WhatsAppWeb) -> AsyncIterator[None]:
+    """Give the agent a blank page for a while, of which nothing is left afterwards."""
+    await _link(agent, page, whatsapp)
+    yield
+    page.on_event = lambda _event: None
+    where = {"origin": whatsapp.url.rstrip("/"), "storageTypes": "all"}
+    await page.session.call("Page.navigate", {"url": "about:blank"}, within_s=10)
+    await page.session.call("Storage.clearDataForOrigin", where, within_s=10)
+
+
+@contextlib.asynccontextmanager
+async def blank_page(profile: Path, whatsapp: WhatsAppWeb, kept: str | None = None) -> AsyncIterator[WhatsAppPage]:
+    """A page of a browser of its own, not navigated yet."""
+    async with open_chromium(find_executable(None), profile, sandbox=False) as chromium:
+        browser = await cdp.connect(chromium.endpoint, within_s=5)
+        yield await WhatsAppPage.open(browser, chromium, whatsapp.url, BUNDLE, kept)
+        await cdp.connection_of(browser).dispose()
+
+
+async def _link(agent: SmallAgent, page: WhatsAppPage, whatsapp: WhatsAppWeb) -> None:
+    agent.page = page
+    page.on_event = agent.on_page_event
+    await page.navigate()
     if not whatsapp.connections()["devices"]:
         await asyncio.to_thread(whatsapp.scan)
     await agent.until_ready()
-    dump.write_text(json.dumps(await agent.page.local_storage()))

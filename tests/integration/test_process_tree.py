@@ -229,8 +229,10 @@ async def test_the_memory_of_all_processes_is_told(tmp_path: Path) -> None:
     async with open_chromium(find_executable(None), profile, sandbox=False) as chromium:
 
         def whole() -> TreeMemory | None:
-            memory, below = memory_of(profile), psutil.Process(chromium.pid).children(recursive=True)
-            return memory if memory and memory.processes == len([chromium.pid, *below]) else None
+            memory, tree = memory_of(profile), [psutil.Process(chromium.pid)]
+            tree += tree[0].children(recursive=True)
+            living = [process for process in tree if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+            return memory if memory and memory.processes == len(living) else None
 
         memory = await asyncio.to_thread(wait_until, whole, 10, "all are measured: some come and go while it starts")
         assert memory is not None

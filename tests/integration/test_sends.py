@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from browser_agent.sending import attempt, life
 from browser_agent.whatsapp import outgoing
 from browser_agent.whatsapp.outgoing import PageOutgoing
+from browser_agent.whatsapp.page import WhatsAppPage
 from tests.harness.redis_server import RedisServer
-from tests.harness.small_agent import NAMES, SmallAgent, open_page, settings_in, small_agent
+from tests.harness.small_agent import NAMES, SmallAgent, blank_page, open_page, settings_in, small_agent
 from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.people import ANNA, BRUNO, FAMILY
 from whatsapp_contract.errors import BadArguments, NotFound, Refused
+
+# They share a page, and so its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40
 
@@ -33,11 +38,19 @@ def whatsapp(whatsapp_process: WhatsAppWeb) -> WhatsAppWeb:
     return whatsapp_process
 
 
-@pytest.fixture
-async def agent(redis_server: RedisServer, whatsapp: WhatsAppWeb, tmp_path: Path) -> AsyncIterator[SmallAgent]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def page(whatsapp_process: WhatsAppWeb, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WhatsAppPage]:
+    async with blank_page(tmp_path_factory.mktemp("page") / "profile", whatsapp_process) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def agent(
+    redis_server: RedisServer, whatsapp: WhatsAppWeb, page: WhatsAppPage, tmp_path: Path
+) -> AsyncIterator[SmallAgent]:
     (tmp_path / "data/outgoing").mkdir(parents=True)
     (tmp_path / "data/outgoing/photo.jpg").write_bytes(JPEG)
-    async with small_agent(redis_server, whatsapp, tmp_path) as made:
+    async with small_agent(redis_server, whatsapp, tmp_path, page=page) as made:
         yield made
 
 
