@@ -14,6 +14,7 @@ demo: setup-dev ## watch the service at work against a stand-in, without an acco
 	@exec $(PY) -m demo
 
 # A file's tests share services and browsers, and so stay together in one process.
+test: export PYTHONDONTWRITEBYTECODE =  # compiling what hundreds of processes import, each anew, takes minutes
 test: setup-dev ## all tests
 	@$(PY) -m pytest -n 5 --dist loadfile --no-loadscope-reorder
 
