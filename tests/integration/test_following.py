@@ -148,10 +148,10 @@ async def test_what_is_left_while_another_waits_is_taken_over_too(redis: Any, cl
 async def test_a_slow_body_keeps_what_it_has_in_hand(redis: Any, client: AsyncAgentClient) -> None:
     codes = [str(n) for n in range(5)]
     await add(redis, *codes)
-    slow = client.follow(group="g", consumer="slow", claim_idle_s=0.3)
+    slow = client.follow(group="g", consumer="slow", claim_idle_s=1)
     seen = [(await anext(slow)).data["code"]]
-    other = asyncio.create_task(given(client, 1, consumer="other", claim_idle_s=0.3))
-    await asyncio.sleep(1.5)  # five times what an idle one is given
+    other = asyncio.create_task(given(client, 1, consumer="other", claim_idle_s=1))
+    await asyncio.sleep(4)  # four times what an idle one is given
     assert not other.done()
     async with asyncio.timeout(5):
         while len(seen) < 5:
