@@ -12,6 +12,7 @@ from tests.harness.media_bench import Bench
 from tests.harness.media_page import MediaPage, media_page
 from tests.harness.redis_server import RedisServer
 from tests.harness.s3_server import S3Server
+from tests.harness.shared_chromium import SharedChromium, shared_chromium
 from tests.harness.supervisor import SLEEPER, Supervisor
 from tests.harness.waiting import wait_until
 from tests.harness.watched import Agent
@@ -47,6 +48,19 @@ def s3() -> Iterator[S3Server]:
     """One for a module."""
     with S3Server() as server:
         yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def _one_chromium(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SharedChromium]:
+    async with shared_chromium(tmp_path_factory.mktemp("chromium")) as chromium:
+        yield chromium
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def shared(_one_chromium: SharedChromium) -> AsyncIterator[SharedChromium]:
+    """One browser for a module, blank for each test; they have to share its event loop, too."""
+    yield _one_chromium
+    await _one_chromium.make_blank()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
+from pyppeteer.browser import Browser
 
 from browser_agent.whatsapp import cdp
 from browser_agent.whatsapp.cdp import CdpConnection, CdpSession, ChromiumRefused
 from browser_agent.whatsapp.chromium import Chromium, open_chromium
 from browser_agent.whatsapp.executable import find_executable
+from tests.harness.shared_chromium import SharedChromium
 from whatsapp_contract.errors import BrowserGone, NotReady, PageCrashed, PageTimeout
+
+# They share a browser, and so its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass
@@ -33,12 +39,21 @@ class Setting:
         return bool(await self.evaluate("6 * 7") == 42)
 
 
-@pytest.fixture
-async def page(tmp_path: Path) -> AsyncIterator[Setting]:
+async def setting(chromium: Chromium, browser: Browser) -> Setting:
+    return Setting(chromium, cdp.connection_of(browser), (await browser.pages())[0]._client)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(shared: SharedChromium) -> Setting:
+    return await setting(shared.chromium, await shared.connect())
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def own(tmp_path: Path) -> AsyncIterator[Setting]:
+    """Of a browser that comes to harm."""
     async with open_chromium(find_executable(None), tmp_path / "profile", sandbox=False) as chromium:
         browser = await cdp.connect(chromium.endpoint, within_s=5)
-        tab = (await browser.pages())[0]
-        yield Setting(chromium, cdp.connection_of(browser), tab._client)
+        yield await setting(chromium, browser)
         await cdp.connection_of(browser).dispose()
 
 
@@ -111,19 +126,19 @@ async def test_a_crash_fails_what_waits_and_what_comes_at_once_and_a_reload_heal
     raise AssertionError("the page did not come back")
 
 
-async def test_a_killed_browser_fails_what_waits_at_once_and_everything_after(page: Setting) -> None:
-    waiting = asyncio.create_task(page.evaluate("new Promise(() => {})", within_s=30))
+async def test_a_killed_browser_fails_what_waits_at_once_and_everything_after(own: Setting) -> None:
+    waiting = asyncio.create_task(own.evaluate("new Promise(() => {})", within_s=30))
     await asyncio.sleep(0.05)
     started = time.monotonic()
-    os.killpg(page.chromium.pid, signal.SIGKILL)
+    os.killpg(own.chromium.pid, signal.SIGKILL)
     with pytest.raises(BrowserGone):
         await waiting
     async with asyncio.timeout(2):
-        await page.connection.closed.wait()
+        await own.connection.closed.wait()
     with pytest.raises(BrowserGone):
-        await page.evaluate("1")
+        await own.evaluate("1")
     with pytest.raises(BrowserGone):
-        await page.connection.call("Browser.getVersion", within_s=1)
+        await own.connection.call("Browser.getVersion", within_s=1)
     assert time.monotonic() - started < 2
 
 
@@ -197,8 +212,8 @@ async def test_a_browser_that_is_lost_while_its_tab_is_looked_for_is_gone(tmp_pa
             await cdp.connect(chromium.endpoint, within_s=5)
 
 
-async def test_a_browser_without_a_tab_is_gone(page: Setting) -> None:
-    browser = await cdp.connect(page.chromium.endpoint, within_s=5)
+async def test_a_browser_without_a_tab_is_gone(own: Setting) -> None:
+    browser = await cdp.connect(own.chromium.endpoint, within_s=5)
     session = await cdp.first_tab(browser, within_s=5)
     await session.call("Page.close", within_s=5)
     async with asyncio.timeout(5):

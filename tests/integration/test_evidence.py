@@ -2,30 +2,31 @@
 stand-in, and on a site with a service worker, in real Chromium."""
 
 import asyncio
-import contextlib
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from browser_agent import dossier
 from browser_agent.site_reach import reaches
 from browser_agent.site_watch import SiteWatch
-from browser_agent.whatsapp import cdp
-from browser_agent.whatsapp.chromium import open_chromium
-from browser_agent.whatsapp.executable import find_executable
 from browser_agent.whatsapp.models import MessageSeen, PageEvent
 from browser_agent.whatsapp.page import WhatsAppPage
+from tests.harness.shared_chromium import SharedChromium
 from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.people import ANNA, BRUNO, FAMILY, ME
 from tests.whatsapp_web.wajs import BUNDLE
 from whatsapp_contract.health import Verdict
 from whatsapp_contract.states import SessionState
 from whatsapp_contract.status import Status
+
+# They share a browser, and so its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MAKE_DEAF = """(() => {
   const store = WPP.whatsapp.MsgStore;
@@ -68,14 +69,10 @@ class Tab:
         await self.page.probe()
 
 
-@contextlib.asynccontextmanager
-async def tab_on(url: str, folder: Path, wa_js: Path = BUNDLE) -> AsyncIterator[Tab]:
-    async with open_chromium(find_executable(None), folder / "profile", sandbox=False) as chromium:
-        browser = await cdp.connect(chromium.endpoint, within_s=5)
-        tab = Tab(await WhatsAppPage.open(browser, chromium, url, wa_js))
-        await tab.page.navigate()
-        yield tab
-        await cdp.connection_of(browser).dispose()
+async def tab_on(url: str, shared: SharedChromium, wa_js: Path = BUNDLE) -> Tab:
+    tab = Tab(await WhatsAppPage.open(await shared.connect(), shared.chromium, url, wa_js))
+    await tab.page.navigate()
+    return tab
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +81,14 @@ def whatsapp() -> Iterator[WhatsAppWeb]:
         yield whatsapp
 
 
-@pytest.fixture
-async def tab(whatsapp: WhatsAppWeb, tmp_path: Path) -> AsyncIterator[Tab]:
+@pytest_asyncio.fixture(loop_scope="module")
+async def tab(whatsapp: WhatsAppWeb, shared: SharedChromium) -> Tab:
     """Linked, and listening."""
     whatsapp.reset()
-    async with tab_on(whatsapp.url, tmp_path) as tab:
-        await asyncio.to_thread(whatsapp.scan)
-        await tab.listens()
-        yield tab
+    tab = await tab_on(whatsapp.url, shared)
+    await asyncio.to_thread(whatsapp.scan)
+    await tab.listens()
+    return tab
 
 
 # -- deafness --------------------------------------------------------------------------------------------------------
@@ -316,83 +313,87 @@ def no_wa_js(tmp_path: Path) -> Path:
 
 
 async def test_the_site_is_silent_after_two_requests_of_the_page_and_not_before(
-    site: Site, tmp_path: Path, no_wa_js: Path
+    site: Site, shared: SharedChromium, no_wa_js: Path
 ) -> None:
-    async with tab_on(site.url, tmp_path, no_wa_js) as tab:
-        # The worker would answer for a site that is gone.
-        await tab.page._evaluate("""(async () => {
-          const { serviceWorker } = navigator;
-          const controls = new Promise((done) => { serviceWorker.oncontrollerchange = done; });
-          await serviceWorker.register('/worker.js');
-          if (!serviceWorker.controller) await controls;
-        })()""")
-        assert await tab.page._evaluate("fetch('/x').then((answer) => answer.text())") == "from memory"
-        wanted = True
-        watch = SiteWatch(
-            lambda: tab.page,
-            is_wanted=lambda: wanted,
-            load_error=lambda: None,
-            reaches=lambda: reaches(site.url),
-            every_s=0.05,
-        )
-        watching = asyncio.create_task(watch.run())
-        async with asyncio.timeout(20):
-            while watch.answered_at is None:
-                await asyncio.sleep(0.02)
-            assert watch.silent_since is None
-            site.refuses = True
-            while watch.silent_since is None:
-                assert len(watch._failures) < 2
-                await asyncio.sleep(0.005)
-            assert await tab.page._evaluate("fetch('/x').then((answer) => answer.text())") == "from memory"
-            site.refuses = False
-            while watch.silent_since is not None:
-                await asyncio.sleep(0.02)
-            site.refuses = True
-            while watch.silent_since is None:
-                await asyncio.sleep(0.02)
-            wanted = False  # ready: nobody asks any more, and nothing is held against the site
-            while watch.silent_since is not None:
-                await asyncio.sleep(0.02)
-        watching.cancel()
-        site.refuses, site.status = False, 503
-        assert await tab.page.ask_site() is False  # an outage of the site's, which no browser can mend
-        site.status = 404
-        assert await tab.page.ask_site() is True
-
-
-async def test_a_page_that_may_not_ask_says_nothing_of_the_site(site: Site, tmp_path: Path, no_wa_js: Path) -> None:
-    site.policy = "connect-src 'none'"
-    async with tab_on(site.url, tmp_path, no_wa_js) as tab:
-        assert await tab.page.ask_site() is None
+    tab = await tab_on(site.url, shared, no_wa_js)
+    # The worker would answer for a site that is gone.
+    await tab.page._evaluate("""(async () => {
+      const { serviceWorker } = navigator;
+      const controls = new Promise((done) => { serviceWorker.oncontrollerchange = done; });
+      await serviceWorker.register('/worker.js');
+      if (!serviceWorker.controller) await controls;
+    })()""")
+    assert await tab.page._evaluate("fetch('/x').then((answer) => answer.text())") == "from memory"
+    wanted = True
+    watch = SiteWatch(
+        lambda: tab.page,
+        is_wanted=lambda: wanted,
+        load_error=lambda: None,
+        reaches=lambda: reaches(site.url),
+        every_s=0.05,
+    )
+    watching = asyncio.create_task(watch.run())
+    async with asyncio.timeout(20):
+        while watch.answered_at is None:
+            await asyncio.sleep(0.02)
+        assert watch.silent_since is None
         site.refuses = True
-        assert await tab.page.ask_site() is None
+        while watch.silent_since is None:
+            assert len(watch._failures) < 2
+            await asyncio.sleep(0.005)
+        assert await tab.page._evaluate("fetch('/x').then((answer) => answer.text())") == "from memory"
+        site.refuses = False
+        while watch.silent_since is not None:
+            await asyncio.sleep(0.02)
+        site.refuses = True
+        while watch.silent_since is None:
+            await asyncio.sleep(0.02)
+        wanted = False  # ready: nobody asks any more, and nothing is held against the site
+        while watch.silent_since is not None:
+            await asyncio.sleep(0.02)
+    watching.cancel()
+    site.refuses, site.status = False, 503
+    assert await tab.page.ask_site() is False  # an outage of the site's, which no browser can mend
+    site.status = 404
+    assert await tab.page.ask_site() is True
 
 
-async def test_the_console_s_tail_is_kept_and_cut(site: Site, tmp_path: Path, no_wa_js: Path) -> None:
-    async with tab_on(site.url, tmp_path, no_wa_js) as tab:
-        await tab.page._evaluate("for (let n = 0; n < 60; n++) console.warn(n, { a: 1 })")
-        await tab.page._evaluate("console.error('x'.repeat(1_000_000))")
-        await tab.page._evaluate("void setTimeout(() => { throw new Error('thrown') }, 0)")
-        await tab.page._evaluate("new Promise((done) => setTimeout(done, 50))")
-        lines = tab.page.console.lines
+async def test_a_page_that_may_not_ask_says_nothing_of_the_site(
+    site: Site, shared: SharedChromium, no_wa_js: Path
+) -> None:
+    site.policy = "connect-src 'none'"
+    tab = await tab_on(site.url, shared, no_wa_js)
+    assert await tab.page.ask_site() is None
+    site.refuses = True
+    assert await tab.page.ask_site() is None
+
+
+async def test_the_console_s_tail_is_kept_and_cut(site: Site, shared: SharedChromium, no_wa_js: Path) -> None:
+    tab = await tab_on(site.url, shared, no_wa_js)
+    await tab.page._evaluate("for (let n = 0; n < 60; n++) console.warn(n, { a: 1 })")
+    await tab.page._evaluate("console.error('x'.repeat(1_000_000))")
+    await tab.page._evaluate("void setTimeout(() => { throw new Error('thrown') }, 0)")
+    await tab.page._evaluate("new Promise((done) => setTimeout(done, 50))")
+    lines = tab.page.console.lines
     assert len(lines) == 50
     assert lines[-3:-2] == ["warning: 59 Object"]
     assert lines[-2] == "error: " + "x" * 293
     assert lines[-1].startswith("exception: Error: thrown")
 
 
-async def test_a_dossier_of_a_start_that_never_ends_has_a_picture_and_the_console(tmp_path: Path) -> None:
+async def test_a_dossier_of_a_start_that_never_ends_has_a_picture_and_the_console(
+    shared: SharedChromium, tmp_path: Path
+) -> None:
     now = datetime.now(UTC)
     status = Status(
         session_id="s", instance="i", pid=7, epoch=3, started_at=now, heartbeat_at=now, since=now,
         state=SessionState.STARTING, verdict=Verdict.PAGE_HUNG, verdict_reason="stuck_in_starting",
     )  # fmt: skip
     with WhatsAppWeb(boot="never") as whatsapp:
-        async with tab_on(whatsapp.url, tmp_path) as tab:
-            await tab.page._evaluate("console.error('the boot hangs')")
-            await tab.page.probe()
-            path = await dossier.keep(tab.page, status, "stuck_in_starting", "why", tmp_path / "session")
+        tab = await tab_on(whatsapp.url, shared)
+        await tab.page._evaluate("console.error('the boot hangs')")
+        await tab.page.probe()
+        path = await dossier.keep(tab.page, status, "stuck_in_starting", "why", tmp_path / "session")
     assert path is not None
     document = json.loads(path.read_text())
     assert "error: the boot hangs" in document["console"]

@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from structlog.testing import capture_logs
 from websockets.server import WebSocketServerProtocol, serve
 
 from browser_agent.whatsapp import cdp
-from browser_agent.whatsapp.chromium import Chromium, open_chromium
-from browser_agent.whatsapp.executable import find_executable
 from browser_agent.whatsapp.models import MessageSeen, PageEvent, PageMessage
 from browser_agent.whatsapp.page import WhatsAppPage
+from tests.harness.shared_chromium import SharedChromium
 from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.wajs import BUNDLE
 from whatsapp_contract.errors import BrowserGone, PageTimeout, ResetUnproven
+
+# They share a browser, and so its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WA_JS = """
 window.WPP = {
@@ -66,8 +69,9 @@ class Site:
         await link.wait_closed()
 
 
-@pytest.fixture
-async def site() -> AsyncIterator[Site]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def _one_site() -> AsyncIterator[Site]:
+    """One for all: at its end it waits for the connections that Chromium opens in advance."""
     site = Site()
 
     async def document(path: str, headers: Any) -> tuple[HTTPStatus, dict[str, str], bytes] | None:
@@ -80,6 +84,12 @@ async def site() -> AsyncIterator[Site]:
     async with serve(site.listen, "127.0.0.1", 0, process_request=document) as server:
         site.url = f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
         yield site
+
+
+@pytest.fixture
+def site(_one_site: Site) -> Site:
+    _one_site.links.clear()
+    return _one_site
 
 
 class Tab:
@@ -105,26 +115,17 @@ class Tab:
         return [event.message for event in self.told[before:] if isinstance(event, MessageSeen)]
 
 
-@pytest.fixture
-async def chromium(tmp_path: Path, site: Site) -> AsyncIterator[Chromium]:  # closed first
-    async with open_chromium(find_executable(None), tmp_path / "profile", sandbox=False) as chromium:
-        yield chromium
-
-
-async def opened(chromium: Chromium, site: Site, folder: Path, local_storage: str | None = None) -> Tab:
+async def opened(shared: SharedChromium, site: Site, folder: Path, local_storage: str | None = None) -> Tab:
     wa_js = folder / "wa.js"
     wa_js.write_text(WA_JS)
-    browser = await cdp.connect(chromium.endpoint, within_s=5)
-    tab = Tab(await WhatsAppPage.open(browser, chromium, site.url, wa_js, local_storage))
+    tab = Tab(await WhatsAppPage.open(await shared.connect(), shared.chromium, site.url, wa_js, local_storage))
     await tab.page.navigate()
     return tab
 
 
-@pytest.fixture
-async def tab(chromium: Chromium, site: Site, tmp_path: Path) -> AsyncIterator[Tab]:
-    tab = await opened(chromium, site, tmp_path)
-    yield tab
-    await cdp.connection_of(tab.page.browser).dispose()
+@pytest_asyncio.fixture(loop_scope="module")
+async def tab(site: Site, shared: SharedChromium, tmp_path: Path) -> Tab:  # whose connections are closed first
+    return await opened(shared, site, tmp_path)
 
 
 # -- odd values ------------------------------------------------------------------------------------------------------
@@ -303,10 +304,9 @@ async def test_the_site_is_asked_for_its_build_with_the_pages_cookies(tab: Tab) 
     assert await tab.page.served_revision() == "200"
 
 
-async def test_the_real_wa_js_on_the_stand_in(chromium: Chromium) -> None:
+async def test_the_real_wa_js_on_the_stand_in(shared: SharedChromium) -> None:
     with WhatsAppWeb() as whatsapp:
-        browser = await cdp.connect(chromium.endpoint, within_s=5)
-        page = await WhatsAppPage.open(browser, chromium, whatsapp.url, BUNDLE)
+        page = await WhatsAppPage.open(await shared.connect(), shared.chromium, whatsapp.url, BUNDLE)
         tab = Tab(page)
         await page.navigate()
         await asyncio.to_thread(whatsapp.scan)
@@ -349,10 +349,10 @@ ITEMS = {"WAToken": '"x"', "__proto__": "a key like any other", "odd": "\ud800",
 
 
 async def test_a_dump_of_localstorage_is_what_the_first_document_starts_with(
-    chromium: Chromium, site: Site, tmp_path: Path
+    site: Site, shared: SharedChromium, tmp_path: Path
 ) -> None:
     dump = {"origin": site.url.rstrip("/"), "items": ITEMS}
-    tab = await opened(chromium, site, tmp_path, json.dumps(dump))
+    tab = await opened(shared, site, tmp_path, json.dumps(dump))
     assert tab.given == 1
     assert await tab.page.local_storage() == dump
 
@@ -363,27 +363,26 @@ async def test_a_dump_of_localstorage_is_what_the_first_document_starts_with(
 
 
 async def test_wa_js_finds_it_already_there_and_what_was_there_is_gone(
-    chromium: Chromium, site: Site, tmp_path: Path
+    site: Site, shared: SharedChromium, tmp_path: Path
 ) -> None:
-    first = await opened(chromium, site, tmp_path)
+    first = await opened(shared, site, tmp_path)
     await first.run("localStorage.setItem('old', '1')")
     await cdp.connection_of(first.page.browser).dispose()
     dump = {"origin": site.url.rstrip("/"), "items": {"new": "1"}}
     wa_js = tmp_path / "later.js"
     wa_js.write_text(WA_JS + "window.atStart = Object.keys(localStorage);")
-    browser = await cdp.connect(chromium.endpoint, within_s=5)
-    tab = Tab(await WhatsAppPage.open(browser, chromium, site.url, wa_js, json.dumps(dump)))
+    tab = Tab(await WhatsAppPage.open(await shared.connect(), shared.chromium, site.url, wa_js, json.dumps(dump)))
     await tab.page.navigate()
     assert await tab.run("return atStart") == ["new"]
 
 
-async def test_another_origin_gets_nothing_of_it(chromium: Chromium, site: Site, tmp_path: Path) -> None:
-    tab = await opened(chromium, site, tmp_path, json.dumps({"origin": "https://elsewhere.example", "items": ITEMS}))
+async def test_another_origin_gets_nothing_of_it(site: Site, shared: SharedChromium, tmp_path: Path) -> None:
+    tab = await opened(shared, site, tmp_path, json.dumps({"origin": "https://elsewhere.example", "items": ITEMS}))
     assert tab.given == 0
     assert (await tab.page.local_storage())["items"] == {}
 
 
-async def test_without_wa_js_to_be_read_there_is_no_page(chromium: Chromium, tmp_path: Path) -> None:
-    browser = await cdp.connect(chromium.endpoint, within_s=5)
+async def test_without_wa_js_to_be_read_there_is_no_page(shared: SharedChromium, tmp_path: Path) -> None:
+    browser = await shared.connect()
     with pytest.raises(BrowserGone, match=r"none\.js"):
-        await WhatsAppPage.open(browser, chromium, "http://127.0.0.1:9/", tmp_path / "none.js")
+        await WhatsAppPage.open(browser, shared.chromium, "http://127.0.0.1:9/", tmp_path / "none.js")

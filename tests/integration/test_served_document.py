@@ -5,18 +5,17 @@ import asyncio
 import http.server
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
+import pytest_asyncio
 
 from browser_agent.whatsapp import cdp
 from browser_agent.whatsapp.cdp import CdpSession
-from browser_agent.whatsapp.chromium import open_chromium
 from browser_agent.whatsapp.document import ServedDocument
-from browser_agent.whatsapp.executable import find_executable
 from browser_agent.whatsapp.service_worker import ServiceWorkerBypass
+from tests.harness.shared_chromium import SharedChromium
 from whatsapp_contract.errors import PageTimeout
 
 WORKER = b"""
@@ -29,6 +28,10 @@ self.addEventListener('fetch', (event) => {
 });
 """
 KEPT = b"<!doctype html><title>kept</title><iframe src='/?frame'></iframe>"
+
+
+# They share a browser, and so its event loop.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 class Site(http.server.ThreadingHTTPServer):
@@ -98,16 +101,13 @@ def site() -> Iterator[Site]:
         thread.join()
 
 
-@pytest.fixture
-async def session(tmp_path: Path) -> AsyncIterator[CdpSession]:
-    async with open_chromium(find_executable(None), tmp_path / "profile", sandbox=False) as chromium:
-        browser = await cdp.connect(chromium.endpoint, within_s=5)
-        yield await cdp.first_tab(browser, within_s=5)
-        await cdp.connection_of(browser).dispose()
+@pytest_asyncio.fixture(loop_scope="module")
+async def session(shared: SharedChromium) -> CdpSession:
+    return await cdp.first_tab(await shared.connect(), within_s=5)
 
 
-@pytest.fixture
-async def tab(session: CdpSession, site: Site) -> Tab:
+@pytest_asyncio.fixture(loop_scope="module")
+async def tab(site: Site, session: CdpSession) -> Tab:  # whose connection is closed first
     tab = Tab(session, site)
     await tab.document.attach(within_s=5)
     return tab
@@ -177,7 +177,7 @@ class Deaf:
         return answer
 
 
-async def test_what_was_half_applied_is_applied_or_undone_by_the_next_try(session: CdpSession, site: Site) -> None:
+async def test_what_was_half_applied_is_applied_or_undone_by_the_next_try(site: Site, session: CdpSession) -> None:
     deaf = Deaf(session)
     tab = Tab(session, site, deaf)
     await tab.document.attach(within_s=5)
@@ -236,7 +236,7 @@ class Spoiled:
     ],
 )
 async def test_whatever_fails_the_request_goes_on(
-    session: CdpSession, site: Site, answer: dict[str, Any], told: set[str]
+    site: Site, session: CdpSession, answer: dict[str, Any], told: set[str]
 ) -> None:
     tab = Tab(session, site, Spoiled(session, answer, told))
     await tab.document.attach(within_s=5)
