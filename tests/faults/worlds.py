@@ -55,6 +55,15 @@ def plain(folder: Path, **variables: str) -> Iterator[Bench]:
 
 
 @contextlib.contextmanager
+def saved(folder: Path) -> Iterator[Bench]:
+    """Its session was saved a moment ago. A snapshot stops all of the browser and has it go on, and with that ends a
+    stop by somebody else."""
+    with plain(folder) as bench:
+        bench.service.wait_event("session_saved", within_s=120)
+        yield bench
+
+
+@contextlib.contextmanager
 def resets_often(folder: Path) -> Iterator[Bench]:
     """The connection is reset every half minute, on the second of a check."""
     with plain(folder, CONNECTION_RESET_CRON="*/30 * * * * *") as bench:
