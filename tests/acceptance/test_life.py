@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.harness.service import AROUND, COMMAND, PROGRAMS, REPOSITORY, SESSION, Service
+from tests.harness.service import COMMAND, PROGRAMS, REPOSITORY, SESSION, Service
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.people import FAMILY
@@ -33,13 +33,19 @@ def whatsapp() -> Iterator[WhatsAppWeb]:
 
 
 @pytest.fixture(scope="module")
-def waiting() -> Iterator[Service]:
+def waited_for() -> Iterator[WhatsAppWeb]:
+    """The stand-in of the service that waits for a scan."""
+    with WhatsAppWeb(keepalive_s=2) as whatsapp:
+        yield whatsapp
+
+
+@pytest.fixture(scope="module")
+def waiting(waited_for: WhatsAppWeb) -> Iterator[Service]:
     """A service that waits for a scan, and is left so; all of it runs. Its folder's name is one to be quoted."""
     # Not in pytest's own folders: RUN_DIR is to lie below one with such a name.
     with (
-        WhatsAppWeb(keepalive_s=2) as whatsapp,
         tempfile.TemporaryDirectory() as folder,
-        Service(Path(folder, "9%s a'b"), whatsapp.url, REDIS_PASSWORD=REDIS_PASSWORD) as service,
+        Service(Path(folder, "9%s a'b"), waited_for.url, REDIS_PASSWORD=REDIS_PASSWORD) as service,
     ):
         service.redis.connection_pool.connection_kwargs["password"] = REDIS_PASSWORD
         service.wait_event("qr")
@@ -131,37 +137,23 @@ def test_from_the_first_scan_through_a_restart_of_everything_to_the_logout_and_a
         assert service.leftovers() == []
 
 
-def test_the_events_of_an_account_that_was_unlinked_while_the_service_was_down(
-    whatsapp: WhatsAppWeb, tmp_path: Path
-) -> None:
-    with Service(tmp_path, whatsapp.url, without=AROUND) as service:
-        whatsapp.scan(service.wait_event("qr").data["payload"])
-        before = str(service.wait_event("ready").id)
-        service.stop()
-        whatsapp.log_out_from_phone()
-        service.start()
-        service.wait_event("auth_failure", after=before)
-        service.wait_event("qr", after=before)
-        assert service.events("ready", after=before) == []
-        whatsapp.scan(whatsapp.code_on_show())
-        service.wait_event("ready", after=before)
-
-
 def test_the_code_rotates_on_console_events_and_page_and_an_idle_one_is_renewed(
-    whatsapp: WhatsAppWeb, tmp_path: Path
+    waiting: Service, waited_for: WhatsAppWeb
 ) -> None:
-    with Service(tmp_path, whatsapp.url, without=AROUND) as service:
-        service.wait_event("qr")
-        for sequence in (2, 3):
-            whatsapp.rotate_qr()
-            shown = service.wait_event("qr", where=lambda data, n=sequence: data["sequence"] == n)  # type: ignore[misc]
-            assert shown.data["payload"] == whatsapp.code_on_show()
-        wait_until(lambda: service.log().count("Scan with WhatsApp") == 3, 5, "each code once on the console")
-        whatsapp.idle_qr()
-        renewed = service.wait_event("qr", where=lambda data: data["sequence"] == 4)
-        assert renewed.data["payload"] == whatsapp.code_on_show()
-        whatsapp.scan(renewed.data["payload"])
-        service.wait_event("ready")
+    before, first = waiting.last_event_id(), waiting.events("qr")[-1].data["sequence"]
+    for show_another, sequence in ((waited_for.rotate_qr, first + 1), (waited_for.rotate_qr, first + 2)):
+        show_another()
+        shown = waiting.wait_event("qr", after=before, where=lambda data, n=sequence: data["sequence"] == n)  # type: ignore[misc]
+        assert shown.data["payload"] == waited_for.code_on_show()
+    codes = len(waiting.events("qr"))
+    wait_until(lambda: waiting.log().count("Scan with WhatsApp") == codes, 5, "each code once on the console")
+    waited_for.idle_qr()
+    renewed = waiting.wait_event("qr", after=before, where=lambda data: data["sequence"] == first + 3)
+    assert renewed.data["payload"] == waited_for.code_on_show()
+    waited_for.scan(renewed.data["payload"])
+    ready = str(waiting.wait_event("ready", after=before).id)
+    waiting.client.call("logout", {"cause": "the test"})
+    waiting.wait_event("qr", after=ready)
 
 
 def test_bad_settings_end_with_2_and_name_every_variable(tmp_path: Path) -> None:

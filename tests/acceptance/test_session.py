@@ -202,6 +202,7 @@ def test_a_restored_session_that_is_unpaired_leaves_the_store_alone(
     service.start()
     service.wait_event("auth_failure", after=last)
     service.wait_event("qr", after=last)
+    assert service.events("ready", after=last) == []
     service.client.call("ping")
     service.stop(within_s=9)
     assert pointer(s3)["generations"] == kept
