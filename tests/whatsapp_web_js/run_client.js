@@ -34,7 +34,16 @@ function remoteAuth({ endpoint, bucket, remotePath, clientId }) {
 const client = new Client({
   authStrategy: s3 ? remoteAuth(JSON.parse(s3)) : new LocalAuth({ dataPath }),
   webVersionCache: { type: 'none' },
-  puppeteer: { executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup'] },
+  puppeteer: {
+    executablePath,
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup', // pages of Chromium's own
+    ],
+  },
 });
 
 for (const event of ['qr', 'authenticated', 'ready', 'change_state', 'disconnected']) {
