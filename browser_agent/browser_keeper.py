@@ -22,6 +22,7 @@ from whatsapp_contract.logs import get_logger
 from .start_budget import StartBudget
 from .whatsapp.chromium import VERSION_FILE, Chromium, browser_version, open_chromium
 from .whatsapp.executable import find_executable
+from .whatsapp.net_errors import SiteUnreachable
 
 if TYPE_CHECKING:
     from .whatsapp.page import WhatsAppPage
@@ -245,10 +246,14 @@ class BrowserKeeper:
                 return
 
     async def _watch(self, page: "WhatsAppPage") -> str:
-        """Wait until the browser is lost or a new one wanted; a crashed page is loaded anew meanwhile."""
+        """Wait until the browser is lost or a new one wanted; a crashed page, or one
+        whose site could not be reached when it was loaded anew, is loaded meanwhile."""
         crashed_at = float("-inf")
         while True:
             reason = await self._next_end(page)
+            if reason == "site_unreachable":
+                await self._load(page)
+                continue
             if reason != "page_crashed":
                 return reason
             if time.monotonic() - crashed_at < LIVED_WELL_S:
@@ -256,14 +261,16 @@ class BrowserKeeper:
             crashed_at = time.monotonic()
             log.warning("the page crashed and is loaded anew")
             self._observer.on_starting(reason)
-            await self._unless_wanted(page.reload())
+            with contextlib.suppress(SiteUnreachable):
+                await self._unless_wanted(page.reload())
 
     async def _next_end(self, page: "WhatsAppPage") -> str:
-        """`browser_gone`, `page_crashed` or `restart_browser`, whichever comes first."""
+        """`browser_gone`, `page_crashed`, `restart_browser` or `site_unreachable`, whichever comes first."""
         ends = {
             asyncio.create_task(page.browser_lost.wait()): "browser_gone",
             asyncio.create_task(self._crashed_by_itself(page)): "page_crashed",
             asyncio.create_task(self._wanted.wait()): "restart_browser",
+            asyncio.create_task(page.unloaded.wait()): "site_unreachable",
         }
         try:
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -259,7 +259,7 @@ def _excused(outside: Outside, limits: Limits) -> Assessment | None:
         if outside.start_owed:
             return Assessment(Verdict.DEGRADED, "restart_unfinished", outside.asked_at)
         return Assessment(Verdict.WAITING_FOR_PERSON, "agent_stopped", outside.asked_at)
-    if outside.redis_up_s is None or 0 <= outside.redis_up_s < limits.redis_settled_s:
+    if outside.redis_up_s is not None and 0 <= outside.redis_up_s < limits.redis_settled_s:
         return Assessment(Verdict.DEGRADED, REDIS_SETTLING, outside.asked_at)
     if outside.program is None:
         return None

@@ -72,6 +72,7 @@ def forgiven(memory: Memory, times: int = 1) -> Memory:
             "holds": (),
             "held_told_at": None,
             "ends_told": False,
+            "takeovers": (),
         }
     )
 

@@ -65,8 +65,9 @@ class IncidentLog:
         return [Incident.model_validate_json(one) for one in reversed(kept) if one]
 
     def told_since(self, event_id: str | None) -> tuple[list[Event], str | None]:
-        """The latest events since one's id, newest first, and the newest's id: where to go on."""
-        entries: Any = self._redis.xrevrange(self._names.events, min=event_id or "-", count=EVENTS_LOOKED_THROUGH)
+        """The latest events after the one with that id, newest first, and the newest's id: where to go on."""
+        after = f"({event_id}" if event_id else "-"
+        entries: Any = self._redis.xrevrange(self._names.events, min=after, count=EVENTS_LOOKED_THROUGH)
         found = (readable_event(entry_id, fields) for entry_id, fields in entries)
         return [event for event in found if event is not None], str(entries[0][0]) if entries else event_id
 

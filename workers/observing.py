@@ -5,6 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from whatsapp_contract.client import AgentClient
 from whatsapp_contract.errors import AgentUnreachable, ContractError, NoReply
 from whatsapp_contract.health import Assessment, Facts, Limits, Outside, Verdict, verdict
@@ -21,6 +23,7 @@ AGENT = "browser-agent"
 CHECK_REPLY_WITHIN_S = 5.0
 # A look that took longer than this, all its deadlines included, was interrupted: this process was stopped meanwhile.
 LOOK_WITHIN_S = 15.0
+FACTS_AGE_AT_MOST_S = 10.0
 
 
 class Observer:
@@ -46,7 +49,7 @@ class Observer:
         """What the agent looks like from here; None where this process was stopped meanwhile: nothing can be said."""
         at, asked_at = self._clock(), datetime.now(UTC)
         facts, outside, operation = self._ask(asked_at)
-        gathered_at = self._clock()
+        gathered_at = self._clock() - _age_s(facts)
         epoch, browser_starts = self._starts()
         if (took_s := self._clock() - at) > LOOK_WITHIN_S:
             log.warning("a check was interrupted and tells nothing", took_s=round(took_s, 1))
@@ -94,15 +97,23 @@ class Observer:
 
     def _with_program(self, outside: Outside, **more: Any) -> Outside:
         """With what Redis and supervisord say, where it matters: a frozen supervisord costs its deadline."""
-        server: Any = self._client.redis.info("server")
         owed = bool(self._client.redis.exists(self._names.start_owed))
-        seen = {"redis_up_s": float(server["uptime_in_seconds"]), "start_owed": owed, **more}
+        seen = {"redis_up_s": self._redis_up_s(), "start_owed": owed, **more}
         try:
             state = self._control.state(AGENT)
             seen |= {"program": state.name, "program_running_s": state.running_s}
         except SupervisorUnavailable as error:
             log.error("supervisor does not answer", error=str(error))
         return outside.model_copy(update=seen)
+
+    def _redis_up_s(self) -> float | None:
+        """None where Redis does not say, as one that is rented may refuse to."""
+        try:
+            server: Any = self._client.redis.info("server")
+            return float(server["uptime_in_seconds"])
+        except (ResponseError, LookupError, TypeError, ValueError) as error:
+            log.debug("Redis does not say how long it is up", error=str(error))
+            return None
 
     def _starts(self) -> tuple[int | None, int]:
         """The agent's epoch, and how many browsers were started lately, whoever started them."""
@@ -135,6 +146,12 @@ def _observation(assessment: Assessment, facts: Facts, at: float, gathered_at: f
         frame_seen=moment(max(heard, default=None)),
         ready_since=moment(facts.since) if is_ready else None,
     )
+
+
+def _age_s(facts: Facts) -> float:
+    """How long ago they were gathered: seconds, where they are of the last heartbeat. By the wall clock, and so within
+    bounds: it may have been stepped since."""
+    return min(max((datetime.now(UTC) - facts.observed_at).total_seconds(), 0.0), FACTS_AGE_AT_MOST_S)
 
 
 def _ms_since(started: float) -> float:

@@ -247,6 +247,8 @@ def _agreed(memory: Memory, seen: Observation, limits: Limits) -> bool:
     suspect = memory.suspect
     if suspect is None or is_conflict(suspect) != is_conflict(seen):
         return False
+    if seen.verdict is suspect.verdict is Verdict.PAGE_HUNG and (seen.page_seen or 0.0) > suspect.at:
+        return False  # slow, and not hung: it answered somebody between the two
     return _cheapest(suspect.verdict) is _cheapest(seen.verdict) and suspect.at < seen.at
 
 

@@ -2,6 +2,8 @@
 
 import re
 
+from whatsapp_contract.errors import PageTimeout
+
 _NAME = re.compile(r"net::ERR_(\w+)")
 # Not among them: answers that are none, of the site's or of a proxy's (HTTP_RESPONSE_CODE_FAILURE, EMPTY_RESPONSE,
 # TUNNEL_CONNECTION_FAILED), and certificates that it does not trust. A new browser would fare no better.
@@ -16,6 +18,10 @@ _CUT_OFF = (
     "PROXY_CONNECTION_FAILED",
     "TIMED_OUT",
 )
+
+
+class SiteUnreachable(PageTimeout):
+    """Nothing could be loaded: Chromium shows an error page in the site's place."""
 
 
 def may_be_cut_off(error: str) -> bool:

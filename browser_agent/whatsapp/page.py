@@ -45,6 +45,7 @@ from .models import (
     Trouble,
     page_event,
 )
+from .net_errors import SiteUnreachable
 from .service_worker import ServiceWorkerBypass
 
 log = get_logger(__name__)
@@ -87,6 +88,7 @@ class WhatsAppPage:
         self.answered_at: float | None = None  # loop time at which the page last answered, or told something
         self.answer_took_ms: float | None = None
         self.crashed = asyncio.Event()
+        self.unloaded = asyncio.Event()  # Chromium's error page is on show, until somebody loads the site again
         self.browser_lost = connection_of(browser).closed
         self.on_event: Callable[[PageEvent], None] = lambda _event: None
         # There are messages that were not told, or could not be read.
@@ -141,12 +143,10 @@ class WhatsAppPage:
         return connection_of(self.browser).last_message_at
 
     async def navigate(self) -> None:
-        """Load WhatsApp Web. Raises PageTimeout naming Chromium's reason when it cannot be loaded."""
+        """Load WhatsApp Web. Raises SiteUnreachable with Chromium's reason, and PageTimeout."""
         await self.document.apply()
         before = self._documents
-        answer = await self._session.call("Page.navigate", {"url": self._url}, within_s=NAVIGATE_WITHIN_S)
-        if answer.get("errorText"):
-            raise PageTimeout(f"the site cannot be loaded: {answer['errorText']}")
+        await self._go(NAVIGATE_WITHIN_S)
         await self._wait_until(lambda: self._documents > before, NAVIGATE_WITHIN_S, PageTimeout("no document came"))
 
     async def probe(self) -> StreamSnapshot:
@@ -237,7 +237,8 @@ class WhatsAppPage:
         """Load the page anew, whatever it is in; the gentlest step that works. Answers the steps it took.
 
         A busy loop ends by terminating it; a page that does not obey is crashed; one whose process does not even
-        do that (it is stopped) has its process killed. Raises PageTimeout when nothing helps.
+        do that (it is stopped) has its process killed. Raises PageTimeout when nothing helps, SiteUnreachable where
+        that is no fault of the page's.
         """
         steps: list[ReloadStep] = []
         if not self.crashed.is_set():
@@ -321,11 +322,20 @@ class WhatsAppPage:
         with contextlib.suppress(ContractError, TimeoutError):
             async with asyncio.timeout(within_s):
                 await self.document.apply()
-                await self._session.call("Page.navigate", {"url": self._url}, within_s=within_s)
+                await self._go(within_s)
                 await self._wait_until(lambda: self._documents > before, within_s, PageTimeout("no document"))
                 await self.probe()
                 return True
+        if self.unloaded.is_set():
+            raise SiteUnreachable("the site cannot be loaded")
         return False
+
+    async def _go(self, within_s: float) -> None:
+        self.unloaded.clear()
+        answer = await self._session.call("Page.navigate", {"url": self._url}, within_s=within_s)
+        if answer.get("errorText"):
+            self.unloaded.set()
+            raise SiteUnreachable(f"the site cannot be loaded: {answer['errorText']}")
 
     async def _crash_seen(self, within_s: float) -> bool:
         with contextlib.suppress(TimeoutError):

@@ -19,7 +19,7 @@ import pytest
 from browser_agent.browser_keeper import BrowserKeeper, BrowserSettings, Observer
 from browser_agent.start_budget import StartBudget
 from browser_agent.whatsapp.executable import find_executable
-from browser_agent.whatsapp.net_errors import may_be_cut_off
+from browser_agent.whatsapp.net_errors import SiteUnreachable, may_be_cut_off
 from whatsapp_contract.errors import StoreUnavailable
 from whatsapp_contract.names import InstanceNames
 
@@ -77,6 +77,7 @@ class Recorder(Observer):
     def __init__(self) -> None:
         self.failures: list[str] = []
         self.causes: list[str | None] = []
+        self.reasons: list[str] = []
         self.prepared: list[str] = []
         self.pages: list[WhatsAppPage] = []
         self.lost_at: float | None = None
@@ -102,6 +103,7 @@ class Recorder(Observer):
         self.dump = None
 
     def on_starting(self, reason: str) -> None:
+        self.reasons.append(reason)
         self.lost_at = time.monotonic()
 
     def on_page(self, page: "WhatsAppPage") -> None:
@@ -267,6 +269,24 @@ async def test_why_the_site_cannot_be_loaded_is_known_until_it_can(setting: Sett
         setting.site.down = False
         await setting.loaded()
         assert setting.keeper.load_error is None
+
+
+async def test_a_page_that_is_loaded_anew_while_the_site_is_away_comes_back_with_it(setting: Setting) -> None:
+    """In the same browser and the same process of the page: neither is to blame."""
+    async with setting.kept():
+        await setting.loaded()
+        (page,) = setting.told.pages
+        page.session.on("Inspector.targetCrashed", lambda _params: setting.told.failures.append("crashed"))
+        setting.site.down = True
+        with pytest.raises(SiteUnreachable, match="cannot be loaded"):
+            await page.reload()
+        await until(lambda: setting.keeper.load_error)
+        assert setting.told.reasons == ["site_unreachable"]
+        setting.site.down = False
+        await until(lambda: setting.keeper.load_error is None)
+        await page.probe()
+        assert setting.told.pages == [page]
+        assert setting.told.failures == []
 
 
 async def test_who_asks_while_the_start_is_prepared_gets_the_browser_that_follows(setting: Setting) -> None:

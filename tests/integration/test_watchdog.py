@@ -120,6 +120,19 @@ def test_redis_away_is_not_the_agent_s_fault(redis_server: RedisServer, supervis
     assert supervisor.control.state(AGENT).pid == before
 
 
+def test_a_redis_that_does_not_say_how_long_it_is_up_keeps_nobody_from_being_restarted(
+    redis_server: RedisServer, supervisor: Supervisor
+) -> None:
+    """As one that is rented: INFO is not for everybody."""
+    with redis_server.client() as redis:
+        redis.execute_command("ACL", "SETUSER", "default", "-info")
+    before = supervisor.control.state(AGENT).pid
+    dog = watchdog(redis_server, supervisor)
+    dog.check()
+    dog.check()
+    assert supervisor.control.state(AGENT).pid != before
+
+
 def test_two_workers_at_once_take_one_rung(redis_server: RedisServer, supervisor: Supervisor, agent: Agent) -> None:
     watchdog(redis_server, supervisor).check()
     agent.verdict, agent.since = None, datetime.now(UTC) - timedelta(minutes=1)

@@ -105,6 +105,15 @@ def test_what_was_over_before_anybody_looked_is_an_incident_unless_it_was_wanted
         assert not_ready_s == pytest.approx(3, abs=0.5)
 
 
+def test_an_event_that_was_looked_at_is_not_looked_at_again(redis_server: RedisServer) -> None:
+    publish(redis_server, "disconnected", datetime.now(UTC), reason="link_dropped", state="disconnected")
+    with redis_server.client() as redis:
+        log = IncidentLog(redis, SessionNames("s1"))
+        events, newest = log.told_since(None)
+        assert [event.type for event in events] == ["disconnected"]
+        assert log.told_since(newest) == ([], newest)
+
+
 def test_a_thousand_incidents_are_kept(redis_server: RedisServer) -> None:
     began = datetime(2026, 11, 23, tzinfo=UTC)
     with redis_server.client() as redis:

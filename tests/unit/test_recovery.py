@@ -29,6 +29,20 @@ def test_a_good_observation_between_two_bad_ones_breaks_their_agreement() -> Non
     assert rungs == [None] * 5
 
 
+def test_a_page_that_answered_somebody_between_two_timeouts_is_slow_and_not_hung() -> None:
+    slow = [seen(Verdict.PAGE_HUNG, at, page_seen=at - 3) for at in (100, 110, 120)]
+    rungs, memory = feed(Memory(), *slow)
+    assert rungs == [None] * 3
+    assert feed(memory, seen(Verdict.PAGE_HUNG, 130, page_seen=119))[0] == [Rung.RELOAD]
+
+
+def test_a_page_that_is_slow_for_minutes_is_loaded_anew() -> None:
+    slow = [seen(Verdict.PAGE_HUNG, 100 + TICK_S * n, page_seen=97 + TICK_S * n) for n in range(30)]
+    rungs, _ = feed(Memory(), *slow)
+    first = next(observation.at for observation, rung in zip(slow, rungs, strict=True) if rung)
+    assert 100 + LIMITS.unclear_s <= first <= 100 + LIMITS.unclear_s + TICK_S
+
+
 def test_two_observations_that_name_different_cures_do_not_agree() -> None:
     rungs, _ = feed(Memory(), seen(Verdict.PAGE_HUNG, 100), seen(Verdict.BROWSER_GONE, 110))
     assert rungs == [None, None]

@@ -81,6 +81,14 @@ def test_a_person_s_restart_ends_a_hold_and_what_came_before_it() -> None:
     assert rungs == [None, Rung.RELOAD]
 
 
+def test_after_a_person_s_restart_a_conflict_may_be_taken_over_again() -> None:
+    taken = [conflict(100 + TICK_S * n) for n in range(100)]
+    rungs, memory = feed(Memory(), *taken)
+    assert rungs.count(Rung.RESET) == LIMITS.most_takeovers
+    again = [conflict(2000), conflict(2010)]
+    assert feed(recovery.note_person(memory), *again)[0] == [None, Rung.RESET]
+
+
 def test_each_restart_that_a_person_made_between_two_looks_is_known() -> None:
     with fakeredis.FakeRedis(decode_responses=True) as redis:
         kept = LadderMemory(redis, SessionNames("s1"), InstanceNames("s1", "i1"))
