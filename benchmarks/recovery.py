@@ -1,4 +1,4 @@
-"""From a fault to ready again, with the intervals of production: checks every ten seconds, a link silent after 45."""
+"""From a fault to ready again, with the intervals of production: checks every ten seconds, a link silent after 35."""
 
 import os
 import signal

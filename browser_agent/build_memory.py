@@ -104,14 +104,14 @@ class BuildMemory:
         self.known[version] = build
         return before is None or before.broken != broken, [self._set(version), *self._forget_oldest(but=version)]
 
-    def last_good(self, other_than: str) -> str | None:
-        """The build with which all was fine latest, and is so as far as is known; not that one."""
+    def good_ones(self, other_than: str) -> list[str]:
+        """The builds with which all was fine, and is so as far as is known, the latest first; not that one."""
         good = {
             version: build.good_at
             for version, build in self.known.items()
             if build.good_at is not None and not build.broken and not is_same(version, other_than)
         }
-        return max(good, key=lambda version: good[version], default=None)
+        return sorted(good, key=lambda version: good[version], reverse=True)
 
     def may_go_back_from(self, version: str) -> bool:
         """Not where it did not help before, nor from a build whose successor could not be told from it."""

@@ -96,6 +96,7 @@ class Builds:
         self._owed: _Owed | None = None
         self._site_seen_at = float("-inf")
         self._told_unavailable = False
+        self._told_nothing_kept: set[str] = set()
         self._told_not_served: set[tuple[str, str]] = set()  # which was served, and which was on show
         self._loaded_anew: str | None = None  # this build, since its document lacked something before it was whole
         self._new_document()
@@ -297,10 +298,9 @@ class Builds:
         self._alert("build_not_served", message)
 
     async def _go_back(self, bad: str) -> None:
-        good = self._memory.last_good(bad)
-        build = await asyncio.to_thread(self._kept.same_as, good) if good else None
+        build = await asyncio.to_thread(self._newest_kept, self._memory.good_ones(bad))
         if build is None:
-            log.warning("there is no build to go back to", bad=bad, last_good=good)
+            self._tell_nothing_to_go_back_to(bad)
             return
         try:
             self._serve(build, await asyncio.to_thread(build.read))
@@ -314,6 +314,22 @@ class Builds:
         log.warning("going back to the last good build", bad=bad, good=build.version)
         self._alert("build_fallback", message, self._memory.go_back(bad, build.version))
         self._owed = _Owed("build_fallback", bad)
+
+    def _newest_kept(self, versions: list[str]) -> KeptBuild | None:
+        """The site is ahead of what is kept: the last good build may be none of it, and an earlier one is as good."""
+        return next((build for version in versions if (build := self._kept.same_as(version))), None)
+
+    def _tell_nothing_to_go_back_to(self, bad: str) -> None:
+        """Once for a build: it may be loaded every hour."""
+        if bad in self._told_nothing_kept:
+            return
+        self._told_nothing_kept.add(bad)
+        log.warning("there is no build to go back to", bad=bad)
+        message = (
+            f"WhatsApp Web {bad} breaks {', '.join(self.broken_calls)}, and no build that is kept is known to be "
+            "good: pin one by WHATSAPP_WEB_VERSION, or renew the package."
+        )
+        self._alert("build_fallback_missing", message)
 
     async def _watch_fallback(self, page: "WhatsAppPage") -> None:
         fallback, serving = self._memory.fallback, self._serving

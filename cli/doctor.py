@@ -13,7 +13,7 @@ import structlog
 from whatsapp_contract.logs import without_secrets
 from whatsapp_contract.settings import SECRET_VARIABLES, Settings
 
-from .checks import browser, machine, redis_server, service, site, stores, variables
+from .checks import browser, machine, redis_server, service, site, stores, variables, watchdog
 from .checks.finding import Finding, Level
 from .checks.runner import Check, carry_out
 from .output import Exit, json_option
@@ -111,6 +111,13 @@ def checks(settings: Settings, problems: list[str], unusable: frozenset[str]) ->
             service.SUPERVISORD_WITHIN_S,
             "it hangs: restart the container",
             folders,
+        ),
+        Check(
+            "watchdog",
+            lambda: watchdog.look(settings, runs=runs),
+            watchdog.WITHIN_S,
+            _REDIS_ADVICE,
+            in_session,
         ),
         Check(
             "agent",

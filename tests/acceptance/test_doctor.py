@@ -41,9 +41,8 @@ def test_all_is_well_with_a_service_that_is_well(ready_service: Service) -> None
     code, findings, printed = doctor(ready_service.environ)
     unwell = {name: each for name, each in findings.items() if each["level"] != "ok"}
     assert (code, unwell) == (0, {})
-    assert {"settings", "redis", "browser", "wa-js", "session store", "disk", "clock", "site", "agent"} <= set(
-        findings
-    )
+    looked_at = {"settings", "redis", "browser", "wa-js", "session store", "disk", "clock", "site", "agent"}
+    assert looked_at | {"watchdog"} <= set(findings)
     assert "conditional" in findings["session store"]["found"]
     assert ready_service.environ["API_TOKEN"] not in printed
     # Nothing was changed, and nobody disturbed.
@@ -71,7 +70,7 @@ def test_redis_away_and_a_stopped_program(ready_service: Service, tmp_path: Path
     all_run(ready_service)
     code, findings, _ = doctor(ready_service.environ | {"REDIS_HOST": "127.0.0.1", "REDIS_PORT": str(free_port())})
     assert (code, findings["redis"]["level"], findings["agent"]["level"]) == (1, "bad", "warn")
-    assert findings["supervisord"]["level"] == "ok"
+    assert (findings["supervisord"]["level"], findings["watchdog"]["level"]) == ("ok", "warn")
     # Of another folder: a service that does not run.
     code, findings, _ = doctor(
         ready_service.environ

@@ -99,9 +99,17 @@ class Bench:
         supervisord = psutil.Process(self.service.pid)
         return [supervisord, *supervisord.children(recursive=True), *self.service.browser_processes()]
 
+    def watched_at(self) -> float | None:
+        """When the watchdog last looked at the agent, by the machine's own clock."""
+        watched_at: float | None = self._watchdog().get("watched_at")
+        return watched_at
+
     def _is_watched(self) -> bool:
+        return self._watchdog().get("ready_since") is not None
+
+    def _watchdog(self) -> dict[str, Any]:
         kept: Any = self.service.redis.get(InstanceNames(SESSION, INSTANCE).ladder)
-        return kept is not None and json.loads(kept).get("ready_since") is not None
+        return json.loads(kept) if kept is not None else {}
 
     def _all_run(self) -> bool:
         names = ("scheduler", "worker", "browser-agent")

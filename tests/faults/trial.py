@@ -55,8 +55,10 @@ class Trial:
             probe = bench.deliver("as it ended")
         ready_at = self._await_ready(probe, fault_at, counts_from)
         self._must_be_told(bench.deliver("after"), "the message of after the fault")
+        watched_at = bench.watched_at()
         time.sleep(SETTLES_S)
         self._await_over()
+        self._must_be_watched(watched_at)
         self._judge(fault_at)
         seen = self._evidence(fault_at)
         return Outcome(
@@ -111,6 +113,15 @@ class Trial:
         while not self._witness.messages[key]:
             if time.monotonic() > until:
                 self._problems.append(f"{what} was not told within {TOLD_WITHIN_S:g} s")
+                return
+            time.sleep(LOOKS_EVERY_S)
+
+    def _must_be_watched(self, since: float | None) -> None:
+        """Whatever was done to them, worker and scheduler still look at the agent."""
+        until = time.monotonic() + OVER_WITHIN_S
+        while self._bench.watched_at() == since:
+            if time.monotonic() > until:
+                self._problems.append(f"nobody looks at the agent any more within {OVER_WITHIN_S:g} s")
                 return
             time.sleep(LOOKS_EVERY_S)
 

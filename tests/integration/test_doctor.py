@@ -304,6 +304,7 @@ def test_broken_settings_leave_the_rest_to_be_looked_at(tmp_path: Path) -> None:
         "encryption",
         "redis",
         "site",
+        "watchdog",
         "agent",
     }
     assert findings["browser"]["level"] == findings["wa-js"]["level"] == findings["disk"]["level"] == "ok"

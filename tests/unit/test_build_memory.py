@@ -52,17 +52,17 @@ async def test_what_is_taken_is_news_once_also_after_a_restart(kept: Hash) -> No
     assert after.known[BAD].first_seen_at == before.known[BAD].first_seen_at
 
 
-def test_the_last_good_build_is_another_one_and_still_good(kept: Hash) -> None:
+def test_the_good_builds_are_others_and_still_good(kept: Hash) -> None:
     builds = memory(kept)
-    assert builds.last_good(BAD) is None
+    assert builds.good_ones(BAD) == []
     for version in (OLDER, GOOD):
         builds.take(version, {})
     builds.known[OLDER] = builds.known[OLDER].model_copy(update={"good_at": datetime.now(UTC) - timedelta(days=1)})
     builds.take(BAD, LACKS)
-    assert builds.last_good(BAD) == GOOD
-    assert builds.last_good(f"{GOOD}-alpha") == OLDER  # the same build
+    assert builds.good_ones(BAD) == [GOOD, OLDER]
+    assert builds.good_ones(f"{GOOD}-alpha") == [OLDER]  # the same build
     builds.take(GOOD, LACKS)
-    assert builds.last_good(BAD) == OLDER
+    assert builds.good_ones(BAD) == [OLDER]
 
 
 async def test_a_fallback_is_remembered_until_it_ends(kept: Hash) -> None:

@@ -94,6 +94,24 @@ async def test_what_was_broken_before_is_not_expected_for_ever(bench: Bench) -> 
     await soon(lambda: bench.builds.broken_calls == ())
 
 
+async def test_where_the_last_good_build_is_not_kept_an_earlier_one_is_served(bench: Bench) -> None:
+    """The site changes by the day, and the package with the release."""
+    bench.memory.take(GOOD, {})
+    bench.now += timedelta(days=1)
+    bench.memory.take("2.3000.150", {})  # none of those in the package
+    await bench.gone_back()
+    assert bench.alerts == ["calls_broken", "build_fallback"]
+
+
+async def test_where_no_good_build_is_kept_that_is_told_once(bench: Bench) -> None:
+    bench.memory.take("2.3000.150", {})
+    for _ in range(3):
+        bench.builds.on_page_event(DOCUMENT)
+        await bench.probed()
+    await soon(lambda: len(bench.alerts) > 1)
+    assert (bench.alerts, bench.reloads) == (["calls_broken", "build_fallback_missing"], [])
+
+
 async def test_a_last_good_build_that_could_not_be_served_is_not_given_up(bench: Bench) -> None:
     bench.memory.take(GOOD, {})
     bench.memory.take(BAD, {"groups": ("GroupMetadataStore",)})

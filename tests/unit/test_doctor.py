@@ -13,7 +13,7 @@ from redis.exceptions import AuthenticationError, BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from cli.checks import browser, machine, redis_server, service, site, stores, variables
+from cli.checks import browser, machine, redis_server, service, site, stores, variables, watchdog
 from cli.checks.finding import Finding, Level, ok
 from cli.checks.machine import Skew
 from cli.checks.runner import Check, carry_out
@@ -274,6 +274,13 @@ def test_a_redis_of_others_leaves_ours_stopped() -> None:
     assert service.judge_programs(states).level is Level.OK
     assert service.judge_programs(states | {"worker": "STARTING"}).level is Level.WARN
     assert service.judge_programs(states | {"worker": "FATAL"}).level is Level.BAD
+
+
+@pytest.mark.parametrize(
+    ("watched_at", "level"), [(None, Level.WARN), (1000.0, Level.OK), (911.0, Level.OK), (909.0, Level.BAD)]
+)
+def test_a_watchdog_that_does_not_look_any_more_is_told(watched_at: float | None, level: Level) -> None:
+    assert watchdog.judge(watched_at, 1000.0).level is level
 
 
 @pytest.mark.parametrize(
