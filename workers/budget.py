@@ -23,6 +23,8 @@ def looked(memory: Memory, seen: Observation, limits: Limits) -> Memory:
         "agent_starts": _lately(memory.agent_starts, seen.at, limits.starts_window_s),
         "restarts": _lately(memory.restarts, seen.at, limits.restarts_window_s),
         "others_starts": _lately(memory.others_starts, seen.at, limits.restarts_window_s),
+        "browser_ends": (browser_ends := _lately(memory.browser_ends, seen.at, limits.restarts_window_s)),
+        "browser_ends_told": memory.browser_ends_told and len(browser_ends) >= limits.most_restarts,
         "takeovers": _lately(memory.takeovers, seen.at, limits.long_window_s),
         "holds": _lately(memory.holds, seen.at, _HOLDS_REMEMBERED_S),
         "cured": tuple(one for one in memory.cured if 0 <= seen.at - one.at < limits.long_window_s),
@@ -72,6 +74,8 @@ def forgiven(memory: Memory, times: int = 1) -> Memory:
             "holds": (),
             "held_told_at": None,
             "ends_told": False,
+            "browser_ends": (),
+            "browser_ends_told": False,
             "takeovers": (),
         }
     )
@@ -95,6 +99,16 @@ def starts_again_and_again(memory: Memory, limits: Limits) -> bool:
 def ends_often(memory: Memory, limits: Limits) -> bool:
     """Whether supervisord brings the agent back again and again, though never fast enough to be left alone for it."""
     return len(memory.others_starts) >= limits.most_restarts
+
+
+def browser_ended(memory: Memory, at: float) -> Memory:
+    """The browser, or its page, ended by itself and was brought back by the agent."""
+    return memory.model_copy(update={"browser_ends": (*memory.browser_ends, at)})
+
+
+def is_news_of_browser_ends(memory: Memory, limits: Limits) -> bool:
+    """Whether that was so again and again, though never fast enough for the start budget, and nobody was told."""
+    return len(memory.browser_ends) >= limits.most_restarts and not memory.browser_ends_told
 
 
 def first_rung(cheapest: Rung, memory: Memory, seen: Observation, limits: Limits) -> Rung:

@@ -32,6 +32,8 @@ _FAULTS = {
     "browser_gone": Verdict.BROWSER_GONE,
 }
 
+_ENDS_OF_THE_BROWSER = frozenset({"browser_gone", "page_crashed"})
+
 # KEYS: incidents, their order. ARGV: id, when it began (epoch seconds), the incident, how many are kept.
 _KEEP_LUA = """
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
@@ -190,6 +192,11 @@ def cured_by_itself(
             not_ready_s=round(max(0.0, (ready_at - bad_since).total_seconds()), 1),
         )
     return None
+
+
+def is_of_the_browser(incident: Incident) -> bool:
+    """Whether the browser, or its page, ended by itself."""
+    return incident.reason in _ENDS_OF_THE_BROWSER
 
 
 def _fault_of(event: Event) -> tuple[Verdict, str] | None:

@@ -122,6 +122,8 @@ class Memory(_Model):
     holds: tuple[float, ...] = ()  # that ran out
     held_told_at: float | None = None
     ends_told: bool = False  # that the agent ends by itself too often
+    browser_ends: tuple[float, ...] = ()  # of the browser or its page by themselves, which the agent made good alone
+    browser_ends_told: bool = False
     silence_told: bool = False  # that supervisord does not answer
     takeovers: tuple[float, ...] = ()
     conflict_left: bool = False  # to a person, who was told

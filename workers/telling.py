@@ -10,7 +10,7 @@ from whatsapp_contract.health import SUPERVISOR_SILENT
 from whatsapp_contract.names import SessionNames
 
 from . import recovery
-from .memory import Decision, Limits
+from .memory import Decision, Limits, Memory
 
 if TYPE_CHECKING:
     import redis
@@ -36,6 +36,16 @@ class Alert:
 def of_decision(decision: Decision, incident: str | None, limits: Limits) -> Alert | None:
     """What a decision has to tell, if anything."""
     return None if decision.alert is None else Alert(decision.alert, _message(decision, limits), incident)
+
+
+def browser_ends_often(memory: Memory, limits: Limits) -> Alert:
+    """Each end by itself was made good within seconds, and is no reason to do anything."""
+    return Alert(
+        "browser_ends_often",
+        f"The browser, or its page, ended by itself {len(memory.browser_ends)} times within "
+        f"{limits.restarts_window_s / 3600:g} hours. The agent brought it back each time. Look at the memory and the "
+        "disk of this machine, and at the log.",
+    )
 
 
 def _message(decision: Decision, limits: Limits) -> str:

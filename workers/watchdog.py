@@ -26,7 +26,7 @@ from whatsapp_contract.names import InstanceNames
 from whatsapp_contract.redis_connection import connect, is_outage
 from whatsapp_contract.settings import Settings
 
-from . import incidents, recovery, telling
+from . import budget, incidents, recovery, telling
 from .clock import machine_time
 from .holder import Holder
 from .incidents import IncidentLog
@@ -140,10 +140,16 @@ class Watchdog:
             log.warning("an incident is over", incident=ended.id, cured_by=ended.cured_by, took_s=ended.not_ready_s)
         itself, events_read = self._unseen(before, seen, asked_at)
         memory = incidents.noted_ready(decision.memory, seen, ended is not None, events_read)
+        alert = telling.of_decision(decision, incident.id if incident else None, self._limits)
+        if itself is not None and incidents.is_of_the_browser(itself):
+            memory = budget.browser_ended(memory, seen.at)
+        if alert is None and budget.is_news_of_browser_ends(memory, self._limits):
+            alert = telling.browser_ends_often(memory, self._limits)
+            memory = memory.model_copy(update={"browser_ends_told": True})
         self._memory.keep(
             memory.model_copy(update={"incident": None if ended else incident}),
             [one for one in (incident, itself) if one is not None],
-            telling.of_decision(decision, incident.id if incident else None, self._limits),
+            alert,
         )
         if decision.rung is not None and decision.rung is not Rung.HOLD:
             self._carry_out(decision.rung, decision.cause, seen, incident)

@@ -1,6 +1,7 @@
 """The watchdog's incidents: what was wrong, what was done, what cured it."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from tests.harness.redis_server import RedisServer
 from tests.harness.supervisor import Supervisor
-from tests.harness.watched import Agent, remembered, told, watchdog
+from tests.harness.watched import Agent, alerts, remembered, told, watchdog
 from whatsapp_contract.errors import PageTimeout
 from whatsapp_contract.health import Verdict
 from whatsapp_contract.incidents import Incident
@@ -103,6 +104,27 @@ def test_what_was_over_before_anybody_looked_is_an_incident_unless_it_was_wanted
         [(seen, cured_by, not_ready_s)] = found
         assert (seen, cured_by) == (verdict, "itself")
         assert not_ready_s == pytest.approx(3, abs=0.5)
+
+
+def test_a_browser_that_dies_now_and_then_for_hours_is_told_once(
+    redis_server: RedisServer, supervisor: Supervisor, agent: Agent
+) -> None:
+    """Never often enough for the start budget, and brought back by the agent each time."""
+    now = time.time() - 4 * 3600
+    agent.clock = lambda: now
+    agent.since = agent.now()
+    dog = watchdog(redis_server, supervisor, clock=lambda: now)
+    dog.check()
+    for _ in range(15):
+        for _ in range(20):
+            now += 30
+            dog.check()
+        publish(redis_server, "disconnected", agent.now(), reason="browser_gone", state="starting")
+        now += 5
+        agent.since = agent.now()
+    dog.check()
+    assert [code for code, _message in alerts(redis_server)] == ["browser_ends_often"]
+    assert len(remembered(redis_server).browser_ends) == 15
 
 
 def test_an_event_that_was_looked_at_is_not_looked_at_again(redis_server: RedisServer) -> None:
