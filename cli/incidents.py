@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from whatsapp_contract.incidents import INCIDENTS_KEPT, Incident
+from whatsapp_contract.incidents import INCIDENTS_KEPT, LEFT, Incident
 
 from .output import Cli, Exit, json_option
 
@@ -79,7 +79,9 @@ def _story(incident: Incident) -> str:
     if incident.person_at is not None:
         did.append((incident.person_at, "somebody restarted the agent"))
     lines += [f"{after(at):>12}  {what}" for at, what in sorted(did)]
-    if incident.ended_at is not None:
+    if incident.ended_as == LEFT:
+        lines.append("its container is gone: how it ended is not known")
+    elif incident.ended_at is not None:
         lines.append(f"{after(incident.ended_at):>12}  {incident.ended_as}; cured by {_end(incident)}")
         lines.append(f"not ready for {_lasting(incident)}")
     else:
@@ -90,7 +92,7 @@ def _story(incident: Incident) -> str:
 def _end(incident: Incident) -> str:
     if incident.ended_at is None:
         return "not over"
-    return incident.cured_by or "nothing"
+    return incident.cured_by or ("not known" if incident.ended_as == LEFT else "nothing")
 
 
 def _lasting(incident: Incident) -> str:

@@ -5,6 +5,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from .health import Verdict
 
 INCIDENTS_KEPT = 1000
+LEFT = "left"  # how an incident ends whose watchdog is gone, with its container: nobody saw its end
 
 
 class _Model(BaseModel):
@@ -34,7 +35,7 @@ class Incident(_Model):
     person_at: AwareDatetime | None = None  # when a person restarted the agent meanwhile
     ended_at: AwareDatetime | None = None  # null: it is not over
     cured_by: str | None = None  # the rung after which it was well, or `person`; `itself` where none was carried out
-    ended_as: str | None = None  # the verdict with which it ended: healthy, or what waits for a person
+    ended_as: str | None = None  # the verdict with which it ended: healthy, what waits for a person; LEFT
     not_ready_s: float | None = None  # how long messages could not flow; null while it is not over
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from whatsapp_contract.events import Event, EventType
 from whatsapp_contract.following import readable_event
 from whatsapp_contract.health import Verdict
-from whatsapp_contract.incidents import INCIDENTS_KEPT, Incident, RungTaken
+from whatsapp_contract.incidents import INCIDENTS_KEPT, LEFT, Incident, RungTaken
 from whatsapp_contract.names import SessionNames
 
 from . import recovery
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ITSELF, PERSON = "itself", "person"
 EVENTS_LOOKED_THROUGH = 1000
+LOOKED_THROUGH = 20
 READY_AGAIN_S = 1.0  # since when it is ready is known to about this
 
 # Why ready was left where nobody wanted it to be left, as `disconnected` tells.
@@ -65,6 +66,12 @@ class IncidentLog:
         ids: Any = self._redis.zrevrange(self._names.incidents_order, 0, count - 1) if count else []
         kept: Any = self._redis.hmget(self._names.incidents, ids) if ids else []
         return [Incident.model_validate_json(one) for one in reversed(kept) if one]
+
+    def left(self, before: Memory, asked_at: datetime) -> list[Incident]:
+        """Those that nobody will end any more, ended: a new watchdog knows but its own."""
+        own = before.incident.id if before.incident else None
+        open_ones = [one for one in self.last(LOOKED_THROUGH) if one.ended_at is None and one.id != own]
+        return [one.model_copy(update={"ended_at": asked_at, "ended_as": LEFT}) for one in open_ones]
 
     def told_since(self, event_id: str | None) -> tuple[list[Event], str | None]:
         """The latest events after the one with that id, newest first, and the newest's id: where to go on."""

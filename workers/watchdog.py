@@ -139,6 +139,7 @@ class Watchdog:
         if ended is not None:
             log.warning("an incident is over", incident=ended.id, cured_by=ended.cured_by, took_s=ended.not_ready_s)
         itself, events_read = self._unseen(before, seen, asked_at)
+        left = self._incidents.left(before, asked_at) if before.watched_at is None else []
         memory = incidents.noted_ready(decision.memory, seen, ended is not None, events_read)
         alert = telling.of_decision(decision, incident.id if incident else None, self._limits)
         if itself is not None and incidents.is_of_the_browser(itself):
@@ -148,7 +149,7 @@ class Watchdog:
             memory = memory.model_copy(update={"browser_ends_told": True})
         self._memory.keep(
             memory.model_copy(update={"incident": None if ended else incident}),
-            [one for one in (incident, itself) if one is not None],
+            [*left, *(one for one in (incident, itself) if one is not None)],
             alert,
         )
         if decision.rung is not None and decision.rung is not Rung.HOLD:

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from cli.main import cli
 from tests.harness.redis_server import RedisServer
 from whatsapp_contract.health import Verdict
-from whatsapp_contract.incidents import Incident, RungTaken
+from whatsapp_contract.incidents import LEFT, Incident, RungTaken
 from whatsapp_contract.names import SessionNames
 from workers.incidents import IncidentLog
 
@@ -64,6 +64,17 @@ def test_one_is_told_as_a_story(known: RedisServer) -> None:
     assert "+20.0 s  reload for page_hung: page_timeout carried out in 1.5 s" in story
     assert "healthy; cured by reload" in story
     assert json.loads(run(known, "show", "over", "--json").stdout)["not_ready_s"] == 24.0
+
+
+def test_of_one_whose_container_is_gone_no_end_is_known(known: RedisServer) -> None:
+    with known.client() as redis:
+        log = IncidentLog(redis, SessionNames("s1"))
+        incident = log.get("on")
+        assert incident is not None
+        log.keep(incident.model_copy(update={"ended_at": BEGAN + timedelta(hours=2), "ended_as": LEFT}))
+    assert run(known).stdout.splitlines()[-1].endswith("not known")
+    story = run(known, "show", "on").stdout
+    assert story.splitlines()[-1] == "its container is gone: how it ended is not known"
 
 
 def test_one_that_is_not_known_is_an_error(known: RedisServer) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.harness.redis_server import RedisServer
 from tests.harness.supervisor import Supervisor
-from tests.harness.watched import Agent, alerts, remembered, told, watchdog
+from tests.harness.watched import NAMES, Agent, alerts, remembered, told, watchdog
 from whatsapp_contract.errors import PageTimeout
 from whatsapp_contract.health import Verdict
 from whatsapp_contract.incidents import Incident
@@ -125,6 +125,26 @@ def test_a_browser_that_dies_now_and_then_for_hours_is_told_once(
     dog.check()
     assert [code for code, _message in alerts(redis_server)] == ["browser_ends_often"]
     assert len(remembered(redis_server).browser_ends) == 15
+
+
+def test_an_incident_of_a_container_that_is_gone_is_over(
+    redis_server: RedisServer, supervisor: Supervisor, agent: Agent
+) -> None:
+    """Another took its place, with a name of its own; of its own it knows after a restart, too."""
+    agent.verdict = Verdict.PAGE_HUNG
+    for _ in range(2):
+        watchdog(redis_server, supervisor).check()
+    [own] = told(redis_server)
+    assert own.ended_at is None
+    with redis_server.client() as redis:
+        redis.delete(NAMES.ladder)
+        other = own.model_copy(update={"instance": "i0"})
+        IncidentLog(redis, SessionNames("s1")).keep(other)
+    agent.verdict = Verdict.HEALTHY
+    watchdog(redis_server, supervisor).check()
+    [left] = told(redis_server)
+    assert (left.instance, left.ended_as, left.cured_by, left.not_ready_s) == ("i0", "left", None, None)
+    assert left.ended_at is not None
 
 
 def test_an_event_that_was_looked_at_is_not_looked_at_again(redis_server: RedisServer) -> None:
