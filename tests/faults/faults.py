@@ -109,6 +109,11 @@ def slow_page(bench: Bench) -> None:
     bench.whatsapp.slow_page(busy_ms=1500, every_ms=1650, for_ms=60_000)
 
 
+def very_slow_page(bench: Bench) -> None:
+    """Busy for longer than a check waits, again and again: many are not answered in time."""
+    bench.whatsapp.slow_page(busy_ms=3000, every_ms=3500, for_ms=60_000)
+
+
 def deafen_page(bench: Bench) -> None:
     bench.whatsapp.deafen()
 

@@ -360,6 +360,15 @@ ROWS = (
         heal=faults.nothing,
     ),
     Row(
+        name="page too slow for a check, for a minute",
+        inject=faults.very_slow_page,
+        evidence=(),
+        cured_by="itself",
+        within_s=15,
+        lasts_s=60,
+        heal=faults.nothing,
+    ),
+    Row(
         name="everything asleep for five minutes" if IS_FULL else "everything asleep for 40 s",
         inject=faults.fall_asleep,
         evidence=(),
