@@ -83,6 +83,7 @@ def assemble(agent: "BrowserAgent", client: "redis.asyncio.Redis", fence: Fence)
         agent.limits,
         agent.facts,
         agent.keep_dossier,
+        versions=lambda: status_of(agent).versions,
         alert=lambda data: agent.event_log.publish(EventType.ALERT, data),
     )
 

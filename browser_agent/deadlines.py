@@ -29,19 +29,22 @@ _ADVICE = {
 
 
 class Deadlines:
-    """One per agent. `keep_dossier` is given the code and the stuck fact and answers the dossier's path."""
+    """One per agent. `keep_dossier` is given the code and the stuck fact and answers the dossier's path; `versions`
+    says in words what the session runs on."""
 
     def __init__(
         self,
         limits: Limits,
         facts: Callable[[], Facts],
         keep_dossier: Callable[[str, str], Awaitable[Path | None]],
+        versions: Callable[[], str],
         alert: Callable[[AlertData], None],
         look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self._limits = limits
         self._facts = facts
         self._keep_dossier = keep_dossier
+        self._versions = versions
         self._alert = alert
         self._look_every_s = look_every_s
         self._told: dict[SessionState, datetime] = {}  # when each was told since the session last came through
@@ -72,5 +75,6 @@ class Deadlines:
         in_state_s = (now - (since or facts.since)).total_seconds()
         log.error("a state has outlived its deadline", state=facts.state.value, for_s=round(in_state_s), fact=fact)
         path = await self._keep_dossier(code, fact)
-        message = f"{facts.state.value.capitalize()} for {in_state_s:.0f} s: {fact}. {_ADVICE[facts.state]}"
+        stuck = f"{facts.state.value.capitalize()} for {in_state_s:.0f} s: {fact}."
+        message = f"{stuck} {_ADVICE[facts.state]} ({self._versions()})"
         self._alert(AlertData(code=code, message=message, dossier=str(path) if path else None))

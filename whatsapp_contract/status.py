@@ -84,6 +84,17 @@ class Status(BaseModel):
         """The facts as of the last heartbeat."""
         return Facts.model_validate({**self.model_dump(), "observed_at": self.heartbeat_at})
 
+    @property
+    def versions(self) -> str:
+        """What it is made of, as a person reads it."""
+        known = {
+            "service": self.service_version,
+            "browser": self.browser_version,
+            "wa-js": self.wa_js_version,
+            "WhatsApp Web": self.whatsapp_web_version,
+        }
+        return ", ".join(f"{name} {version or 'not known'}" for name, version in known.items())
+
     def to_hash(self) -> dict[str, str]:
         """Field to text, as HSET takes it."""
         fields: dict[str, Any] = self.model_dump(mode="json")

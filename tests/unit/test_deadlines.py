@@ -26,7 +26,7 @@ class Session:
         self.now = START
         self.alerts: list[AlertData] = []
         self.dossiers: list[tuple[str, str]] = []
-        self.deadlines = Deadlines(LIMITS, self.facts, self._keep, self.alerts.append)
+        self.deadlines = Deadlines(LIMITS, self.facts, self._keep, lambda: "service 1.2.3", self.alerts.append)
         self.enter(SessionState.STARTING)
 
     def enter(self, state: SessionState, **changes: Any) -> None:
@@ -64,6 +64,7 @@ async def test_a_state_past_its_deadline_is_told_once_and_then_hourly(state: Ses
     assert await session.after(deadline_s) == []
     assert await session.after(1) == [f"stuck_in_{state}"]
     assert session.alerts[0].dossier == "/dossier.json"
+    assert session.alerts[0].message.endswith("(service 1.2.3)")
     assert session.dossiers[0][1] in session.alerts[0].message
     assert await session.after(3599) == []
     assert await session.after(1) == [f"stuck_in_{state}"]

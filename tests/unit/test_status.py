@@ -60,5 +60,10 @@ def test_the_facts_are_as_of_the_heartbeat() -> None:
     assert (facts.observed_at, facts.page_seen_at, facts.state) == (NOW, NOW, SessionState.READY)
 
 
+def test_what_it_is_made_of_is_said_in_words() -> None:
+    known = status(service_version="0.1.0", browser_version="156.0", wa_js_version="4.6.0")
+    assert known.versions == "service 0.1.0, browser 156.0, wa-js 4.6.0, WhatsApp Web not known"
+
+
 def test_a_dead_writer_grows_old() -> None:
     assert status().age_s(NOW + timedelta(seconds=61)) == 61
