@@ -18,9 +18,9 @@ test: export PYTHONDONTWRITEBYTECODE =  # compiling what hundreds of processes i
 test: setup-dev ## all tests
 	@$(PY) -m pytest -n 5 --dist loadfile --no-loadscope-reorder
 
-faults: setup-dev ## every fault of the matrix RUNS times; writes docs/faults.md; half an hour for each run
+faults: setup-dev ## every fault of the matrix RUNS times; writes docs/faults.md; a quarter of an hour for each run
 	@rm -rf .faults
-	@FAULTS=full RUNS=$(or $(RUNS),1) $(PY) -m pytest -n 3 --dist load tests/faults; status=$$?; \
+	@FAULTS=full RUNS=$(or $(RUNS),1) $(PY) -m pytest -n 5 --dist load tests/faults; status=$$?; \
 	  FAULTS=full $(PY) -m tests.faults.table && exit $$status
 
 soak: setup-dev ## 200 restarts; ten minutes of faults, 2,000 messages, 300 photos; SOAK_SEED=... repeats one

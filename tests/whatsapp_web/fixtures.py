@@ -11,9 +11,9 @@ from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.wajs import bundle, link, load
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for a module; its tests use isolated pages."""
+    """One browser for all; each test has isolated pages."""
     with Browser(tmp_path_factory.mktemp("profile")) as browser:
         yield browser
 
