@@ -1,6 +1,7 @@
 # `make run` and `make test` install what they need themselves; see README.md.
 SHELL := /bin/bash
 PY := .venv/bin/python
+KUBERNETES := 1.34
 
 .PHONY: help run demo test faults soak image-test lint format bench lock setup setup-dev clean
 
@@ -29,12 +30,14 @@ soak: setup-dev ## 200 restarts; ten minutes of faults, 2,000 messages, 300 phot
 image-test: setup-dev ## build the image and try it, run hardened; needs Docker or podman
 	@tools/image-test
 
-lint: setup-dev ## ruff, mypy, hadolint and shellcheck
+lint: setup-dev ## ruff, mypy, hadolint, shellcheck, and the schemas of compose.yaml and deploy/kubernetes
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/hadolint Dockerfile
 	@.venv/bin/shellcheck tools/setup tools/image-test .ci/run
+	@.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	@.venv/bin/kubernetes-validate --quiet --strict --kubernetes-version $(KUBERNETES) $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 
 format: setup-dev ## let ruff mend what it can
 	@$(PY) -m ruff check --fix .
