@@ -133,6 +133,6 @@ async def _ask_beside_async(redis: "redis.asyncio.Redis", beside: Beside) -> Non
         await asyncio.sleep(beside.every_s)
         if (ask := beside.next()) is not None:
             try:
-                await ask.send(redis)
+                await _answer(ask.send(redis))
             except (RedisError, OSError) as error:
                 log.debug("nothing was kept alive", error=str(error))

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness.npm_packages import NotInstalled, install
 from tests.whatsapp_web import processes
 from tests.whatsapp_web.browser import chromium
 from tests.whatsapp_web.server_process import REPOSITORY
@@ -31,30 +32,13 @@ def node_with_packages() -> str:
     for program, path in found.items():
         if path is None:
             pytest.fail(f"{program} is missing: install Node.js 18 or later with npm (Debian: apt install nodejs npm)")
-    # npm writes this one last.
-    if _versions(PACKAGE / "node_modules/.package-lock.json") != _versions(PACKAGE / "package-lock.json"):
-        install = subprocess.run(
-            ["npm", "ci", "--ignore-scripts", "--no-progress"],
-            cwd=PACKAGE,
-            env={**os.environ, "PUPPETEER_SKIP_DOWNLOAD": "1"},
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
-        if install.returncode != 0:
-            pytest.fail(f"npm ci in {PACKAGE} failed:\n{install.stderr}")
     assert found["node"] is not None
+    assert found["npm"] is not None
+    try:
+        install(PACKAGE, found["npm"], {"PUPPETEER_SKIP_DOWNLOAD": "1"})
+    except NotInstalled as error:
+        pytest.fail(str(error))
     return found["node"]
-
-
-def _versions(lock: Path) -> list[str | None]:
-    """What we ask for, in the versions that a lock file, npm's own of an installation included, names."""
-    if not lock.exists():
-        return []
-    packages = json.loads(lock.read_text())["packages"]
-    asked = json.loads((PACKAGE / "package.json").read_text())["dependencies"]
-    return [packages.get(f"node_modules/{name}", {}).get("version") for name in asked]
 
 
 class JsClient:

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+from datetime import UTC, datetime
 from typing import Any
 
-from whatsapp_contract.steps import Ask, Steps, for_asyncio
+from whatsapp_contract.events import Event
+from whatsapp_contract.steps import Ask, Beside, Steps, for_asyncio
 
 
 async def test_a_cancellation_that_the_client_swallows_ends_it_all_the_same() -> None:
@@ -30,4 +32,26 @@ async def test_a_cancellation_that_the_client_swallows_ends_it_all_the_same() ->
     async with asyncio.timeout(5):
         await asyncio.gather(following, return_exceptions=True)
     assert following.cancelled()
+    assert len(asked) == 1
+
+
+async def test_closing_ends_what_is_asked_beside_whatever_the_client_does() -> None:
+    now = datetime.now(UTC)
+    event = Event(type="alert", session_id="s1", epoch=1, seq=1, occurred_at=now, observed_at=now, data={})
+    asked: list[int] = []
+
+    async def answer(_redis: Any) -> None:
+        asked.append(len(asked))
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(5)
+
+    def steps() -> Steps[None]:
+        yield event
+
+    events = for_asyncio(None, steps(), Beside(0.0, lambda: Ask(answer)))  # type: ignore[arg-type]
+    await anext(events)
+    while not asked:
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await events.aclose()
     assert len(asked) == 1
