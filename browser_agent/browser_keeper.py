@@ -2,7 +2,7 @@
 
 A dead browser is started again, with backoff where it does not come up, and counted: past the start budget there is
 none until the budget's window has moved on or a person asks for one. A crashed page is loaded anew; one that crashes
-again soon gets a new browser.
+again soon gets a new browser. A site that cannot be loaded is tried again and again, in a new browser every half hour.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.errors import BrowserGone, ContractError, PageTimeout
+from whatsapp_contract.health import SITE_UNREACHABLE
 from whatsapp_contract.logs import get_logger
 
 from .start_budget import StartBudget
@@ -31,6 +32,9 @@ log = get_logger(__name__)
 
 CONNECT_WITHIN_S = 5.0
 LIVED_WELL_S = 60.0  # a page that lived so long starts a new series of failures
+# A browser that could not load the site for so long may itself be why, whatever its errors and the agent's own
+# requests say. One that is new costs nothing: nobody is connected.
+NEW_BROWSER_AFTER_S = 1800.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,14 @@ class Observer:
 class BrowserKeeper:
     """One per agent. `page` and `chromium` are None while there is none."""
 
-    def __init__(self, settings: BrowserSettings, budget: StartBudget, observer: Observer) -> None:
+    def __init__(
+        self,
+        settings: BrowserSettings,
+        budget: StartBudget,
+        observer: Observer,
+        *,
+        new_browser_after_s: float = NEW_BROWSER_AFTER_S,
+    ) -> None:
         self.page: WhatsAppPage | None = None
         self.chromium: Chromium | None = None
         self.profile_in_use = False  # a browser has the profile open, be it just starting or ending
@@ -87,6 +98,7 @@ class BrowserKeeper:
         self._settings = settings
         self._budget = budget
         self._observer = observer
+        self._new_browser_after_s = new_browser_after_s
         self._wanted = asyncio.Event()  # a person, or the ladder, wants a new browser now
         self._wanted_cause = ""
         self._asked: str | None = None  # the cause they gave, until a browser was started for it
@@ -186,8 +198,7 @@ class BrowserKeeper:
         async with self._open(executable) as page:
             self._observer.on_started(self._asked or cause, await asyncio.shield(self._budget.count()))
             self._asked = None
-            await self._load(page)
-            reason = await self._watch(page)
+            reason = await self._watch(page) if await self._load(page) else SITE_UNREACHABLE
             self._observer.on_starting(reason)
             return reason
 
@@ -226,24 +237,27 @@ class BrowserKeeper:
         finally:
             self.profile_in_use = False
 
-    async def _load(self, page: "WhatsAppPage") -> None:
-        """Load the site, however long it cannot be reached: a new browser would not reach it either."""
+    async def _load(self, page: "WhatsAppPage") -> bool:
+        """Load the site. False where that could not be done for so long that a new browser is to try."""
         backoff = Backoff(0.5, 15.0)
-        while True:
+        give_up_at = time.monotonic() + self._new_browser_after_s
+        while time.monotonic() < give_up_at:
             try:
                 if await self._unless_wanted(page.navigate()):
                     self.load_error = None
                     self._loaded = self._opened
                     self._news.set()
-                return
+                return True
             except PageTimeout as error:
                 is_news, self.load_error = self.load_error is None, str(error)
                 if is_news:
                     log.warning("WhatsApp Web cannot be loaded", error=self.load_error)
-                    self._observer.on_starting("site_unreachable")
+                    self._observer.on_starting(SITE_UNREACHABLE)
             await self._pause(backoff.next_s())
             if self._wanted.is_set():
-                return
+                return True
+        log.warning("a new browser is to load WhatsApp Web", error=self.load_error)
+        return False
 
     async def _watch(self, page: "WhatsAppPage") -> str:
         """Wait until the browser is lost or a new one wanted; a crashed page, or one
@@ -251,8 +265,9 @@ class BrowserKeeper:
         crashed_at = float("-inf")
         while True:
             reason = await self._next_end(page)
-            if reason == "site_unreachable":
-                await self._load(page)
+            if reason == SITE_UNREACHABLE:
+                if not await self._load(page):
+                    return reason
                 continue
             if reason != "page_crashed":
                 return reason
@@ -270,7 +285,7 @@ class BrowserKeeper:
             asyncio.create_task(page.browser_lost.wait()): "browser_gone",
             asyncio.create_task(self._crashed_by_itself(page)): "page_crashed",
             asyncio.create_task(self._wanted.wait()): "restart_browser",
-            asyncio.create_task(page.unloaded.wait()): "site_unreachable",
+            asyncio.create_task(page.unloaded.wait()): SITE_UNREACHABLE,
         }
         try:
             done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -242,7 +242,8 @@ class InstanceNames:
 
     @cached_property
     def start_owed(self) -> str:
-        """String: the agent is being stopped to be started again; whoever finds it stopped is to start it."""
+        """Counter, from 1: the agent is being stopped to be started again; whoever finds it stopped is to start it,
+        and counts each time that could not be done."""
         return f"{self._prefix}:start-owed"
 
     @cached_property

@@ -42,6 +42,7 @@ class Limits(_Model):
     }
     healthy_anyway_s: float = 180.0  # healthy for so long after a rung, it needs no new evidence any more
     unclear_s: float = 180.0  # without a good look, whatever the bad ones say, something has to be done
+    operation_s: float = 300.0  # longer than any operation of the agent's may take, a backup's 125 s included
     # A hold ends by itself: the first after this, each further one within a day after twice as long.
     hold_s: float = 900.0
     longest_hold_s: float = 3600.0
@@ -81,6 +82,13 @@ class Row(_Model):
     mildest: Observation | None = None  # the first of those that the cheapest rung may cure; null: all say nothing
 
 
+class Operating(_Model):
+    """The agent's operation that each look since then has found."""
+
+    operation: str
+    since: float
+
+
 class Attempt(_Model):
     """A rung that was taken and has not been proven yet; only new evidence proves it."""
 
@@ -110,6 +118,7 @@ class Memory(_Model):
     steady: bool = False  # that one came soon after another: somebody was looking all the while
     suspect: Observation | None = None  # bad, and not agreed on yet
     trouble: Observation | None = None  # the first of the bad observations since the last good one
+    operating: Operating | None = None
     row: Row | None = None  # the one that is not over, since the last rung
     attempt: Attempt | None = None
     agent_epoch: int | None = None

@@ -12,7 +12,7 @@ from whatsapp_contract.health import SITE_SILENT, SUPERVISOR_SILENT, Verdict, sa
 from whatsapp_contract.states import SessionState
 
 from . import budget
-from .memory import RUNGS, Attempt, Cured, Decision, Limits, Memory, Observation, Row, Rung
+from .memory import RUNGS, Attempt, Cured, Decision, Limits, Memory, Observation, Operating, Row, Rung
 
 HOLDS, CONFLICT_LEFT, ENDS_OFTEN = "recovery_holds", "conflict_left", "agent_ends_often"
 
@@ -34,6 +34,7 @@ _BUDGET_SPENT = "start_budget_spent"
 def decide(memory: Memory, seen: Observation, limits: Limits) -> Decision:
     """What to do about an observation. Pure."""
     memory = _told_apart(budget.looked(memory, seen, limits), seen, limits)
+    seen = _without_end(memory, seen, limits)
     return _with_word(_decided(memory, _at_its_end(memory, seen, limits), limits), seen, limits)
 
 
@@ -130,8 +131,25 @@ def _told_apart(memory: Memory, seen: Observation, limits: Limits) -> Memory:
         changes["suspect"] = None
         if memory.incident is None:
             changes["trouble"] = None
+    changes["operating"] = _operating(memory.operating if steady else None, seen)
     changes["row"] = _row(memory.row if steady else None, seen)
     return _with(memory, **changes)
+
+
+def _operating(before: Operating | None, seen: Observation) -> Operating | None:
+    if seen.operation is None or before is None or before.operation != seen.operation:
+        return None if seen.operation is None else Operating(operation=seen.operation, since=seen.at)
+    return before
+
+
+def _without_end(memory: Memory, seen: Observation, limits: Limits) -> Observation:
+    """What is seen; or, where an operation outlives all of its own deadlines, an agent that is hung: it refuses every
+    other, and its page is looked at by nobody."""
+    operating = memory.operating
+    if operating is None or seen.at - operating.since < limits.operation_s:
+        return seen
+    fault = {"verdict": Verdict.AGENT_HUNG, "reason": f"{operating.operation}_never_ends", "operation": None}
+    return seen.model_copy(update={**fault, "bad_since": operating.since})
 
 
 def _row(row: Row | None, seen: Observation) -> Row | None:

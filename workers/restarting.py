@@ -9,6 +9,7 @@ from whatsapp_contract.names import InstanceNames
 from .locks import one_at_a_time
 from .observing import AGENT
 from .process_control import ProcessControl, SupervisorUnavailable
+from .telling import Alert
 
 if TYPE_CHECKING:
     import redis
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 CAUSE_KEPT_S = 120
+TRIES_UNTIL_TOLD = 4  # one at each check; the first ones may come while supervisord is only busy
+UNFINISHED = "restart_unfinished"
 
 
 class Restarter:
@@ -44,24 +47,28 @@ class Restarter:
                 self._redis.delete(self._names.restart_cause)
                 raise
 
-    def start_what_is_owed(self) -> None:
-        """A restart got no further than the stop: an agent that we stopped must not stay stopped."""
+    def start_what_is_owed(self) -> Alert | None:
+        """A restart got no further than the stop: an agent that we stopped must not stay stopped.
+
+        Answers what a person must know, once for each such restart: that it cannot be started."""
         if not self._redis.exists(self._names.start_owed):
-            return
+            return None
         with one_at_a_time(self._redis, self._names.restart_lock) as lock:
             if lock is None:
-                return  # it is under way
+                return None  # it is under way
             try:
                 state = self._control.state(AGENT).name
                 if state in ("STOPPING", "STARTING"):
-                    return
+                    return None
                 self._control.start(AGENT)
             except SupervisorUnavailable as error:
                 log.error("the agent is still to be started", error=str(error))
-                return
+                tries = int(self._redis.incr(self._names.start_owed)) - 1
+                return _cannot_be_started(error) if tries == TRIES_UNTIL_TOLD else None
             if state != "RUNNING":
                 log.warning("the agent was started, which an interrupted restart had left undone")
             self._redis.delete(self._names.start_owed)
+            return None
 
     def _end_and_start(self, *, frozen: bool) -> None:
         if frozen:
@@ -71,3 +78,11 @@ class Restarter:
         self._redis.set(self._names.start_owed, "1")
         self._control.restart(AGENT)
         self._redis.delete(self._names.start_owed)
+
+
+def _cannot_be_started(error: SupervisorUnavailable) -> Alert:
+    return Alert(
+        UNFINISHED,
+        f"The agent was stopped to be started again, and supervisord does not start it: {error}. It is tried at every "
+        "check. The log says more; restart the container if it does not help.",
+    )

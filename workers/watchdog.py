@@ -94,7 +94,8 @@ class Watchdog:
         with _unless_redis_is_away("no check"):
             if self._holder.is_another():
                 return
-            self._restarter.start_what_is_owed()
+            if (alert := self._restarter.start_what_is_owed()) is not None:
+                alert.publish(self._redis, self._client.names)
             with one_at_a_time(self._redis, self._names.ladder_lock) as lock:
                 if lock is None:
                     return

@@ -10,7 +10,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import fakeredis.aioredis
 import psutil
@@ -119,7 +119,7 @@ class Recorder(Observer):
 class Setting:
     """A browser that runs unless it is `broken`, and a keeper of it that is not running yet."""
 
-    def __init__(self, folder: Path, site: Site) -> None:
+    def __init__(self, folder: Path, site: Site, **options: Any) -> None:
         self.site = site
         self.broken = folder / "broken"
         self.executable = folder / "chrome"
@@ -133,7 +133,7 @@ class Setting:
         settings = BrowserSettings(self.executable, sandbox=False, profile=self.profile, url=site.url, wa_js=wa_js)
         budget = StartBudget(fakeredis.aioredis.FakeRedis(), InstanceNames("sid", "instance"), 50, 600.0)
         self.told = Recorder()
-        self.keeper = BrowserKeeper(settings, budget, self.told)
+        self.keeper = BrowserKeeper(settings, budget, self.told, **options)
         self.running: asyncio.Task[None]
 
     @asynccontextmanager
@@ -287,6 +287,18 @@ async def test_a_page_that_is_loaded_anew_while_the_site_is_away_comes_back_with
         await page.probe()
         assert setting.told.pages == [page]
         assert setting.told.failures == []
+
+
+async def test_a_browser_that_cannot_load_the_site_for_long_makes_way_for_another(tmp_path: Path, site: Site) -> None:
+    site.down = True
+    setting = Setting(tmp_path, site, new_browser_after_s=2.0)
+    async with setting.kept():
+        await until(lambda: len(setting.told.pages) == 2)
+        assert setting.told.causes == [None, "site_unreachable"]
+        site.down = False
+        await setting.loaded()
+        assert setting.told.reasons == ["site_unreachable"] * 3  # found, given up, and found anew
+    assert setting.told.failures == []
 
 
 async def test_who_asks_while_the_start_is_prepared_gets_the_browser_that_follows(setting: Setting) -> None:

@@ -207,6 +207,25 @@ def test_a_restart_that_got_no_further_than_the_stop_is_finished_by_the_next_che
         assert not redis.exists(NAMES.start_owed)
 
 
+def test_a_restart_that_cannot_be_finished_is_told_once(
+    redis_server: RedisServer, supervisor: Supervisor, tmp_path: Path
+) -> None:
+    stop(supervisor)
+    nobody = ProcessControl(tmp_path / "nobody.sock")
+    dog = Watchdog(AgentClient(redis_server.client(), "s1"), NAMES, nobody, Limits())
+    with redis_server.client() as redis:
+        redis.set(NAMES.start_owed, "1")
+        for checks, told in ((3, 0), (1, 1), (5, 1)):
+            for _ in range(checks):
+                dog.check()
+            unfinished = [message for code, message in alerts(redis_server) if code == "restart_unfinished"]
+            assert len(unfinished) == told
+        assert "getProcessInfo" in unfinished[0]
+        watchdog(redis_server, supervisor).check()
+        wait_until(lambda: supervisor.control.state(AGENT).name == "RUNNING", 5, "it runs again")
+        assert not redis.exists(NAMES.start_owed)
+
+
 def test_a_frozen_supervisor_holds_no_check_up_past_its_time(
     redis_server: RedisServer, supervisor: Supervisor
 ) -> None:

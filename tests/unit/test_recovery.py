@@ -74,6 +74,24 @@ def test_an_operation_under_way_is_waited_for() -> None:
     assert memory.attempt is None
 
 
+def test_an_operation_that_never_ends_is_a_hung_agent_s() -> None:
+    ticks = [100 + TICK_S * n for n in range(60)]
+    during = [seen(Verdict.HEALTHY, at, operation="backup", agent_epoch=7) for at in ticks]
+    rungs, memory = feed(Memory(), *during)
+    first = next(at for at, rung in zip(ticks, rungs, strict=True) if rung)
+    assert rungs[ticks.index(first)] is Rung.RESTART_AGENT
+    assert LIMITS.operation_s <= first - 100 <= LIMITS.operation_s + TICK_S
+    restarted = recovery.note_done(memory, ticks[-1], failed=False)
+    well = seen(Verdict.HEALTHY, ticks[-1] + TICK_S, agent_epoch=8, page_seen=ticks[-1] + 5)
+    assert feed(restarted, well)[1].attempt is None
+
+
+def test_operations_one_after_another_are_each_waited_for() -> None:
+    names = ["reset", "reload"] * 40
+    rungs, _ = feed(Memory(), *(seen(Verdict.HEALTHY, 100 + TICK_S * n, operation=o) for n, o in enumerate(names)))
+    assert set(rungs) == {None}
+
+
 @pytest.mark.parametrize("verdict", [Verdict.HEALTHY, Verdict.WAITING_FOR_PERSON, Verdict.BLOCKED, Verdict.DEGRADED])
 def test_what_is_well_waits_for_a_person_or_comes_up_is_left_alone(verdict: Verdict) -> None:
     rungs, _ = feed(Memory(), *(seen(verdict, 100 + TICK_S * n) for n in range(100)))
