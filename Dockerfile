@@ -20,7 +20,7 @@ FROM ${PYTHON_IMAGE} AS python-environment
 WORKDIR /app
 COPY requirements.lock ./
 RUN python -m venv --without-pip /opt/venv \
- && pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --require-hashes -r requirements.lock
+ && pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --no-deps --require-hashes -r requirements.lock
 COPY setup.cfg pyproject.toml README.md LICENSE supervisord.conf ./
 COPY whatsapp_contract ./whatsapp_contract
 COPY browser_agent ./browser_agent

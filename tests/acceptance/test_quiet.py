@@ -1,8 +1,10 @@
-"""False alarms: three minutes in which nothing is wrong, a reset on the same second as a check, blips of Redis.
+"""False alarms: a while in which nothing is wrong, a reset on the same second as a check, blips of Redis.
 
-The service of these tests runs beside other tests, which make the machine busy.
+The service of these tests runs beside other tests, which make the machine busy. `make soak` makes an hour of the three
+minutes.
 """
 
+import os
 import time
 
 import pytest
@@ -10,11 +12,11 @@ import pytest
 from tests.harness.quiet import Quiet
 from tests.harness.waiting import wait_until
 
-QUIET_S = 180
+QUIET_S = int(os.environ.get("QUIET_S") or 180)
 
 
 @pytest.mark.timeout(QUIET_S + 60)
-def test_three_quiet_minutes_restart_nothing(quiet: Quiet) -> None:
+def test_a_quiet_while_restarts_nothing(quiet: Quiet) -> None:
     time.sleep(max(0.0, quiet.since + QUIET_S - time.time()))
     quiet.nothing_was_restarted()
     elapsed_s = time.time() - quiet.since

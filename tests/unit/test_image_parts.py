@@ -26,6 +26,14 @@ def test_the_versions_of_what_matters_are_told() -> None:
     assert found["wa-js"] == pinned["@wppconnect/wa-js"]
 
 
+def test_both_packages_have_the_same_version() -> None:
+    """`make sbom` and the image's labels name one."""
+    packages = [
+        json.loads((Path(__file__).parents[2] / name).read_text()) for name in ("package.json", "package-lock.json")
+    ]
+    assert {package["version"] for package in packages} == {version("whatsapp-container")}
+
+
 def test_what_is_not_there_has_no_version_and_bad_variables_do_not_matter() -> None:
     found = versions({"PUPPETEER_EXECUTABLE_PATH": "/nowhere", "WA_JS_PATH": "/nowhere/dist/x.js", "PORT": "none"})
     assert (found["browser"], found["wa-js"], found["revision"]) == (UNKNOWN, UNKNOWN, UNKNOWN)
