@@ -109,10 +109,17 @@ class Container:
 
     def events(self, event_type: str) -> list[dict[str, Any]]:
         """The data of the events of a type so far."""
+        return [event["data"] for _told_at, event in self._stream() if event["type"] == event_type]
+
+    def told_at(self, event_type: str) -> list[float]:
+        """When each event of a type was told, in epoch seconds by Redis' clock, which is the machine's."""
+        return [told_at for told_at, event in self._stream() if event["type"] == event_type]
+
+    def _stream(self) -> list[tuple[float, dict[str, Any]]]:
         script = (
             "import os, json, redis\n"
             "entries = redis.Redis(password=os.environ.get('REDIS_PASSWORD')).xrange(b'whatsapp:%s:events')\n"
-            "print(json.dumps([json.loads(fields[b'event']) for _, fields in entries]))"
+            "at = lambda entry_id: int(entry_id.split(b'-')[0]) / 1000\n"
+            "print(json.dumps([(at(entry_id), json.loads(fields[b'event'])) for entry_id, fields in entries]))"
         ).replace("%s", SESSION)
-        told = json.loads(self.exec("python", "-c", script))
-        return [event["data"] for event in told if event["type"] == event_type]
+        return [(told_at, event) for told_at, event in json.loads(self.exec("python", "-c", script))]
