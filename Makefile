@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 KUBERNETES := 1.34
 
-.PHONY: help run demo test faults soak image-test lint format bench lock sbom audit setup setup-dev setup-supply clean
+.PHONY: help run demo test faults soak image-test resolve-arm64 lint format bench lock sbom audit setup setup-dev setup-supply clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -31,12 +31,15 @@ soak: setup-dev ## 200 restarts; ten minutes of faults, 2,000 messages, 300 phot
 image-test: setup-dev ## build the image and try it, run hardened; needs Docker or podman
 	@tools/image-test
 
+resolve-arm64: setup-dev ## whether all that the image installs is to be had for arm64; installs nothing
+	@tools/resolve-arm64
+
 lint: setup-dev ## ruff, mypy, hadolint, shellcheck, and the schemas of compose.yaml and deploy/kubernetes
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@.venv/bin/hadolint Dockerfile
-	@.venv/bin/shellcheck tools/setup tools/image-test .ci/run
+	@.venv/bin/shellcheck tools/setup tools/image-test tools/resolve-arm64 .ci/run
 	@.venv/bin/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	@.venv/bin/kubernetes-validate --quiet --strict --kubernetes-version $(KUBERNETES) $(filter-out %/kustomization.yaml,$(wildcard deploy/kubernetes/*.yaml))
 
