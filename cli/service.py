@@ -1,12 +1,14 @@
 """What `whatsapp-container run` prepares before supervisord takes over: checks, folders, the lock, Redis."""
 
+import contextlib
 import errno
 import fcntl
 import os
 import shutil
 import socket
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NoReturn
 
@@ -15,6 +17,7 @@ from whatsapp_contract.settings import Settings, SettingsError
 PROJECT = Path(__file__).resolve().parent.parent
 REDIS_PROBE_WITHIN_S = 1.0
 SOCKET_PATH_BYTES = 107
+FOREIGN_DEPTH = 3  # as deep as a session's own folders
 
 
 class CannotStart(Exception):
@@ -106,26 +109,56 @@ def _build_problems(settings: Settings) -> list[str]:
 
 
 def make_folders(settings: Settings) -> None:
-    """Raises CannotStart where a folder cannot be made or written, as with a volume of another owner."""
+    """Raises CannotStart where a folder cannot be made or written, as with a volume of another owner, or holds what
+    another user left there."""
     for folder in (settings.data_dir, settings.data_dir / "redis", settings.run_dir):
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError(13, "not writable", str(folder))
         except OSError as error:
-            raise CannotStart([f"{folder} cannot be used: {error.strerror}; {_way_out(folder, error)}"]) from None
+            raise CannotStart([_unusable(folder, error, settings.data_dir)]) from None
+    with contextlib.suppress(FileNotFoundError):  # another service may be at work here: take_lock will tell
+        for path in _first_levels(settings.data_dir, FOREIGN_DEPTH):
+            if path.lstat().st_uid != os.getuid() and not os.access(path, os.W_OK, follow_symlinks=False):
+                foreign = PermissionError(13, "another user's, and not writable", str(path))
+                raise CannotStart([_unusable(path, foreign, settings.data_dir)])
+    try:
+        tempfile.TemporaryFile().close()
+    except OSError as error:
+        folder = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108  # where it was looked for first
+        raise CannotStart([f"{folder} cannot be used: {error.strerror}; {_way_out(folder, folder, error)}"]) from None
 
 
-def _way_out(folder: Path, error: OSError) -> str:
+def _first_levels(folder: Path, depth: int) -> Iterator[Path]:
+    if depth == 0 or not os.access(folder, os.R_OK | os.X_OK):
+        return
+    for path in folder.iterdir():
+        yield path
+        if path.is_dir() and not path.is_symlink():
+            yield from _first_levels(path, depth - 1)
+
+
+def _unusable(path: Path, error: OSError, data_dir: Path) -> str:
+    mend = data_dir if path.is_relative_to(data_dir) else path
+    return f"{path} cannot be used: {error.strerror}; {_way_out(path, mend, error)}"
+
+
+def _way_out(path: Path, mend: Path, error: OSError) -> str:
     user = f"{os.getuid()}:{os.getgid()}"
-    if error.errno == errno.EROFS or (folder.is_dir() and os.statvfs(folder).f_flag & os.ST_RDONLY):
-        return f"its file system is read-only: mount another there, in a container with --tmpfs {folder.parent}"
-    return f"make it writable for user {user}, as root with: chown -R {user} {folder}"
+    if error.errno == errno.EROFS or (path.is_dir() and os.statvfs(path).f_flag & os.ST_RDONLY):
+        mount = path if path.parent == Path("/") else path.parent
+        return f"its file system is read-only: mount another there, in a container with --tmpfs {mount}"
+    return f"make it writable for user {user}, as root with: chown -R {user} {mend}"
 
 
 def take_lock(settings: Settings) -> int:
     """One service per DATA_DIR. Answers the descriptor that holds the lock; raises CannotStart."""
-    descriptor = os.open(settings.data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    path = settings.data_dir / "lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise CannotStart([_unusable(path, error, settings.data_dir)]) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -4,6 +4,7 @@ Ends with 1 where there are any, and with 2 where a source could not be asked fo
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 TOOLS = Path(sys.executable).parent
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-node.lock", "requirements-supply.lock")
 
 
 def main() -> None:
@@ -46,7 +47,7 @@ def _pip(lock: str) -> tuple[int, bool]:
 
 
 def _npm() -> tuple[int, bool]:
-    npm = shutil.which("npm") or str(REPOSITORY / ".venv/bin/npm")
+    npm = shutil.which("npm") or str(TOOLS / "npm")  # tools/setup has put it there, where the machine has none
     done = _run(npm, "audit", "--json", "--audit=true")
     try:
         counts = json.loads(done.stdout)["metadata"]["vulnerabilities"]
@@ -60,7 +61,8 @@ def _npm() -> tuple[int, bool]:
 
 
 def _run(*command: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    environ = {**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}{os.pathsep}{TOOLS}"}
+    return subprocess.run(command, cwd=REPOSITORY, env=environ, capture_output=True, text=True, check=False)
 
 
 def _last_line(text: str) -> str:

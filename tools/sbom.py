@@ -5,6 +5,7 @@ Debian's packages in the image are not in it: `dpkg-query --show` there names th
 
 import configparser
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def _python() -> Any:
 
 
 def _npm() -> Any:
-    npm = shutil.which("npm") or str(REPOSITORY / ".venv/bin/npm")
+    npm = shutil.which("npm") or str(TOOLS / "npm")  # tools/setup has put it there, where the machine has none
     return json.loads(_run(npm, *NPM_SBOM))
 
 
@@ -62,7 +63,9 @@ def _ourselves() -> dict[str, str]:
 
 
 def _run(*command: str) -> str:
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    path = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}{TOOLS}"
+    environ = {**os.environ, "PATH": path}
+    done = subprocess.run(command, cwd=REPOSITORY, env=environ, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
     return done.stdout

@@ -17,38 +17,48 @@ PROGRAMS = ("browser-agent", "redis", "scheduler", "web", "worker")
 class Container:
     """A context manager. Variables given as keywords go to its environment."""
 
-    def __init__(self, engine: Engine, image: str, stand_in: StandIn, seccomp: Path, name: str, volume: str) -> None:
+    def __init__(
+        self, engine: Engine, image: str, stand_in: StandIn, seccomp: Path | None, name: str, volume: str
+    ) -> None:
         self.engine = engine
         self.name = name
         self._image = image
-        self._options = [
-            *("--network", f"container:{stand_in.name}"),
+        self._hardening = [
             "--read-only",
-            *("--tmpfs", "/tmp", "--tmpfs", "/run"),
+            "--tmpfs=/tmp",
+            "--tmpfs=/run",
             "--cap-drop=ALL",
-            *("--security-opt", "no-new-privileges"),
-            *("--security-opt", f"seccomp={seccomp}"),
-            *("--volume", f"{volume}:/data"),
+            "--security-opt=no-new-privileges",
+            *([f"--security-opt=seccomp={seccomp}"] if seccomp else []),
+        ]
+        if engine.command == "podman":  # it would mend by itself what Docker's users have to name
+            self._hardening.append("--read-only-tmpfs=false")
+        self._options = [
+            f"--network=container:{stand_in.name}",
+            f"--volume={volume}:/data",
             *("--env", f"WHATSAPP_WEB_URL={stand_in.url}"),
             *("--env", "HEALTH_CHECK_CRON=*/2 * * * * *"),
         ]
-        if engine.command == "podman":
-            self._options.append("--read-only-tmpfs=false")  # it would mend by itself what Docker's users have to name
+
+    def plain(self) -> Self:
+        """As who only copies the README's command runs it."""
+        self._hardening = []
+        return self
 
     def with_options(self, *options: str, **variables: str) -> Self:
         """More options of the engine, and variables."""
         self._options += [*options, *(word for pair in variables.items() for word in ("--env", "=".join(pair)))]
         return self
 
-    def without_option(self, option: str, value: str) -> Self:
+    def without_option(self, option: str) -> Self:
         """Less hardened, or less able, than the others."""
-        at = next(i for i in range(len(self._options)) if self._options[i : i + 2] == [option, value])
-        del self._options[at : at + 2]
+        (self._options if option in self._options else self._hardening).remove(option)
         return self
 
     def with_seccomp(self, profile: Path) -> Self:
         """Under another profile than Docker's own."""
-        self._options = [f"seccomp={profile}" if option.startswith("seccomp=") else option for option in self._options]
+        kept = [option for option in self._hardening if not option.startswith("--security-opt=seccomp=")]
+        self._hardening = [*kept, f"--security-opt=seccomp={profile}"]
         return self
 
     def __enter__(self) -> Self:
@@ -59,7 +69,7 @@ class Container:
         self.engine.remove(self.name)
 
     def start(self) -> None:
-        self.engine.run(self.name, self._image, self._options, [])
+        self.engine.run(self.name, self._image, [*self._hardening, *self._options], [])
 
     def stop(self, within_s: int = 10) -> int:
         """`docker stop`, with its default patience; the exit status."""

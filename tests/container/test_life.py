@@ -20,7 +20,7 @@ SECRETS = {
 
 @pytest.fixture(scope="module")
 def container(
-    engine: Engine, image: str, stand_in: StandIn, seccomp: Path, run_id: str, volume: str
+    engine: Engine, image: str, stand_in: StandIn, seccomp: Path | None, run_id: str, volume: str
 ) -> Iterator[Container]:
     with Container(engine, image, stand_in, seccomp, run_id, volume).with_options(**SECRETS) as container:
         yield container
@@ -115,20 +115,31 @@ def test_secrets_are_nowhere_to_be_seen(container: Container, engine: Engine) ->
             assert secret not in where, name
 
 
-def test_it_stops_within_docker_s_patience_with_the_session_saved(container: Container) -> None:
-    saved = len(container.events("session_saved"))
-    assert saved
+def saved_by_stops(container: Container) -> int:
+    return [event["cause"] for event in container.events("session_saved")].count("stop")
+
+
+def test_it_stops_within_docker_s_patience_with_the_session_saved_and_another_on_the_volume_needs_no_scan(
+    container: Container, engine: Engine, image: str, stand_in: StandIn, seccomp: Path | None, volume: str, run_id: str
+) -> None:
+    before = saved_by_stops(container)
     assert container.stop() == 0
     assert "agent stopped" in container.log()
-
-
-def test_another_container_on_the_volume_needs_no_scan(
-    container: Container, engine: Engine, image: str, stand_in: StandIn, seccomp: Path, volume: str, run_id: str
-) -> None:
     with Container(engine, image, stand_in, seccomp, f"{run_id}-2", volume).with_options(**SECRETS) as second:
         second.wait_state("ready")
+        assert saved_by_stops(second) == before + 1
         assert "Scan with WhatsApp" not in second.log()
-        causes = [event["cause"] for event in second.events("session_saved")]
-        assert "stopping" in causes or "shutdown" in causes or "stop" in causes
         engine.call("kill", "--signal", signal.SIGTERM.name, second.name)
         assert second.wait_exit(10) == 0
+
+
+def test_what_was_saved_is_all_that_a_third_one_needs(
+    engine: Engine, image: str, stand_in: StandIn, seccomp: Path | None, volume: str, run_id: str
+) -> None:
+    """The profile itself is gone: what is left is the store, which is a directory on the volume here."""
+    mount = ["--rm", "--network", "none", "--volume", f"{volume}:/data"]
+    engine.call("run", *mount, image, "bash", "-c", "rm -rf /data/sessions && test -d /data/store")
+    with Container(engine, image, stand_in, seccomp, f"{run_id}-3", volume).with_options(**SECRETS) as third:
+        third.wait_state("ready")
+        assert len(third.events("session_restored")) == 1
+        assert "Scan with WhatsApp" not in third.log()

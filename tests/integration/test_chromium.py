@@ -50,10 +50,12 @@ async def test_the_argument_list_is_wholly_ours_and_no_secret_is_among_its_varia
     profile = tmp_path / "profile"
     monkeypatch.setenv("BUCKET_STATE_SECRET_KEY", "hidden")
     monkeypatch.setenv("REDIS_URL", "redis://:hidden@localhost:6379/0")
-    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("https_proxy", "http://somebody:hidden@proxy.example:3128")
+    monkeypatch.setenv("HTTP_PROXY", "somebody:hidden@proxy.example:3128")
     async with open_chromium(find_executable(None), profile, sandbox=False) as chromium:
         environ = psutil.Process(chromium.pid).environ()
         assert environ["https_proxy"] == "http://proxy.example:3128"
+        assert environ["HTTP_PROXY"] == "proxy.example:3128"
         assert "hidden" not in " ".join(environ.values())
         arguments = psutil.Process(chromium.pid).cmdline()
         assert "--no-sandbox" in arguments

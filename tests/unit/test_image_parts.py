@@ -1,5 +1,6 @@
 """What the image is told and asked while it is built and run: versions, licences, the health command."""
 
+import configparser
 import json
 import os
 import subprocess
@@ -26,12 +27,28 @@ def test_the_versions_of_what_matters_are_told() -> None:
     assert found["wa-js"] == pinned["@wppconnect/wa-js"]
 
 
-def test_both_packages_have_the_same_version() -> None:
+def test_package_json_and_the_image_have_our_version() -> None:
     """`make sbom` and the image's labels name one."""
     packages = [
         json.loads((Path(__file__).parents[2] / name).read_text()) for name in ("package.json", "package-lock.json")
     ]
     assert {package["version"] for package in packages} == {version("whatsapp-container")}
+    dockerfile = (Path(__file__).parents[2] / "Dockerfile").read_text()
+    assert f"ARG VERSION={version('whatsapp-container')}\n" in dockerfile
+
+
+def test_every_package_of_ours_is_installed() -> None:
+    root = Path(__file__).parents[2]
+    setup = configparser.ConfigParser()
+    setup.read(root / "setup.cfg")
+    named = set(setup["options"]["packages"].split())
+    tops = {name for name in named if "." not in name}
+    there = {
+        str(init.parent.relative_to(root)).replace("/", ".")
+        for top in tops
+        for init in (root / top).rglob("__init__.py")
+    }
+    assert named == there
 
 
 def test_what_is_not_there_has_no_version_and_bad_variables_do_not_matter() -> None:
@@ -55,11 +72,13 @@ def test_every_package_that_is_installed_passes_on_its_licence() -> None:
 def test_npm_packages_are_found_whatever_their_names(tmp_path: Path) -> None:
     for name, package in (("plain", {"license": "MIT"}), ("@scope/other", {})):
         folder = tmp_path / name
-        folder.mkdir(parents=True)
+        (folder / "dist").mkdir(parents=True)
         (folder / "package.json").write_text(json.dumps({"name": name, "version": "1.0.0", **package}))
     (tmp_path / "plain" / "LICENSE").write_text("The text.")
+    (tmp_path / "plain" / "dist" / "plain.js.LICENSE.txt").write_text("What is bundled.")
+    (tmp_path / "plain" / "dist" / "license.js").write_text("code")
     plain, other = sorted(npm_notices(tmp_path), key=lambda notice: notice.name, reverse=True)
-    assert (plain.name, plain.licence, plain.texts) == ("plain", "MIT", ("The text.",))
+    assert (plain.name, plain.licence, plain.texts) == ("plain", "MIT", ("The text.", "What is bundled."))
     assert (other.name, other.licence, other.texts) == ("@scope/other", "", ())
 
 
