@@ -69,6 +69,7 @@ class BrowserAgent:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.operation: str | None = None
+        self._operating_since = 0.0
         self.incident: str | None = None  # in which the browser is now to be restarted
         self.started_at = datetime.now(UTC)
         self._stopping = asyncio.Event()
@@ -284,12 +285,18 @@ class BrowserAgent:
         if self.operation is not None:
             raise Busy(f"{self.operation} is under way")
         self.operation = operation
+        self._operating_since = asyncio.get_running_loop().time()
         self.board.poke()
         try:
             yield
         finally:
             self.operation = None
             self.board.poke()
+
+    @property
+    def operation_s(self) -> float | None:
+        """For how long the operation has been under way; None where there is none."""
+        return None if self.operation is None else asyncio.get_running_loop().time() - self._operating_since
 
     def page(self) -> "WhatsAppPage":
         """Raises BrowserGone while there is none."""

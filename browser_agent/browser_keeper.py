@@ -35,6 +35,7 @@ LIVED_WELL_S = 60.0  # a page that lived so long starts a new series of failures
 # A browser that could not load the site for so long may itself be why, whatever its errors and the agent's own
 # requests say. One that is new costs nothing: nobody is connected.
 NEW_BROWSER_AFTER_S = 1800.0
+HELD_TOLD_EVERY_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,9 @@ class Observer:
     def on_started(self, cause: str | None, starts: int) -> None:
         """A browser runs. `cause` is None for the first of this life."""
 
-    def on_held(self, until: float) -> None:
-        """The start budget is spent until then (epoch seconds)."""
+    def on_held(self, until: float, *, is_news: bool) -> None:
+        """The start budget is spent until then (epoch seconds). A browser that never comes up spends each start as it
+        is given back: that is news once an hour."""
 
     def on_failure(self, reason: str, error: str) -> None:
         """A browser could not be started or was lost."""
@@ -101,6 +103,7 @@ class BrowserKeeper:
         self._new_browser_after_s = new_browser_after_s
         self._wanted = asyncio.Event()  # a person, or the ladder, wants a new browser now
         self._wanted_cause = ""
+        self._held_told: tuple[float, int] | None = None  # when (monotonic), and how many browsers had loaded by then
         self._asked: str | None = None  # the cause they gave, until a browser was started for it
         self._opened = 0  # how many browsers were opened in this life
         self._loaded = 0  # which of them was the last whose page was loaded
@@ -156,10 +159,17 @@ class BrowserKeeper:
         while not self._wanted.is_set() and (until := await asyncio.shield(self._budget.held_until())) is not None:
             if self.held_until is None:
                 self.held_until = until
-                self._observer.on_held(until)
+                self._observer.on_held(until, is_news=self._is_held_news())
             self.held_until = until
             await self._pause(min(max(until - time.time(), 1.0), 60.0))
         self.held_until = None
+
+    def _is_held_news(self) -> bool:
+        now, told = time.monotonic(), self._held_told
+        if told is not None and now - told[0] < HELD_TOLD_EVERY_S and told[1] == self._loaded:
+            return False
+        self._held_told = now, self._loaded
+        return True
 
     async def _pause(self, wait_s: float) -> None:
         """Wait, unless a new browser is wanted meanwhile."""

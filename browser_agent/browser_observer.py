@@ -4,6 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 from whatsapp_contract.events import AlertData, EventType, RestartedData
+from whatsapp_contract.health import SITE_UNREACHABLE
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.states import SessionState
 
@@ -30,7 +31,8 @@ class BrowserObserver(Observer):
         await agent.watermarks.load()
         await agent.sends.standing.load()
         await agent.builds.prepare()
-        if agent.state is SessionState.STARTING:
+        # A site that cannot be reached is that until it was loaded, through however many browsers.
+        if agent.state is SessionState.STARTING and agent.flow.reason != SITE_UNREACHABLE:
             agent.flow.enter(SessionState.STARTING, None)
 
     def local_storage(self) -> str | None:
@@ -64,8 +66,11 @@ class BrowserObserver(Observer):
             agent.event_log.publish(EventType.RESTARTED, data)
         agent.board.poke()
 
-    def on_held(self, until: float) -> None:
+    def on_held(self, until: float, *, is_news: bool) -> None:
         agent, settings = self._agent, self._agent.settings
+        agent.board.poke()
+        if not is_news:
+            return
         message = (
             f"The browser was started {settings.start_budget} times within "
             f"{settings.start_budget_window_s:g} s and is left alone for {until - time.time():.0f} s. "
@@ -73,7 +78,6 @@ class BrowserObserver(Observer):
         )
         log.error("the start budget is spent", held_for_s=round(until - time.time()))
         agent.event_log.publish(EventType.ALERT, AlertData(code="start_budget_spent", message=message))
-        agent.board.poke()
 
     def on_failure(self, reason: str, error: str) -> None:
         log.error("the browser was lost or could not be started", reason=reason, error=error)

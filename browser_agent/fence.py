@@ -28,5 +28,6 @@ class Fence:
         self.epoch = int(taken)
 
     async def _take(self, at_least: int) -> Any:
-        answer: Any = self._redis.eval(event_script.TAKE_EPOCH_LUA, 1, self._names.fence, str(at_least))
+        is_first = "1" if self.epoch == 0 else "0"
+        answer: Any = self._redis.eval(event_script.TAKE_EPOCH_LUA, 1, self._names.fence, str(at_least), is_first)
         return await answer

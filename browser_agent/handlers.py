@@ -63,7 +63,13 @@ async def check(agent: "BrowserAgent", _args: NoArgs) -> CheckResult:
             raise
     facts = agent.facts()
     assessment = agent.assess(facts)
-    return CheckResult(facts=facts, verdict=assessment.verdict, reason=assessment.reason, operation=agent.operation)
+    return CheckResult(
+        facts=facts,
+        verdict=assessment.verdict,
+        reason=assessment.reason,
+        operation=agent.operation,
+        operation_s=agent.operation_s,
+    )
 
 
 async def reset(agent: "BrowserAgent", args: RungArgs) -> ResetResult:

@@ -222,6 +222,9 @@ class SessionFlow:
         anew = self._operation() is not None or self.reason in _NO_TRY
         if self.state is SessionState.STARTING:
             self.enter(SessionState.STARTING, None, anew=anew)
+        elif self.state is SessionState.LOGGED_OUT and self._operation() == "reload":
+            # Nobody has anything to scan here; a page that shows no code anew has the time of a start to do so.
+            self.enter(SessionState.STARTING, "reload")
         elif self.state not in (SessionState.LOGGED_OUT, SessionState.STOPPING):
             self.enter(SessionState.STARTING, self._operation() or "page_reloaded", anew=anew)
 

@@ -70,6 +70,7 @@ return answers
 TAKE_EPOCH_LUA = """
 local epoch = math.max(tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0') or 0, tonumber(ARGV[1]) - 1) + 1
 redis.call('HSET', KEYS[1], 'epoch', tostring(epoch), 'published', '0')
+if ARGV[2] == '1' then redis.call('HINCRBY', KEYS[1], 'lives', 1) end
 return epoch
 """
 

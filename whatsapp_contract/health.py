@@ -20,6 +20,7 @@ LEFT_TO_A_PERSON = frozenset({"store_refused", "wrong_key", "newer_browser", "ne
 
 # Why a link is down that no rung brings back: the page's own requests do not reach the site.
 SITE_SILENT = "site_silent"
+PAGE_SILENT = "page_silent"
 # They do not, and the agent's own do: it is the browser's fault.
 BROWSER_OFFLINE = "browser_offline"
 # The agent was held up, by the machine or by itself; it judges again when it has caught up.
@@ -184,7 +185,7 @@ def verdict(facts: Facts, limits: Limits, now: datetime) -> Assessment:
     if _silent(facts.browser_seen_at, limits.browser_silence_s, now):
         return Assessment(Verdict.BROWSER_GONE, "browser_silent", facts.browser_seen_at)
     if _silent(facts.page_seen_at, limits.page_silence_s, now):
-        return Assessment(Verdict.PAGE_HUNG, "page_silent", facts.page_seen_at)
+        return Assessment(Verdict.PAGE_HUNG, PAGE_SILENT, facts.page_seen_at)
     if state is SessionState.BLOCKED:
         return Assessment(Verdict.BLOCKED, facts.reason or "blocked", facts.since)
     if state in _FOR_A_PERSON:

@@ -48,7 +48,8 @@ class SessionNames:
 
     @cached_property
     def fence(self) -> str:
-        """Hash: `epoch` of the agent that may speak, `published` = its last event's number."""
+        """Hash: `epoch` of the agent that may speak, `published` = its last event's number; `lives` = how many agents
+        have started on this session, whose epochs may be far apart."""
         return f"{self._prefix}:fence"
 
     @cached_property
@@ -242,9 +243,9 @@ class InstanceNames:
 
     @cached_property
     def start_owed(self) -> str:
-        """Counter, from 1: the agent is being stopped to be started again; whoever finds it stopped is to start it,
-        and counts each time that could not be done."""
-        return f"{self._prefix}:start-owed"
+        """Hash: the agent is being stopped to be started again, and whoever finds it stopped is to start it; `cause`
+        as in `restart_cause`, `tries` that failed, `told` once a person was."""
+        return f"{self._prefix}:owed-start"
 
     @cached_property
     def restarts_by_person(self) -> str:

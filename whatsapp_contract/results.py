@@ -27,12 +27,14 @@ class PingResult(_Result):
 
 
 class CheckResult(_Result):
-    """The page answers. While an operation runs it is named, and the facts may be old."""
+    """The page answers. While an operation runs it is named, with how long it has been running, and the facts may be
+    old."""
 
     facts: Facts
     verdict: Verdict
     reason: str
     operation: str | None
+    operation_s: float | None = None
 
 
 class ResetResult(_Result):

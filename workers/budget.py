@@ -12,10 +12,10 @@ _HOLDS_REMEMBERED_S = 86_400.0
 
 
 def looked(memory: Memory, seen: Observation, limits: Limits) -> Memory:
-    """What is too old is forgotten, and the agent's starts since the last look are counted by its epoch.
+    """What is too old is forgotten, and the agent's starts since the last look are counted by the number of its life.
 
-    An epoch that fell says that Redis lost its memory, nothing else. One that rose while nobody looked says nothing of
-    now: the session may have been in another container for days.
+    One that fell says that Redis lost its memory, nothing else. One that rose while nobody looked says nothing of now:
+    the session may have been in another container for days.
     """
     watched_at = memory.watched_at
     is_lately = watched_at is not None and 0 <= seen.at - watched_at <= limits.agree_within_s
@@ -29,10 +29,10 @@ def looked(memory: Memory, seen: Observation, limits: Limits) -> Memory:
         "holds": _lately(memory.holds, seen.at, _HOLDS_REMEMBERED_S),
         "cured": tuple(one for one in memory.cured if 0 <= seen.at - one.at < limits.long_window_s),
     }
-    if seen.agent_epoch is not None and seen.agent_epoch != memory.agent_epoch:
-        changes |= {"agent_epoch": seen.agent_epoch, "own_restarts": 0}
-        if is_lately and memory.agent_epoch is not None and seen.agent_epoch > memory.agent_epoch:
-            others = max(0, seen.agent_epoch - memory.agent_epoch - memory.own_restarts)
+    if seen.agent_life is not None and seen.agent_life != memory.agent_life:
+        changes |= {"agent_life": seen.agent_life, "own_restarts": 0}
+        if is_lately and memory.agent_life is not None and seen.agent_life > memory.agent_life:
+            others = max(0, seen.agent_life - memory.agent_life - memory.own_restarts)
             starts = (seen.at,) * min(others, _COUNTED_AT_ONCE)
             memory = memory.model_copy(update=changes)
             changes = {

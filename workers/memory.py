@@ -68,7 +68,8 @@ class Observation(_Model):
     stood_s: float | None = None  # for how long the agent itself has watched it by then, where it does
     bad_since: float | None = None  # since when the fact has stood that decided it, where that is known
     operation: str | None = None  # under way in the agent
-    agent_epoch: int | None = None
+    operation_s: float | None = None  # for how long
+    agent_life: int | None = None
     browser_starts: int = 0  # in the start budget's window, whoever made them
     page_seen: float | None = None  # when the page last answered
     frame_seen: float | None = None  # when the server was last heard
@@ -82,13 +83,6 @@ class Row(_Model):
     mildest: Observation | None = None  # the first of those that the cheapest rung may cure; null: all say nothing
 
 
-class Operating(_Model):
-    """The agent's operation that each look since then has found."""
-
-    operation: str
-    since: float
-
-
 class Attempt(_Model):
     """A rung that was taken and has not been proven yet; only new evidence proves it."""
 
@@ -98,7 +92,7 @@ class Attempt(_Model):
     lasts_s: float  # its deadline; of a hold, its length
     done_at: float | None = None  # it was carried out, or could not be; null while it is
     failed: bool = False
-    agent_epoch: int | None = None
+    agent_life: int | None = None
     only_by_time: bool = False  # a hold that another agent's start does not end
     taken: tuple[Rung, ...] = ()  # all since the session was last well, this one included
 
@@ -118,11 +112,10 @@ class Memory(_Model):
     steady: bool = False  # that one came soon after another: somebody was looking all the while
     suspect: Observation | None = None  # bad, and not agreed on yet
     trouble: Observation | None = None  # the first of the bad observations since the last good one
-    operating: Operating | None = None
     row: Row | None = None  # the one that is not over, since the last rung
     attempt: Attempt | None = None
-    agent_epoch: int | None = None
-    own_restarts: int = 0  # of the agent, by the ladder or a person, that no new epoch has been seen of
+    agent_life: int | None = None
+    own_restarts: int = 0  # of the agent, by the ladder or a person, that no new life has been seen of
     restarts_by_person: int = 0  # up to the last look, ever
     agent_starts: tuple[float, ...] = ()  # whoever made them
     restarts: tuple[float, ...] = ()  # by the ladder, of agent or browser

@@ -44,13 +44,14 @@ class Observer:
         self._limits = limits
         self._clock = clock
         self._starts_window_s = starts_window_s
+        self._supervisor_answers = True  # as last seen
 
     def look(self) -> Observation | None:
         """What the agent looks like from here; None where this process was stopped meanwhile: nothing can be said."""
         at, asked_at = self._clock(), datetime.now(UTC)
-        facts, outside, operation = self._ask(asked_at)
+        facts, outside, operating = self._ask(asked_at)
         gathered_at = self._clock() - _age_s(facts)
-        epoch, browser_starts = self._starts()
+        agent_life, browser_starts = self._starts()
         if (took_s := self._clock() - at) > LOOK_WITHIN_S:
             log.warning("a check was interrupted and tells nothing", took_s=round(took_s, 1))
             return None
@@ -60,29 +61,29 @@ class Observer:
         answered = outside.reply_took_ms is not None and outside.error is None
         return seen.model_copy(
             update={
-                "operation": operation,
-                "agent_epoch": epoch,
+                **operating,
+                "agent_life": agent_life,
                 "browser_starts": browser_starts,
                 "bad_since": seen.bad_since if answered else None,
             }
         )
 
-    def _ask(self, asked_at: datetime) -> tuple[Facts, Outside, str | None]:
+    def _ask(self, asked_at: datetime) -> tuple[Facts, Outside, dict[str, Any]]:
         """The agent's facts, from its reply, else as it last wrote them; what was seen from here; its operation."""
         outside = Outside(asked_at=asked_at)
         started = time.monotonic()
         try:
             answered = self._client.check(reply_within_s=CHECK_REPLY_WITHIN_S)
         except AgentUnreachable:
-            return self._facts_left(asked_at), self._with_program(outside, listeners=0), None
+            return self._facts_left(asked_at), self._with_program(outside, listeners=0), {}
         except NoReply as error:
-            return self._facts_left(asked_at), self._with_program(outside, listeners=error.listeners), None
+            return self._facts_left(asked_at), self._with_program(outside, listeners=error.listeners), {}
         except ContractError as error:
             took_ms = _ms_since(started)
             seen = outside.model_copy(update={"error": error.code, "reply_took_ms": took_ms})
-            return self._facts_left(asked_at), seen, None
+            return self._facts_left(asked_at), seen, {}
         seen = outside.model_copy(update={"reply_took_ms": _ms_since(started)})
-        return answered.facts, seen, answered.operation
+        return answered.facts, seen, {"operation": answered.operation, "operation_s": answered.operation_s}
 
     def _facts_left(self, asked_at: datetime) -> Facts:
         """As of its last heartbeat; bare ones where there are none. They are of little weight: it did not answer."""
@@ -102,8 +103,11 @@ class Observer:
         try:
             state = self._control.state(AGENT)
             seen |= {"program": state.name, "program_running_s": state.running_s}
+            self._supervisor_answers = True
         except SupervisorUnavailable as error:
-            log.error("supervisor does not answer", error=str(error))
+            if self._supervisor_answers:
+                log.error("supervisor does not answer", error=str(error))
+            self._supervisor_answers = False
         return outside.model_copy(update=seen)
 
     def _redis_up_s(self) -> float | None:
@@ -116,13 +120,13 @@ class Observer:
             return None
 
     def _starts(self) -> tuple[int | None, int]:
-        """The agent's epoch, and how many browsers were started lately, whoever started them."""
+        """How many agents have started, and how many browsers lately, whoever started them."""
         now = time.time()
         with self._client.redis.pipeline(transaction=False) as asking:
-            asking.hget(self._client.names.fence, "epoch")
+            asking.hget(self._client.names.fence, "lives")
             asking.zcount(self._names.starts, now - self._starts_window_s, now)
-            epoch, browser_starts = asking.execute()
-        return int(epoch) if epoch else None, int(browser_starts)
+            lives, browser_starts = asking.execute()
+        return int(lives) if lives else None, int(browser_starts)
 
 
 def _observation(assessment: Assessment, facts: Facts, at: float, gathered_at: float) -> Observation:

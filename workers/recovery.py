@@ -8,11 +8,12 @@ came back too often, a person is called instead. So whatever is not cured ends i
 
 from typing import Any
 
-from whatsapp_contract.health import SITE_SILENT, SUPERVISOR_SILENT, Verdict, says_nothing_for_ever
+from whatsapp_contract.errors import PageTimeout
+from whatsapp_contract.health import PAGE_SILENT, SITE_SILENT, SUPERVISOR_SILENT, Verdict, says_nothing_for_ever
 from whatsapp_contract.states import SessionState
 
 from . import budget
-from .memory import RUNGS, Attempt, Cured, Decision, Limits, Memory, Observation, Operating, Row, Rung
+from .memory import RUNGS, Attempt, Cured, Decision, Limits, Memory, Observation, Row, Rung
 
 HOLDS, CONFLICT_LEFT, ENDS_OFTEN = "recovery_holds", "conflict_left", "agent_ends_often"
 
@@ -25,6 +26,8 @@ FIRST_RUNG = {
     Verdict.AGENT_HUNG: Rung.RESTART_AGENT,
     Verdict.AGENT_GONE: Rung.RESTART_AGENT,
 }
+# The page did not answer. It does where a state is past its deadline.
+_SILENT = frozenset({PageTimeout.code, PAGE_SILENT})
 # What is over only when the server was heard anew.
 _OF_THE_LINK = frozenset({Verdict.DISCONNECTED, Verdict.DEAF, Verdict.WAITING_FOR_PERSON})
 # Neither well nor a person's: the agent itself goes on when the time is over.
@@ -33,8 +36,8 @@ _BUDGET_SPENT = "start_budget_spent"
 
 def decide(memory: Memory, seen: Observation, limits: Limits) -> Decision:
     """What to do about an observation. Pure."""
+    seen = _without_end(seen, limits)
     memory = _told_apart(budget.looked(memory, seen, limits), seen, limits)
-    seen = _without_end(memory, seen, limits)
     return _with_word(_decided(memory, _at_its_end(memory, seen, limits), limits), seen, limits)
 
 
@@ -104,6 +107,15 @@ def is_bad(seen: Observation) -> bool:
     return seen.operation is None and seen.verdict in FIRST_RUNG
 
 
+def _without_end(seen: Observation, limits: Limits) -> Observation:
+    """What is seen; or, where an operation outlives all of its own deadlines, an agent that is hung: it refuses every
+    other, and its page is looked at by nobody."""
+    if seen.operation is None or seen.operation_s is None or seen.operation_s < limits.operation_s:
+        return seen
+    fault = {"verdict": Verdict.AGENT_HUNG, "reason": f"{seen.operation}_never_ends", "operation": None}
+    return seen.model_copy(update={**fault, "bad_since": seen.at - seen.operation_s})
+
+
 # -- what was remembered, in the light of what is seen ---------------------------------------------------------------
 
 
@@ -131,25 +143,8 @@ def _told_apart(memory: Memory, seen: Observation, limits: Limits) -> Memory:
         changes["suspect"] = None
         if memory.incident is None:
             changes["trouble"] = None
-    changes["operating"] = _operating(memory.operating if steady else None, seen)
     changes["row"] = _row(memory.row if steady else None, seen)
     return _with(memory, **changes)
-
-
-def _operating(before: Operating | None, seen: Observation) -> Operating | None:
-    if seen.operation is None or before is None or before.operation != seen.operation:
-        return None if seen.operation is None else Operating(operation=seen.operation, since=seen.at)
-    return before
-
-
-def _without_end(memory: Memory, seen: Observation, limits: Limits) -> Observation:
-    """What is seen; or, where an operation outlives all of its own deadlines, an agent that is hung: it refuses every
-    other, and its page is looked at by nobody."""
-    operating = memory.operating
-    if operating is None or seen.at - operating.since < limits.operation_s:
-        return seen
-    fault = {"verdict": Verdict.AGENT_HUNG, "reason": f"{operating.operation}_never_ends", "operation": None}
-    return seen.model_copy(update={**fault, "bad_since": operating.since})
 
 
 def _row(row: Row | None, seen: Observation) -> Row | None:
@@ -186,7 +181,7 @@ def _is_unclear(seen: Observation) -> bool:
 
 
 def _is_another_agent(attempt: Attempt, seen: Observation) -> bool:
-    epochs = attempt.agent_epoch, seen.agent_epoch
+    epochs = attempt.agent_life, seen.agent_life
     return None not in epochs and epochs[0] != epochs[1]
 
 
@@ -265,8 +260,8 @@ def _agreed(memory: Memory, seen: Observation, limits: Limits) -> bool:
     suspect = memory.suspect
     if suspect is None or is_conflict(suspect) != is_conflict(seen):
         return False
-    if seen.verdict is suspect.verdict is Verdict.PAGE_HUNG and (seen.page_seen or 0.0) > suspect.at:
-        return False  # slow, and not hung: it answered somebody between the two
+    if {seen.reason, suspect.reason} <= _SILENT and (seen.page_seen or 0.0) > suspect.at:
+        return False  # slow, and not hung: the page answered somebody between the two
     return _cheapest(suspect.verdict) is _cheapest(seen.verdict) and suspect.at < seen.at
 
 
@@ -340,7 +335,7 @@ def _taken(
         at=seen.at,
         verdict=seen.verdict,
         lasts_s=limits.deadlines_s[rung] if lasts_s is None else lasts_s,
-        agent_epoch=seen.agent_epoch,
+        agent_life=seen.agent_life,
         only_by_time=only_by_time,
         taken=(*(memory.attempt.taken if memory.attempt else ()), rung),
     )

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from whatsapp_contract.incidents import RestartCause
 from whatsapp_contract.logs import get_logger
-from whatsapp_contract.names import InstanceNames
+from whatsapp_contract.names import InstanceNames, SessionNames
 
 from .locks import one_at_a_time
 from .observing import AGENT
@@ -40,49 +40,70 @@ class Restarter:
             # What is sent to a frozen supervisord is done when it thaws, to an agent that is well by then.
             self._control.state(AGENT)
             left = RestartCause(cause=cause, incident=incident_id).model_dump_json()
-            self._redis.set(self._names.restart_cause, left, ex=CAUSE_KEPT_S)
+            self._leave_cause(left)
             try:
-                self._end_and_start(frozen=frozen)
+                self._end_and_start(left, frozen=frozen)
             except SupervisorUnavailable:
                 self._redis.delete(self._names.restart_cause)
                 raise
 
-    def start_what_is_owed(self) -> Alert | None:
-        """A restart got no further than the stop: an agent that we stopped must not stay stopped.
+    @property
+    def is_start_owed(self) -> bool:
+        return bool(self._redis.exists(self._names.start_owed))
 
-        Answers what a person must know, once for each such restart: that it cannot be started."""
-        if not self._redis.exists(self._names.start_owed):
-            return None
+    def start_what_is_owed(self) -> None:
+        """A restart got no further than the stop: an agent that we stopped must not stay stopped. Where it cannot be
+        started either a person is told, once for each such restart."""
+        if not self.is_start_owed:
+            return
         with one_at_a_time(self._redis, self._names.restart_lock) as lock:
             if lock is None:
-                return None  # it is under way
+                return  # it is under way
             try:
                 state = self._control.state(AGENT).name
                 if state in ("STOPPING", "STARTING"):
-                    return None
+                    return
+                if state != "RUNNING":
+                    self._leave_cause(self._owed_cause())
                 self._control.start(AGENT)
             except SupervisorUnavailable as error:
-                log.error("the agent is still to be started", error=str(error))
-                tries = int(self._redis.incr(self._names.start_owed)) - 1
-                return _cannot_be_started(error) if tries == TRIES_UNTIL_TOLD else None
+                self._note_unstarted(error)
+                return
             if state != "RUNNING":
                 log.warning("the agent was started, which an interrupted restart had left undone")
             self._redis.delete(self._names.start_owed)
-            return None
 
-    def _end_and_start(self, *, frozen: bool) -> None:
+    def _note_unstarted(self, error: SupervisorUnavailable) -> None:
+        key = self._names.start_owed
+        tries = int(self._redis.hincrby(key, "tries", 1))
+        if tries == 1:
+            log.error("the agent is still to be started", error=str(error))
+        if tries < TRIES_UNTIL_TOLD or self._redis.hexists(key, "told"):
+            return
+        message = (
+            f"The agent was stopped to be started again, and supervisord does not start it: {error}. It is tried at "
+            "every check. The log says more; restart the container if it does not help."
+        )
+        cause = RestartCause.read(self._owed_cause())
+        log.error("a person should look", code=UNFINISHED, message=message)
+        with self._redis.pipeline(transaction=True) as step:
+            step.hset(key, "told", "1")
+            Alert(UNFINISHED, message, cause.incident).publish(step, SessionNames(self._names.session_id))
+            step.execute()
+
+    def _owed_cause(self) -> str:
+        return str(self._redis.hget(self._names.start_owed, "cause") or "")
+
+    def _leave_cause(self, cause: str) -> None:
+        """For the agent that comes up to tell."""
+        if cause:
+            self._redis.set(self._names.restart_cause, cause, ex=CAUSE_KEPT_S)
+
+    def _end_and_start(self, cause: str, *, frozen: bool) -> None:
         if frozen:
             self._control.kill(AGENT)  # and supervisord starts it
             return
         # For whoever comes after a worker that ended between the stop and the start, or could not wait.
-        self._redis.set(self._names.start_owed, "1")
+        self._redis.hset(self._names.start_owed, "cause", cause)
         self._control.restart(AGENT)
         self._redis.delete(self._names.start_owed)
-
-
-def _cannot_be_started(error: SupervisorUnavailable) -> Alert:
-    return Alert(
-        UNFINISHED,
-        f"The agent was stopped to be started again, and supervisord does not start it: {error}. It is tried at every "
-        "check. The log says more; restart the container if it does not help.",
-    )

@@ -94,8 +94,7 @@ class Watchdog:
         with _unless_redis_is_away("no check"):
             if self._holder.is_another():
                 return
-            if (alert := self._restarter.start_what_is_owed()) is not None:
-                alert.publish(self._redis, self._client.names)
+            self._restarter.start_what_is_owed()
             with one_at_a_time(self._redis, self._names.ladder_lock) as lock:
                 if lock is None:
                     return
@@ -193,7 +192,7 @@ class Watchdog:
         memory = self._memory.read()
         if memory.attempt is None or memory.attempt.rung is not rung:
             return  # a person has begun anew meanwhile
-        if isinstance(failure, SupervisorUnavailable):
+        if isinstance(failure, SupervisorUnavailable) and not self._restarter.is_start_owed:
             memory = recovery.note_undone(memory, self._clock())
         else:
             memory = recovery.note_done(memory, self._clock(), failed=failure is not None)

@@ -394,11 +394,11 @@ class WhatsAppPage:
             self._take(StreamSnapshot(injected=False))
         elif isinstance(event, StreamChanged):
             self._take(event.stream)
-        elif isinstance(event, MessageSeen) and event.message.target_key is None:
-            self.hearing.on_told(self.answered_at)
         elif isinstance(event, LoggedOut):
             self._take(self.snapshot.model_copy(update={"authenticated": False}))
         self.on_event(event)
+        if isinstance(event, MessageSeen) and event.message.target_key is None:
+            self.hearing.on_told(self.answered_at)  # only now: one that could not be taken in was not
         self._changed.set()
 
     def _on_dialog(self, _params: Any) -> None:

@@ -1,5 +1,6 @@
 """The watchdog: whether somebody looks at the agent. supervisord calls a worker that is frozen a running one."""
 
+from whatsapp_contract.client import AgentClient
 from whatsapp_contract.redis_connection import connect, is_outage
 from whatsapp_contract.settings import Settings
 
@@ -16,12 +17,15 @@ _RESTART = "supervisorctl restart worker scheduler; if it comes again, read the 
 def look(settings: Settings, *, runs: bool) -> list[Finding]:
     """By what it remembers of its last look; nothing to say where no service runs here."""
     from workers.clock import machine_time
+    from workers.holder import Holder
     from workers.remembering import LadderMemory
 
     if not runs:
         return []
     try:
         with connect(settings.redis_url.get_secret_value()) as redis:
+            if Holder(AgentClient(redis, settings.session_id), settings.instance_names).is_another():
+                return [ok(_NAME, "another container holds the session, whose watchdog looks at it")]
             memory = LadderMemory(redis, settings.names, settings.instance_names).read()
     except Exception as error:
         if not is_outage(error):

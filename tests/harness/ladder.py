@@ -11,7 +11,7 @@ TICK_S = 10.0
 
 
 def seen(verdict: Verdict, at: float, **more: object) -> Observation:
-    return Observation.model_validate({"verdict": verdict, "reason": "test", "at": at, **more})
+    return Observation.model_validate({"verdict": verdict, "reason": "test", "at": at} | more)
 
 
 def feed(memory: Memory, *observations: Observation) -> tuple[list[Rung | None], Memory]:
@@ -28,7 +28,7 @@ def hold() -> tuple[Memory, float]:
     """What is remembered in a hold that has just begun, and the time."""
     memory, at, rungs = Memory(), 1000.0, []
     while Rung.HOLD not in rungs:
-        more, memory = feed(memory, seen(Verdict.AGENT_HUNG, at, agent_epoch=7))
+        more, memory = feed(memory, seen(Verdict.AGENT_HUNG, at, agent_life=7))
         rungs += more
         at += TICK_S
     assert rungs.count(Rung.RESTART_AGENT) == 3

@@ -130,11 +130,15 @@ def watchdog(server: RedisServer, supervisor: Supervisor, limits: Limits | None 
     return Watchdog(client, NAMES, supervisor.control, limits or Limits(), health_limits=health, **settings)
 
 
-def alerts(server: RedisServer) -> list[tuple[str, str]]:
+def alert_data(server: RedisServer) -> list[dict[str, Any]]:
     with server.client() as redis:
         entries: Any = redis.xrange("whatsapp:s1:events")
     events = [json.loads(fields["event"]) for _id, fields in entries]
-    return [(event["data"]["code"], event["data"]["message"]) for event in events if event["type"] == "alert"]
+    return [event["data"] for event in events if event["type"] == "alert"]
+
+
+def alerts(server: RedisServer) -> list[tuple[str, str]]:
+    return [(data["code"], data["message"]) for data in alert_data(server)]
 
 
 def remembered(server: RedisServer) -> Memory:
@@ -145,7 +149,7 @@ def remembered(server: RedisServer) -> Memory:
 
 def take_epoch(server: RedisServer) -> None:
     with server.client() as redis:
-        redis.eval(TAKE_EPOCH_LUA, 1, SessionNames("s1").fence, "1")
+        redis.eval(TAKE_EPOCH_LUA, 1, SessionNames("s1").fence, "1", "1")
 
 
 def told(server: RedisServer) -> list[Incident]:

@@ -82,6 +82,7 @@ class Recorder(Observer):
         self.pages: list[WhatsAppPage] = []
         self.lost_at: float | None = None
         self.pauses_s: list[float] = []  # from a browser's loss until the next is prepared
+        self.held: list[bool] = []  # whether each hold was news
         self.dump: str | None = None
         self.refusals = 0  # how often the store cannot be reached
         self.gate = asyncio.Event()
@@ -112,8 +113,23 @@ class Recorder(Observer):
     def on_started(self, cause: str | None, starts: int) -> None:
         self.causes.append(cause)
 
+    def on_held(self, until: float, *, is_news: bool) -> None:
+        self.held.append(is_news)
+
     def on_failure(self, reason: str, error: str) -> None:
         self.failures.append(f"{reason}: {error}")
+
+
+class SpentByEachStart(StartBudget):
+    """Holds before every start, for as short as can be."""
+
+    def __init__(self) -> None:
+        super().__init__(fakeredis.aioredis.FakeRedis(), InstanceNames("sid", "instance"), 1, 600.0)
+        self._held = False
+
+    async def held_until(self) -> float | None:
+        self._held = not self._held
+        return time.time() if self._held else None
 
 
 class Setting:
@@ -133,7 +149,7 @@ class Setting:
         settings = BrowserSettings(self.executable, sandbox=False, profile=self.profile, url=site.url, wa_js=wa_js)
         budget = StartBudget(fakeredis.aioredis.FakeRedis(), InstanceNames("sid", "instance"), 50, 600.0)
         self.told = Recorder()
-        self.keeper = BrowserKeeper(settings, budget, self.told, **options)
+        self.keeper = BrowserKeeper(settings, options.pop("budget", budget), self.told, **options)
         self.running: asyncio.Task[None]
 
     @asynccontextmanager
@@ -212,6 +228,20 @@ async def test_one_that_came_up_is_started_again_at_once_however_often_it_is_kil
             os.kill(chromium.pid, signal.SIGKILL)
         await until(lambda: len(setting.told.pauses_s) == 6)
     assert max(setting.told.pauses_s) < 3  # doubled each time, the last would be eight seconds
+
+
+async def test_a_spent_budget_is_news_once_until_a_browser_has_come_up(tmp_path: Path, site: Site) -> None:
+    setting = Setting(tmp_path, site, budget=SpentByEachStart())
+    setting.broken.touch()
+    async with setting.kept():
+        await until(lambda: len(setting.told.held) == 2)
+        setting.broken.unlink()
+        await setting.loaded()
+        setting.broken.touch()
+        assert setting.keeper.chromium is not None
+        os.kill(setting.keeper.chromium.pid, signal.SIGKILL)
+        await until(lambda: len(setting.told.held) == 4)
+    assert setting.told.held == [True, False, True, False]
 
 
 async def test_a_store_that_cannot_be_reached_keeps_the_browser_from_starting(setting: Setting) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from cli.checks.finding import Level
+from cli.checks.watchdog import look
 from tests.harness.redis_server import RedisServer
 from tests.harness.supervisor import Supervisor
 from tests.harness.watched import NAMES, Agent, alerts, watchdog
@@ -15,6 +17,7 @@ from whatsapp_contract.client import AgentClient
 from whatsapp_contract.errors import BrowserGone, Internal, NotReady, PageTimeout, ResetUnproven
 from whatsapp_contract.health import Verdict
 from whatsapp_contract.names import SessionNames
+from whatsapp_contract.settings import Settings
 from whatsapp_contract.states import SessionState
 from whatsapp_contract.status import Status
 from workers.memory import Limits
@@ -228,7 +231,7 @@ def test_while_another_container_holds_the_session_nothing_is_done(
     agent.errors["check"] = PageTimeout("no answer")
     dog = watchdog(redis_server, supervisor)
     with redis_server.client() as redis:
-        redis.set(NAMES.start_owed, "1")
+        redis.hset(NAMES.start_owed, "cause", "")
         if says_so:
             redis.set(NAMES.aside, "i2")
         else:
@@ -238,6 +241,9 @@ def test_while_another_container_holds_the_session_nothing_is_done(
         agent.errors, agent.verdict = {}, Verdict.HEALTHY
         dog.scheduled_reset()
         assert redis.exists(NAMES.start_owed)
+    environ = {"REDIS_URL": redis_server.url, "WHATSAPP_SESSION_ID": "s1", "INSTANCE_ID": "i1"}
+    [finding] = look(Settings.from_env(environ), runs=True)
+    assert (finding.level, "another container" in finding.found) == (Level.OK, True)
     assert agent.called == []
     assert supervisor.control.state(AGENT).pid == before
 

@@ -11,7 +11,7 @@ import pytest
 from tests.harness.redis_server import RedisServer
 from tests.harness.supervisor import Supervisor
 from tests.harness.waiting import wait_until
-from tests.harness.watched import NAMES, Agent, alerts, remembered, take_epoch, watchdog
+from tests.harness.watched import NAMES, Agent, alert_data, alerts, remembered, take_epoch, watchdog
 from whatsapp_contract.client import AgentClient
 from whatsapp_contract.health import Limits as HealthLimits
 from whatsapp_contract.health import Verdict
@@ -192,7 +192,7 @@ def test_a_boot_that_is_stuck_is_held_and_a_person_s_restart_ends_the_hold(
     assert simulation.run(20) == ["reset"]
     attempt = remembered(redis_server).attempt
     assert attempt is not None
-    assert attempt.agent_epoch == 5
+    assert attempt.agent_life == 5
     assert len(alerts(redis_server)) == 1
 
 
@@ -201,10 +201,23 @@ def test_a_restart_that_got_no_further_than_the_stop_is_finished_by_the_next_che
 ) -> None:
     stop(supervisor)
     with redis_server.client() as redis:
-        redis.set(NAMES.start_owed, "1")
+        cause = RestartCause(cause="page_hung: page_silent", incident="20261129-1").model_dump_json()
+        redis.hset(NAMES.start_owed, "cause", cause)
         watchdog(redis_server, supervisor).check()
         wait_until(lambda: supervisor.control.state(AGENT).name == "RUNNING", 5, "it runs again")
         assert not redis.exists(NAMES.start_owed)
+        assert redis.get(NAMES.restart_cause) == cause  # for the agent that comes up to tell
+
+
+def test_an_owed_start_of_an_agent_that_runs_after_all_is_nobody_s(
+    redis_server: RedisServer, supervisor: Supervisor
+) -> None:
+    before = supervisor.control.state(AGENT).pid
+    with redis_server.client() as redis:
+        redis.hset(NAMES.start_owed, "cause", "of another")
+        watchdog(redis_server, supervisor).check()
+        assert not redis.exists(NAMES.start_owed, NAMES.restart_cause)
+    assert supervisor.control.state(AGENT).pid == before
 
 
 def test_a_restart_that_cannot_be_finished_is_told_once(
@@ -214,13 +227,14 @@ def test_a_restart_that_cannot_be_finished_is_told_once(
     nobody = ProcessControl(tmp_path / "nobody.sock")
     dog = Watchdog(AgentClient(redis_server.client(), "s1"), NAMES, nobody, Limits())
     with redis_server.client() as redis:
-        redis.set(NAMES.start_owed, "1")
+        redis.hset(NAMES.start_owed, "cause", RestartCause(cause="c", incident="of this").model_dump_json())
         for checks, told in ((3, 0), (1, 1), (5, 1)):
             for _ in range(checks):
                 dog.check()
-            unfinished = [message for code, message in alerts(redis_server) if code == "restart_unfinished"]
+            unfinished = [data for data in alert_data(redis_server) if data["code"] == "restart_unfinished"]
             assert len(unfinished) == told
-        assert "getProcessInfo" in unfinished[0]
+        assert "getProcessInfo" in unfinished[0]["message"]
+        assert unfinished[0]["incident"] == "of this"
         watchdog(redis_server, supervisor).check()
         wait_until(lambda: supervisor.control.state(AGENT).name == "RUNNING", 5, "it runs again")
         assert not redis.exists(NAMES.start_owed)
@@ -243,7 +257,7 @@ def test_a_restart_that_got_no_further_than_the_stop_is_no_person_s_and_waits_fo
     """The killed worker's lock of checks is still there."""
     stop(supervisor)
     with redis_server.client() as redis:
-        redis.set(NAMES.start_owed, "1")
+        redis.hset(NAMES.start_owed, "cause", "")
         redis.set(NAMES.ladder_lock, "a dead worker's", px=60_000)
         watchdog(redis_server, supervisor).check()
         wait_until(lambda: supervisor.control.state(AGENT).name == "RUNNING", 5, "it runs again")
@@ -253,7 +267,7 @@ def test_until_it_is_finished_a_restart_is_seen_as_one(redis_server: RedisServer
     stop(supervisor)
     client = AgentClient(redis_server.client(), "s1")
     observer = Observer(client, NAMES, supervisor.control, HealthLimits(), time.monotonic, 600)
-    client.redis.set(NAMES.start_owed, "1")
+    client.redis.hset(NAMES.start_owed, "cause", "")
     seen = observer.look()
     assert seen is not None
     assert (seen.verdict, seen.reason) == (Verdict.DEGRADED, "restart_unfinished")

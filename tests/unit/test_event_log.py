@@ -46,6 +46,15 @@ async def take_epoch(redis: Any, least: int = 1) -> int:
     return int(await redis.eval(event_script.TAKE_EPOCH_LUA, 1, NAMES.fence, str(least)))
 
 
+async def test_an_agent_that_takes_the_store_s_epoch_as_well_is_one_life(redis: Any) -> None:
+    """As one with an empty Redis does; what counts lives must not take it for many."""
+    for life, epoch in ((1, 58), (2, 70)):
+        fence = Fence(redis, NAMES)
+        await fence.take()
+        await fence.take(epoch)
+        assert (fence.epoch, await redis.hget(NAMES.fence, "lives")) == (epoch, str(life))
+
+
 async def stream(redis: Any) -> list[Event]:
     entries = await redis.xrange(NAMES.events)
     return [Event.model_validate({**json.loads(fields["event"]), "id": entry_id}) for entry_id, fields in entries]

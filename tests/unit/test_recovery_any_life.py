@@ -20,7 +20,7 @@ class AnyLife(RuleBasedStateMachine):
         self.at = 1000.0
         self.epoch = 1
         # Whoever has never looked cannot know of starts before.
-        self.memory = recovery.decide(Memory(), seen(Verdict.HEALTHY, self.at, agent_epoch=self.epoch), LIMITS).memory
+        self.memory = recovery.decide(Memory(), seen(Verdict.HEALTHY, self.at, agent_life=self.epoch), LIMITS).memory
         self.pending = 0  # starts since the last look, which says in which time they were
         self.starts: list[float] = []  # of the agent, whoever made them
         self.by_the_ladder: list[float] = []
@@ -48,7 +48,7 @@ class AnyLife(RuleBasedStateMachine):
     )
     def see(self, verdict: Verdict, reason: str, operation: str | None, wait_s: float, failed: bool) -> None:
         self.at += wait_s
-        one = seen(verdict, self.at, reason=reason, operation=operation, agent_epoch=self.epoch)
+        one = seen(verdict, self.at, reason=reason, operation=operation, agent_life=self.epoch)
         is_bad = (verdict in FIRST_RUNG or recovery.is_conflict(one)) and operation is None
         is_after_a_gap = wait_s > LIMITS.agree_within_s
         self.bad_in_a_row = (0 if is_after_a_gap else self.bad_in_a_row) + 1 if is_bad else 0

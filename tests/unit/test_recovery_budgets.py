@@ -13,20 +13,20 @@ from workers.recovery import FIRST_RUNG
 
 def test_after_three_agent_restarts_a_person_is_called_and_nothing_is_done() -> None:
     memory, at = hold()
-    rungs, _ = feed(memory, *(seen(Verdict.AGENT_HUNG, at + TICK_S * n, agent_epoch=7) for n in range(80)))
+    rungs, _ = feed(memory, *(seen(Verdict.AGENT_HUNG, at + TICK_S * n, agent_life=7) for n in range(80)))
     assert set(rungs) == {None}
 
 
 def test_a_hold_ends_by_its_time() -> None:
     memory, at = hold()
-    rungs, _ = feed(memory, *(seen(Verdict.AGENT_HUNG, at + 900 + TICK_S * n, agent_epoch=7) for n in range(2)))
+    rungs, _ = feed(memory, *(seen(Verdict.AGENT_HUNG, at + 900 + TICK_S * n, agent_life=7) for n in range(2)))
     assert rungs == [None, Rung.RESTART_AGENT]
 
 
 @given(st.lists(st.sampled_from([*BAD, Verdict.DEGRADED]), min_size=1, max_size=80))
 def test_a_hold_holds_whatever_else_is_wrong(verdicts: list[Verdict]) -> None:
     memory, at = hold()
-    rungs, memory = feed(memory, *(seen(one, at + TICK_S * n, agent_epoch=7) for n, one in enumerate(verdicts)))
+    rungs, memory = feed(memory, *(seen(one, at + TICK_S * n, agent_life=7) for n, one in enumerate(verdicts)))
     assert set(rungs) == {None}
     assert memory.attempt is not None
     assert memory.attempt.rung is Rung.HOLD
@@ -42,29 +42,29 @@ def test_a_hold_does_not_end_for_an_epoch_that_is_not_known() -> None:
 @pytest.mark.parametrize("operation", [None, "reload"])
 def test_any_observation_of_another_agent_ends_a_hold(verdict: Verdict, operation: str | None) -> None:
     memory, at = hold()
-    rungs, memory = feed(memory, seen(verdict, at, agent_epoch=8, operation=operation))
+    rungs, memory = feed(memory, seen(verdict, at, agent_life=8, operation=operation))
     assert rungs == [None]
     assert memory.attempt is None
 
 
 def test_a_hold_ends_when_somebody_has_restarted_the_agent() -> None:
     memory, at = hold()
-    rungs, _ = feed(memory, *(seen(Verdict.PAGE_HUNG, at + TICK_S * n, agent_epoch=8) for n in range(2)))
+    rungs, _ = feed(memory, *(seen(Verdict.PAGE_HUNG, at + TICK_S * n, agent_life=8) for n in range(2)))
     assert rungs == [None, Rung.RELOAD]
 
 
 def test_a_hold_ends_when_the_session_is_well_again() -> None:
     memory, at = hold()
-    _, memory = feed(memory, seen(Verdict.HEALTHY, at, agent_epoch=7))
+    _, memory = feed(memory, seen(Verdict.HEALTHY, at, agent_life=7))
     assert memory.attempt is None
 
 
 def test_restarts_by_others_count() -> None:
     """supervisord's, and people's: each is a new epoch."""
-    lives = [seen(Verdict.HEALTHY, 100 + TICK_S * n, agent_epoch=n) for n in range(1, 7)]
+    lives = [seen(Verdict.HEALTHY, 100 + TICK_S * n, agent_life=n) for n in range(1, 7)]
     rungs, memory = feed(Memory(), *lives)
     assert len(memory.agent_starts) == 5
-    rungs, _ = feed(memory, *(seen(Verdict.AGENT_HUNG, 170 + TICK_S * n, agent_epoch=6) for n in range(2)))
+    rungs, _ = feed(memory, *(seen(Verdict.AGENT_HUNG, 170 + TICK_S * n, agent_life=6) for n in range(2)))
     assert rungs == [None, Rung.HOLD]
 
 
@@ -74,20 +74,20 @@ def test_browsers_that_the_agent_started_count() -> None:
 
 
 def test_a_restart_by_the_ladder_is_counted_once() -> None:
-    _, memory = feed(Memory(), *(seen(Verdict.AGENT_HUNG, 100 + TICK_S * n, agent_epoch=1) for n in range(2)))
-    _, memory = feed(memory, seen(Verdict.HEALTHY, 130, agent_epoch=2))
+    _, memory = feed(Memory(), *(seen(Verdict.AGENT_HUNG, 100 + TICK_S * n, agent_life=1) for n in range(2)))
+    _, memory = feed(memory, seen(Verdict.HEALTHY, 130, agent_life=2))
     assert memory.agent_starts == (110,)
 
 
 def test_a_redis_that_lost_its_memory_is_no_restart() -> None:
-    _, memory = feed(Memory(), seen(Verdict.HEALTHY, 100, agent_epoch=9), seen(Verdict.HEALTHY, 110, agent_epoch=1))
+    _, memory = feed(Memory(), seen(Verdict.HEALTHY, 100, agent_life=9), seen(Verdict.HEALTHY, 110, agent_life=1))
     assert memory.agent_starts == ()
 
 
 def test_an_agent_that_crashes_again_and_again_is_a_person_s_though_it_is_never_found_bad() -> None:
     memory, told, rungs = Memory(), [], []
     for n in range(360):
-        decision = recovery.decide(memory, seen(Verdict.DEGRADED, 100 + TICK_S * n, agent_epoch=1 + n // 2), LIMITS)
+        decision = recovery.decide(memory, seen(Verdict.DEGRADED, 100 + TICK_S * n, agent_life=1 + n // 2), LIMITS)
         memory = decision.memory
         rungs.append(decision.rung)
         told.append(decision.alert)
@@ -150,21 +150,21 @@ def test_a_fault_that_comes_back_for_hours_is_held_only_where_nothing_but_restar
 def crash(memory: Memory, times: int, at: float, every_s: float = 20.0) -> tuple[list[Decision], Memory]:
     """An agent that ends by itself, and is looked at while it comes up."""
     decisions: list[Decision] = []
-    epoch = memory.agent_epoch or 0
+    epoch = memory.agent_life or 0
     for n in range(times):
         for each in range(int(every_s // TICK_S)):
-            one = seen(Verdict.DEGRADED, at + every_s * n + TICK_S * each, agent_epoch=epoch + n)
+            one = seen(Verdict.DEGRADED, at + every_s * n + TICK_S * each, agent_life=epoch + n)
             decisions.append(recovery.decide(memory, one, LIMITS))
             memory = decisions[-1].memory
     return decisions, memory
 
 
 def test_starts_by_supervisord_in_hours_are_told_once_and_spend_nothing_of_the_ladder_s() -> None:
-    decisions, memory = crash(Memory(agent_epoch=1), 30, 1000.0, every_s=300)
+    decisions, memory = crash(Memory(agent_life=1), 30, 1000.0, every_s=300)
     assert {one.rung for one in decisions} == {None}
     assert [one.alert for one in decisions if one.alert] == [recovery.ENDS_OFTEN]
     at = 1000.0 + 30 * 300
-    rungs, _ = feed(memory, *(seen(Verdict.AGENT_HUNG, at + TICK_S * n, agent_epoch=30) for n in range(2)))
+    rungs, _ = feed(memory, *(seen(Verdict.AGENT_HUNG, at + TICK_S * n, agent_life=30) for n in range(2)))
     assert rungs == [None, Rung.RESTART_AGENT]
 
 
@@ -173,9 +173,9 @@ def test_a_person_s_restart_ends_the_hold_of_an_agent_that_crashes_and_what_was_
     assert decisions[-1].memory.attempt is not None
     memory = recovery.note_person(memory)
     at, epoch = 1210.0, 10
-    _, memory = feed(memory, seen(Verdict.DEGRADED, at, agent_epoch=epoch))
+    _, memory = feed(memory, seen(Verdict.DEGRADED, at, agent_life=epoch))
     assert (memory.attempt, memory.agent_starts) == (None, ())
-    rungs, _ = feed(memory, *(seen(Verdict.AGENT_HUNG, at + TICK_S * n, agent_epoch=epoch) for n in (1, 2)))
+    rungs, _ = feed(memory, *(seen(Verdict.AGENT_HUNG, at + TICK_S * n, agent_life=epoch) for n in (1, 2)))
     assert rungs == [None, Rung.RESTART_AGENT]
 
 
@@ -185,13 +185,13 @@ def test_a_hold_that_a_person_or_the_session_ended_makes_the_next_no_longer() ->
         if end == "person":
             memory = recovery.note_person(memory)
         else:
-            _, memory = feed(memory, seen(Verdict.HEALTHY, at, agent_epoch=7))
+            _, memory = feed(memory, seen(Verdict.HEALTHY, at, agent_life=7))
             assert memory.cured == ()
         assert memory.holds == ()
         rungs: list[Rung | None] = []
         while Rung.HOLD not in rungs:
             at += TICK_S
-            rungs, memory = feed(memory, seen(Verdict.AGENT_HUNG, at, agent_epoch=7))
+            rungs, memory = feed(memory, seen(Verdict.AGENT_HUNG, at, agent_life=7))
         assert memory.attempt is not None
         assert memory.attempt.lasts_s == LIMITS.hold_s
 
@@ -213,7 +213,7 @@ def test_a_hold_is_told_once_in_its_time_and_by_a_clock_that_was_set_back_again(
     told_at: float | None, is_told: bool
 ) -> None:
     spent = Memory(watched_at=990, steady=True, restarts=(900.0,) * LIMITS.most_restarts, held_told_at=told_at)
-    hung = [seen(Verdict.AGENT_HUNG, 1000 + TICK_S * n, agent_epoch=1) for n in range(2)]
+    hung = [seen(Verdict.AGENT_HUNG, 1000 + TICK_S * n, agent_life=1) for n in range(2)]
     decision = recovery.decide(recovery.decide(spent, hung[0], LIMITS).memory, hung[1], LIMITS)
     assert decision.rung is Rung.HOLD
     assert (decision.alert == recovery.HOLDS) is is_told

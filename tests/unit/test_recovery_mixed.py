@@ -72,28 +72,28 @@ def test_nobody_looked_for_a_while_and_the_row_begins_anew() -> None:
 
 def test_starts_of_which_nobody_knows_when_they_were_count_for_nothing() -> None:
     """The session was in another container for a day, whose agents have raised the epoch."""
-    _, memory = feed(Memory(), seen(Verdict.HEALTHY, 100, agent_epoch=5))
-    _, memory = feed(memory, seen(Verdict.DEGRADED, 90_000, reason="starting", agent_epoch=12))
+    _, memory = feed(Memory(), seen(Verdict.HEALTHY, 100, agent_life=5))
+    _, memory = feed(memory, seen(Verdict.DEGRADED, 90_000, reason="starting", agent_life=12))
     assert (memory.attempt, memory.agent_starts, memory.others_starts) == (None, (), ())
-    _, memory = feed(memory, seen(Verdict.HEALTHY, 90_010, agent_epoch=13))
+    _, memory = feed(memory, seen(Verdict.HEALTHY, 90_010, agent_life=13))
     assert memory.agent_starts == memory.others_starts == (90_010,)
 
 
 def test_a_restart_of_the_ladder_s_own_excuses_that_one_only() -> None:
     """What rose the epoch since is not excused by a restart whose epoch was seen already."""
-    looked = [seen(Verdict.AGENT_HUNG, 100 + TICK_S * n, agent_epoch=5) for n in range(2)]
+    looked = [seen(Verdict.AGENT_HUNG, 100 + TICK_S * n, agent_life=5) for n in range(2)]
     rungs, memory = feed(Memory(), *looked)
     assert rungs[-1] is Rung.RESTART_AGENT
-    _, memory = feed(memory, seen(Verdict.HEALTHY, 130, agent_epoch=6, page_seen=129.0))
+    _, memory = feed(memory, seen(Verdict.HEALTHY, 130, agent_life=6, page_seen=129.0))
     assert memory.others_starts == ()
-    _, memory = feed(memory, seen(Verdict.HEALTHY, 140, agent_epoch=7))
+    _, memory = feed(memory, seen(Verdict.HEALTHY, 140, agent_life=7))
     assert memory.others_starts == (140,)
 
 
 def test_each_of_a_person_s_restarts_between_two_looks_is_nobody_s() -> None:
-    _, memory = feed(Memory(), seen(Verdict.HEALTHY, 100, agent_epoch=5))
+    _, memory = feed(Memory(), seen(Verdict.HEALTHY, 100, agent_life=5))
     memory = recovery.note_person(memory, 3)
-    _, memory = feed(memory, seen(Verdict.HEALTHY, 110, agent_epoch=8))
+    _, memory = feed(memory, seen(Verdict.HEALTHY, 110, agent_life=8))
     assert memory.agent_starts == memory.others_starts == ()
 
 
@@ -103,22 +103,22 @@ def test_each_of_a_person_s_restarts_between_two_looks_is_nobody_s() -> None:
 )
 def test_a_hold_that_only_time_may_end_outlasts_looks_at_what_is_a_person_s(verdict: Verdict, reason: str) -> None:
     hold = Attempt(
-        rung=Rung.HOLD, at=100, verdict=Verdict.AGENT_GONE, lasts_s=900, agent_epoch=5, only_by_time=True, taken=()
+        rung=Rung.HOLD, at=100, verdict=Verdict.AGENT_GONE, lasts_s=900, agent_life=5, only_by_time=True, taken=()
     )
-    theirs = [seen(verdict, 110 + TICK_S * n, reason=reason, agent_epoch=6) for n in range(3)]
+    theirs = [seen(verdict, 110 + TICK_S * n, reason=reason, agent_life=6) for n in range(3)]
     rungs, memory = feed(Memory(attempt=hold, watched_at=100), *theirs)
     assert (memory.attempt, set(rungs)) == (hold, {None})
-    _, memory = feed(memory, seen(Verdict.HEALTHY, 140, agent_epoch=6))
+    _, memory = feed(memory, seen(Verdict.HEALTHY, 140, agent_life=6))
     assert memory.attempt is None
 
 
 def test_what_a_person_was_told_of_is_told_again_when_it_comes_again() -> None:
     """`ends_told` falls when it does not hold any more; forgiven, nothing is left of it."""
     cured = Cured(first=Rung.RELOAD, at=90)
-    memory = Memory(watched_at=100, agent_epoch=1, others_starts=tuple(range(12)), cured=(cured,), ends_told=True)
-    _, kept = feed(memory, seen(Verdict.HEALTHY, 110, agent_epoch=1))
+    memory = Memory(watched_at=100, agent_life=1, others_starts=tuple(range(12)), cured=(cured,), ends_told=True)
+    _, kept = feed(memory, seen(Verdict.HEALTHY, 110, agent_life=1))
     assert kept.ends_told
-    _, old = feed(memory, seen(Verdict.HEALTHY, 30_000, agent_epoch=1))
+    _, old = feed(memory, seen(Verdict.HEALTHY, 30_000, agent_life=1))
     assert not old.ends_told
     forgiven = recovery.note_person(memory)
     assert (forgiven.others_starts, forgiven.cured, forgiven.ends_told) == ((), (), False)

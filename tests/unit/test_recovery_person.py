@@ -77,7 +77,7 @@ def test_an_unproven_scheduled_reset_changes_nothing_while_everything_is_held() 
 def test_a_person_s_restart_ends_a_hold_and_what_came_before_it() -> None:
     memory, at = hold()
     memory = recovery.note_person(memory)
-    rungs, _ = feed(memory, *(seen(Verdict.PAGE_HUNG, at + TICK_S * n, agent_epoch=7) for n in range(2)))
+    rungs, _ = feed(memory, *(seen(Verdict.PAGE_HUNG, at + TICK_S * n, agent_life=7) for n in range(2)))
     assert rungs == [None, Rung.RELOAD]
 
 
@@ -92,8 +92,8 @@ def test_after_a_person_s_restart_a_conflict_may_be_taken_over_again() -> None:
 def test_each_restart_that_a_person_made_between_two_looks_is_known() -> None:
     with fakeredis.FakeRedis(decode_responses=True) as redis:
         kept = LadderMemory(redis, SessionNames("s1"), InstanceNames("s1", "i1"))
-        kept.keep(recovery.decide(kept.read(), seen(Verdict.HEALTHY, 100, agent_epoch=5), LIMITS).memory)
+        kept.keep(recovery.decide(kept.read(), seen(Verdict.HEALTHY, 100, agent_life=5), LIMITS).memory)
         for _ in range(3):
             kept.note_person()
-        _, memory = feed(kept.read(), seen(Verdict.HEALTHY, 130, agent_epoch=9))
+        _, memory = feed(kept.read(), seen(Verdict.HEALTHY, 130, agent_life=9))
     assert memory.agent_starts == (130,)  # the fourth is supervisord's

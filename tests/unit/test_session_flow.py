@@ -104,6 +104,17 @@ async def test_another_try_of_ours_has_its_own_time(session: Session, state: Ses
     assert reloaded < flow.since == flow.coming_up_since
 
 
+async def test_a_page_loaded_anew_for_want_of_a_code_has_the_time_of_a_start(session: Session) -> None:
+    flow = session.flow
+    flow.enter(SessionState.SYNCING)
+    flow.enter(SessionState.LOGGED_OUT, "logged_out")
+    flow.on_page_event(LOADED)  # its own, at once
+    assert flow.state is SessionState.LOGGED_OUT
+    session.operation = "reload"
+    flow.on_page_event(LOADED)
+    assert (flow.state, flow.since) == (STARTING, flow.coming_up_since)
+
+
 async def test_a_site_that_can_be_loaded_at_last_gives_its_page_time(session: Session) -> None:
     flow = session.flow
     flow.enter(STARTING, "site_unreachable")
