@@ -147,6 +147,9 @@ class BrowserKeeper:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
+            if self._opened > opened_before and self.load_error is not None:
+                message = f"a new browser runs, but WhatsApp Web cannot be loaded: {self.load_error}"
+                raise BrowserGone(message) from None
             raise BrowserGone(f"no new browser within {within_s:g} s") from None
         if self.chromium is None:
             raise BrowserGone("the new browser was lost at once")
@@ -261,7 +264,10 @@ class BrowserKeeper:
             except PageTimeout as error:
                 is_news, self.load_error = self.load_error is None, str(error)
                 if is_news:
-                    log.warning("WhatsApp Web cannot be loaded", error=self.load_error)
+                    log.warning(
+                        "WhatsApp Web cannot be loaded, and until then there is no code; see whatsapp-container doctor",
+                        error=self.load_error,
+                    )
                     self._observer.on_starting(SITE_UNREACHABLE)
             await self._pause(backoff.next_s())
             if self._wanted.is_set():

@@ -2,9 +2,12 @@
 
 import os
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import click
+
+from whatsapp_contract.status import SILENT_AFTER_S
 
 from .output import Cli, Exit, json_option
 
@@ -39,7 +42,7 @@ def restart(browser: bool, cause: str, as_json: bool) -> None:
     with cli.working("restarting the agent"):
         epoch = _restart_agent(cli, cause)
     if epoch is None:
-        cli.fail(Exit.NO_AGENT, "no_reply", f"no new agent within {RESTART_WITHIN_S:g} s; is the worker running?")
+        cli.fail(Exit.NO_AGENT, "no_reply", f"no new agent within {RESTART_WITHIN_S:g} s; {_why_none(cli)}")
     cli.show({"epoch": epoch}, f"restarted: the agent's start {epoch}")
 
 
@@ -55,6 +58,16 @@ def logout(yes: bool, cause: str, as_json: bool) -> None:
     with cli.working("logging out"):
         result = cli.client.call("logout", {"cause": cause})
     cli.show(result.model_dump(mode="json"), "logged out: a QR code is on show")
+
+
+def _why_none(cli: Cli) -> str:
+    status = cli.client.status()
+    if status is not None and (age_s := status.age_s(datetime.now(UTC))) > SILENT_AFTER_S:
+        return (
+            f"the session is held by {status.instance}, which was last heard {age_s:.0f} s ago: start it again, or in "
+            "the container that is to have the session: supervisorctl restart browser-agent"
+        )
+    return "is the worker running?"
 
 
 def _restart_agent(cli: Cli, cause: str) -> int | None:

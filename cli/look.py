@@ -13,13 +13,12 @@ from whatsapp_contract import qr as qr_code
 from whatsapp_contract.events import Event, EventType, QrOnShow
 from whatsapp_contract.health import Limits, Verdict, verdict
 from whatsapp_contract.redis_connection import is_outage
-from whatsapp_contract.status import HEARTBEAT_S, Status
+from whatsapp_contract.status import SILENT_AFTER_S, Status
 
 from .output import Cli, Exit, json_option
 
-SILENT_AFTER_S = 4 * HEARTBEAT_S
 RETRY_EVERY_S = 1.0
-
+TEXT_SHOWN = 80
 Age = Callable[[datetime | None], str]
 
 
@@ -79,7 +78,9 @@ def check(as_json: bool) -> None:
     with cli.working("asking the agent"):
         result = cli.client.check()
     facts = result.facts
-    text = f"{result.verdict} ({result.reason}); state {facts.state}; the page answered in {facts.page_took_ms} ms"
+    took_ms = facts.page_took_ms
+    answered = "the page has not answered yet" if took_ms is None else f"the page answered in {took_ms:g} ms"
+    text = f"{result.verdict} ({result.reason}); state {facts.state}; {answered}"
     if result.operation:
         text += f"; {result.operation} is under way"
     cli.show(result.model_dump(mode="json"), text)
@@ -134,15 +135,43 @@ def _past(cli: Cli, wanted: frozenset[str] | None, last: int) -> tuple[str, list
 
 
 def _show_event(cli: Cli, event: Event) -> None:
-    data = " ".join(f"{key}={value}" for key, value in event.data.items() if value is not None)
+    data = " ".join(f"{key}={value}" for key, value in _in_short(event).items() if value is not None)
     text = f"{event.observed_at:%Y-%m-%d %H:%M:%S} {event.seq:>6} {event.type:<14} {data}"
     cli.show(event.model_dump(mode="json"), text)
 
 
+def _in_short(event: Event) -> dict[str, Any]:
+    """What of its data fits on a line; no code that could be scanned. `--json` shows all."""
+    data = event.data
+    if event.type == EventType.QR:
+        return {"sequence": data.get("sequence"), "expires_at": data.get("expires_at"), "see": "whatsapp-container qr"}
+    if event.type != EventType.MESSAGE:
+        return data
+    author = data.get("author") or {}
+    text = str(data.get("text") or "").replace("\n", " ")
+    return {
+        "key": data.get("key"),
+        "chat": data.get("chat_name"),
+        "author": author.get("phone") or author.get("lid"),
+        "type": data.get("type"),
+        "source": data.get("source"),
+        "text": f"{text[:TEXT_SHOWN]}…" if len(text) > TEXT_SHOWN else text or None,
+    }
+
+
 def _status_text(known: Status, now_verdict: Verdict, reason: str, now: datetime) -> str:
     def age(moment: datetime | None) -> str:
-        return "never" if moment is None else f"{max(0.0, (now - moment).total_seconds()):.0f} s ago"
+        return (
+            "not since the agent's start"
+            if moment is None
+            else f"{max(0.0, (now - moment).total_seconds()):.0f} s ago"
+        )
 
+    versions = (
+        ("browser", known.browser_version),
+        ("WhatsApp Web", known.whatsapp_web_version),
+        ("wa-js", known.wa_js_version),
+    )
     lines = [
         ("session", known.session_id),
         ("state", f"{known.state} since {known.since:%Y-%m-%d %H:%M:%S} UTC"),
@@ -153,10 +182,7 @@ def _status_text(known: Status, now_verdict: Verdict, reason: str, now: datetime
         ("messages", _messages_text(known, age)),
         ("memory", _memory_text(known, age)),
         ("operation", known.operation or "none"),
-        (
-            "versions",
-            f"browser {known.browser_version}, WhatsApp Web {known.whatsapp_web_version}, wa-js {known.wa_js_version}",
-        ),
+        ("versions", ", ".join(f"{name} {version or 'not known yet'}" for name, version in versions)),
     ]
     return "\n".join(f"{name:<10} {value}" for name, value in lines)
 

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NoReturn
+from urllib.parse import urlsplit
 
 from whatsapp_contract.settings import Settings, SettingsError
 
@@ -38,6 +39,8 @@ def start(environ: Mapping[str, str]) -> NoReturn:
     if embedded:
         write_redis_config(settings)
     os.set_inheritable(lock, True)  # it must outlive the exec
+    sys.stderr.write(f"whatsapp-container: {redis_in_words(settings, embedded=embedded)}\n")
+    sys.stderr.flush()
     sys.stdout.flush()
     os.execve(  # noqa: S606  # no shell is wanted
         sys.executable,
@@ -182,7 +185,10 @@ def embeds_redis(settings: Settings) -> bool:
     if settings.redis_embedded == "off" or settings.redis_host or settings.redis_url_given:
         return False
     answer = _who_listens(settings.redis_port)
-    if answer == "redis" and settings.redis_embedded == "auto":
+    if answer == "a Redis that wants a password" and settings.redis_embedded == "auto" and not settings.redis_password:
+        way_out = "give REDIS_PASSWORD, or another REDIS_PORT for a Redis of its own"
+        raise CannotStart([f"REDIS_PASSWORD: the Redis found on port {settings.redis_port} wants one; {way_out}"])
+    if answer is not None and "Redis" in answer and settings.redis_embedded == "auto":
         return False
     if answer is not None:
         raise CannotStart([f"REDIS_PORT: port {settings.redis_port} is taken by {answer}; choose another"])
@@ -214,8 +220,18 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
-def _who_listens(port: int) -> Literal["redis", "something else"] | None:
-    """A Redis that wants a password is one too."""
+def redis_in_words(settings: Settings, *, embedded: bool) -> str:
+    """Which one is used, and why; for the first line of the log."""
+    place = urlsplit(settings.redis_url.get_secret_value())
+    where = place.path if place.scheme == "unix" else f"{place.hostname}:{place.port or 6379}"
+    if embedded:
+        return f"Redis: its own, on {where}"
+    if settings.redis_host or settings.redis_url_given or settings.redis_embedded == "off":
+        return f"Redis: {where}"
+    return f"Redis: one that was found on {where}; for one of its own set REDIS_EMBEDDED=on and another REDIS_PORT"
+
+
+def _who_listens(port: int) -> Literal["a Redis", "a Redis that wants a password", "something else"] | None:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=REDIS_PROBE_WITHIN_S) as connection:
             connection.sendall(b"PING\r\n")
@@ -224,7 +240,9 @@ def _who_listens(port: int) -> Literal["redis", "something else"] | None:
         return None
     except OSError:
         return "something else"
-    return "redis" if answer.startswith((b"+PONG", b"-NOAUTH", b"-LOADING", b"-DENIED")) else "something else"
+    if answer.startswith(b"-NOAUTH"):
+        return "a Redis that wants a password"
+    return "a Redis" if answer.startswith((b"+PONG", b"-LOADING", b"-DENIED")) else "something else"
 
 
 def _key_problems(settings: Settings) -> list[str]:

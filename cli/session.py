@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from whatsapp_contract.redis_connection import is_outage
-from whatsapp_contract.status import HEARTBEAT_S
+from whatsapp_contract.status import SILENT_AFTER_S
 
 from .output import Cli, Exit, json_option
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from browser_agent.session.pointer import Generation, Pointer
     from browser_agent.session.vault import Progress, Vault
 
-SILENT_AFTER_S = 4 * HEARTBEAT_S
 SHOW_AFTER_S = 1.0
 
 generation_option = click.option("--generation", metavar="ID", help="Which one; the newest if not given.")

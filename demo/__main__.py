@@ -1,7 +1,7 @@
 """python -m demo: the whole service, a stand-in for WhatsApp Web, and what goes wrong in a session's life.
 
 Everything is real but the far side: supervisord, Redis, Huey, Chromium and wa-js run as they do in production; the
-page is tests/whatsapp_web. Only the time after which a link counts as silent is shortened (45 s to 10 s).
+page is tests/whatsapp_web. Only the time after which a link counts as silent is shortened (35 s to 10 s).
 """
 
 import os

@@ -202,8 +202,19 @@ SECRET_VARIABLES = frozenset(
 )
 
 
+# Where pydantic would show a pattern, or speak of items.
+_WORDS = {
+    "API_TOKEN": "should have at least 8 characters",
+    "WHATSAPP_SESSION_ID": "should be of letters, digits, _ and -, 64 at most",
+    "INSTANCE_ID": "should be of letters, digits, _, . and -, 64 at most",
+    "WHATSAPP_WEB_URL": "should be http:// or https:// with a host and a path, if only the final /",
+    "S3_ENDPOINT_URL": "should begin with http:// or https://",
+    "WHATSAPP_WEB_VERSION": "should be numbers with dots, or x for any of them, as in 2.3000.x",
+}
+
+
 def _problem(item: dict[str, Any], given: Mapping[str, str]) -> str:
     variable = str(item["loc"][0])
     shown = "" if variable in SECRET_VARIABLES or variable not in given else f" (it is {given[variable]!r})"
-    message = item["msg"].removeprefix("Value error, ")
+    message = _WORDS.get(variable) or item["msg"].removeprefix("Value error, ")
     return f"{variable}: {message[0].lower()}{message[1:]}{shown}"

@@ -113,6 +113,7 @@ class Status(BaseModel):
 
 
 HEARTBEAT_S = 5.0
+SILENT_AFTER_S = 4 * HEARTBEAT_S  # without one the agent is not there, for whoever asks
 
 
 def _text(value: Any) -> str:

@@ -1,5 +1,5 @@
-// A backend in Node, with the package `redis` (npm install redis). Run as many as you like, each under a name of its own that it keeps
-// over restarts:
+// A backend in Node, with the package `redis` (npm install redis). Run as many as you like, each under a name of its
+// own that it keeps over restarts:
 //   REDIS_URL=redis://localhost:6379/0 node backend.mjs backend-1
 import { createClient } from "redis";
 
@@ -7,6 +7,11 @@ const stream = `whatsapp:${process.env.WHATSAPP_SESSION_ID ?? "shula-whatsapp"}:
 const group = "photos-node";
 const consumer = process.argv[2];
 const idleMs = process.env.CLAIM_IDLE_MS ?? "600000"; // whose event is older is dead: longer than any work on one
+
+if (!consumer || !process.env.REDIS_URL) {
+  console.error("usage: REDIS_URL=redis://... node backend.mjs NAME (the name is this process's own)");
+  process.exit(1);
+}
 
 const redis = createClient({ RESP: 2, url: process.env.REDIS_URL, socket: { socketTimeout: 30_000 } });
 redis.on("error", (error) => console.error("Redis:", error.message)); // it connects again by itself
@@ -18,7 +23,10 @@ async function ask(...command) {
     return await redis.sendCommand(command);
   } catch (error) {
     if (error.message.startsWith("NOGROUP")) await ask("XGROUP", "CREATE", stream, group, "0", "MKSTREAM");
-    else if (!error.message.startsWith("BUSYGROUP")) await new Promise((resume) => setTimeout(resume, 1000));
+    else if (!error.message.startsWith("BUSYGROUP")) {
+      console.error("Redis:", error.message);
+      await new Promise((resume) => setTimeout(resume, 1000));
+    }
     return null;
   }
 }

@@ -1,6 +1,6 @@
 """A backend in Python. Run as many as you like, each under a name of its own that it keeps over restarts:
 
-REDIS_URL=redis://localhost:6379/0 python backend.py backend-1
+REDIS_URL=redis://localhost:6379/0 .venv/bin/python docs/examples/backend.py backend-1
 """
 
 import asyncio
@@ -37,4 +37,6 @@ def handle(kind: str, data: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or "REDIS_URL" not in os.environ:
+        sys.exit("usage: REDIS_URL=redis://... python backend.py NAME (the name is this process's own)")
     asyncio.run(main(sys.argv[1]))

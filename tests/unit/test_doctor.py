@@ -299,6 +299,7 @@ def test_a_watchdog_that_does_not_look_any_more_is_told(watched_at: float | None
         ({"page_seen_at": NOW - timedelta(minutes=5)}, Level.BAD, "worker"),
         ({"heartbeat_at": NOW - timedelta(minutes=5)}, Level.BAD, "restart"),
         ({"instance": "elsewhere"}, Level.BAD, "one of the two"),
+        ({"instance": "elsewhere", "heartbeat_at": NOW - timedelta(minutes=5)}, Level.BAD, "take the session back"),
     ],
 )
 def test_the_agent(changed: dict[str, Any], level: Level, advice: str) -> None:

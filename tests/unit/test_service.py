@@ -17,6 +17,7 @@ from cli.service import (
     checked_settings,
     embeds_redis,
     make_folders,
+    redis_in_words,
     refuse_taken_port,
     take_lock,
     write_redis_config,
@@ -29,6 +30,11 @@ from whatsapp_contract.settings import Settings
 
 def settings(tmp_path: Path, **variables: str) -> Settings:
     return Settings.from_env({"DATA_DIR": str(tmp_path / "data"), **variables})
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture
@@ -131,6 +137,27 @@ def test_redis_is_embedded_where_nothing_else_is_named_or_found(tmp_path: Path) 
     assert not embeds_redis(settings(tmp_path, REDIS_PORT=port, REDIS_HOST="redis"))
     assert not embeds_redis(settings(tmp_path, REDIS_PORT=port, REDIS_URL="redis://redis:1/0"))
     assert not embeds_redis(settings(tmp_path, REDIS_PORT=port, REDIS_EMBEDDED="off"))
+
+
+def test_which_redis_is_used_and_why_is_said_without_its_password(tmp_path: Path) -> None:
+    given = settings(tmp_path, REDIS_URL="rediss://user:hidden@redis.example:6380/2")
+    assert redis_in_words(given, embedded=False) == "Redis: redis.example:6380"
+    own = settings(tmp_path, REDIS_PORT="7000", REDIS_PASSWORD="hidden")
+    assert redis_in_words(own, embedded=True) == "Redis: its own, on 127.0.0.1:7000"
+    assert "found on 127.0.0.1:7000" in redis_in_words(own, embedded=False)
+
+
+def test_a_redis_that_is_found_and_wants_a_password_is_not_waited_for(tmp_path: Path) -> None:
+    port = free_port()
+    arguments = ["--port", str(port), "--bind", "127.0.0.1", "--requirepass", "hidden", "--save", ""]
+    server = processes.start(["redis-server", *arguments, "--dir", str(tmp_path)], stdout=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: listens(port), 10, "redis-server listens")
+        with pytest.raises(CannotStart, match=f"the Redis found on port {port} wants one"):
+            embeds_redis(settings(tmp_path, REDIS_PORT=str(port)))
+        assert not embeds_redis(settings(tmp_path, REDIS_PORT=str(port), REDIS_PASSWORD="hidden"))
+    finally:
+        processes.stop(server)
 
 
 def test_the_web_s_port_that_is_taken_is_named_before_anything_is_started(tmp_path: Path, listener: int) -> None:
