@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 KUBERNETES := 1.34
 
-.PHONY: help run demo test faults soak image-test resolve-arm64 lint format bench lock sbom audit setup setup-dev setup-supply clean
+.PHONY: help run demo stand-in test faults soak image-test resolve-arm64 lint format bench lock sbom audit setup setup-dev setup-supply clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -11,8 +11,11 @@ help: ## this list
 run: setup ## run the service in the foreground; the QR code appears here and on http://localhost:3100/
 	@exec .venv/bin/whatsapp-container run
 
-demo: setup-dev ## watch the service at work against a stand-in, without an account; under three minutes
+demo: setup-dev ## watch the service at work against a stand-in, without an account; about a minute
 	@exec $(PY) -m demo
+
+stand-in: setup-dev ## a stand-in for WhatsApp Web at http://127.0.0.1:8971/, to try a backend without an account
+	@exec $(PY) -m tests.whatsapp_web --port 8971
 
 # A file's tests share services and browsers, and so stay together in one process.
 test: export PYTHONDONTWRITEBYTECODE =  # compiling what hundreds of processes import, each anew, takes minutes
@@ -47,7 +50,7 @@ format: setup-dev ## let ruff mend what it can
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
-bench: setup-dev ## the figures, beside their floor; takes about 20 minutes and a quiet machine
+bench: setup-dev ## the figures, beside their floor; takes 25 minutes and a quiet machine
 	@$(PY) -m benchmarks
 
 lock: export PATH := $(PATH):$(CURDIR)/.venv-supply/bin

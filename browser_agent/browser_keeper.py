@@ -265,7 +265,7 @@ class BrowserKeeper:
                 is_news, self.load_error = self.load_error is None, str(error)
                 if is_news:
                     log.warning(
-                        "WhatsApp Web cannot be loaded, and until then there is no code; see whatsapp-container doctor",
+                        "WhatsApp Web cannot be loaded, so there is no code; see whatsapp-container doctor",
                         error=self.load_error,
                     )
                     self._observer.on_starting(SITE_UNREACHABLE)
