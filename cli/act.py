@@ -1,5 +1,6 @@
-"""Acting: reset, restart, logout."""
+"""Acting: reset, restart, logout, and any command."""
 
+import json
 import os
 import time
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from typing import Any
 
 import click
 
+from whatsapp_contract.commands import COMMANDS
 from whatsapp_contract.status import SILENT_AFTER_S
 
 from .output import Cli, Exit, json_option
@@ -27,7 +29,7 @@ def reset(cause: str, as_json: bool) -> None:
     cli.show(result.model_dump(mode="json"), "reset: a new connection was seen")
 
 
-@click.command()
+@click.command(short_help="Restart the agent, or only its browser.")
 @click.option("--browser", is_flag=True, help="Only the browser, by the agent itself.")
 @cause_option
 @json_option
@@ -58,6 +60,30 @@ def logout(yes: bool, cause: str, as_json: bool) -> None:
     with cli.working("logging out"):
         result = cli.client.call("logout", {"cause": cause})
     cli.show(result.model_dump(mode="json"), "logged out: a QR code is on show")
+
+
+@click.command(short_help="Send the agent any command.")
+@click.argument("name", type=click.Choice(sorted(COMMANDS)), metavar="COMMAND")
+@click.argument("args", default="{}", metavar="[JSON]")
+@json_option
+def call(name: str, args: str, as_json: bool) -> None:
+    """Send the agent a COMMAND with its arguments as JSON, and print what it answers, as JSON.
+
+    \b
+    whatsapp-container call screenshot
+    whatsapp-container call list_groups '{"members": true}'
+    whatsapp-container call follow_chats '{"chats": ["groups"]}'
+    """
+    cli = Cli(as_json)
+    try:
+        given = json.loads(args)
+    except ValueError as error:
+        cli.fail(Exit.BAD_SETTINGS, "bad_json", f"the arguments are no JSON: {error}")
+    if not isinstance(given, dict):
+        cli.fail(Exit.BAD_SETTINGS, "bad_json", "the arguments are no JSON object")
+    with cli.working(name):
+        result = cli.client.call(name, given).model_dump(mode="json")
+    cli.show(result, json.dumps(result, indent=2, ensure_ascii=False))
 
 
 def _why_none(cli: Cli) -> str:

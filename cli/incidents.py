@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _COLUMNS = "{:<22} {:<19} {:<32} {:<38} {:<16} {}"
 
 
-@click.group(invoke_without_command=True)
+@click.group(short_help="Say what went wrong, and what cured it.", invoke_without_command=True)
 @click.option("--last", "-n", default=20, show_default=True, type=click.IntRange(1, INCIDENTS_KEPT), help="How many.")
 @json_option
 @click.pass_context

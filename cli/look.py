@@ -22,7 +22,7 @@ TEXT_SHOWN = 80
 Age = Callable[[datetime | None], str]
 
 
-@click.command()
+@click.command(short_help="Say how the session is.")
 @json_option
 def status(as_json: bool) -> None:
     """Say how the session is, from what the agent last said of itself.
@@ -67,7 +67,7 @@ def qr(as_json: bool) -> None:
     cli.show(shown.model_dump(mode="json"), text)
 
 
-@click.command()
+@click.command(short_help="Ask the agent, and the page, how it is.")
 @json_option
 def check(as_json: bool) -> None:
     """Ask the agent, and through it the page, how the session is right now.

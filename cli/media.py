@@ -15,7 +15,7 @@ def media() -> None:
     """Photos and files: what became of them."""
 
 
-@media.command("list")
+@media.command("list", short_help="Show files that wait or were given up.")
 @click.option("--failed", is_flag=True, help="Only those that were given up.")
 @click.option("--last", "-n", default=50, show_default=True, type=click.IntRange(1), help="How many at most.")
 @json_option
@@ -52,7 +52,7 @@ def retry(keys: tuple[str, ...], every: bool, as_json: bool) -> None:
     raise SystemExit(Exit.FAILED if answer["unknown"] else Exit.OK)
 
 
-@media.command()
+@media.command(short_help="A link to a stored file.")
 @click.argument("key")
 @click.option("--expires-in", "expires_in_s", default=3600, show_default=True, type=click.IntRange(1), help="Seconds.")
 @json_option

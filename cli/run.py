@@ -6,7 +6,7 @@ import sys
 import click
 
 
-@click.command()
+@click.command(short_help="Run the service in the foreground.")
 def run() -> None:
     """Run the service in the foreground, as PID 1 in a container does.
 

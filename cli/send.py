@@ -39,7 +39,7 @@ def text(chat: str, text: str, mentions: tuple[str, ...], key: str | None, as_js
     _send(as_json, "send_text", key, chat_id=chat, text=_text(text), mentions=list(mentions))
 
 
-@send.command()
+@send.command(short_help="Send a file.")
 @click.argument("chat")
 @click.argument("source")
 @click.option("--caption")
@@ -70,7 +70,7 @@ def media(
     _send(as_json, "send_media", key, chat_id=chat, source=source, kind=kind, **given)
 
 
-@send.command()
+@send.command(short_help="Send a text that quotes a message.")
 @click.argument("message")
 @click.argument("text")
 @mention_option
@@ -96,7 +96,7 @@ def sends() -> None:
     """Look at sends, stop them, let them go on."""
 
 
-@sends.command("list")
+@sends.command("list", short_help="Show the sends that have no end yet.")
 @click.option("--last", "-n", default=100, show_default=True, type=click.IntRange(1, 10_000), help="How many at most.")
 @json_option
 def list_(last: int, as_json: bool) -> None:

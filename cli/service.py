@@ -62,7 +62,8 @@ def checked_settings(environ: Mapping[str, str]) -> Settings:
     """Raises CannotStart naming everything that is wrong at once."""
     settings, problems = usable_settings(environ)
     if not settings.wa_js_path.is_file():
-        problems.append(f"WA_JS_PATH: there is no {settings.wa_js_path}; run 'npm ci' in {PROJECT}")
+        way_out = f"start in {PROJECT}, or run 'npm ci' there"
+        problems.append(f"WA_JS_PATH: there is no {settings.wa_js_path.absolute()}; {way_out}")
     if shutil.which("setpriv") is None:
         problems.append("setpriv is missing; run 'apt-get install util-linux'")
     problems += _browser_problems(settings)
@@ -152,7 +153,9 @@ def _way_out(path: Path, mend: Path, error: OSError) -> str:
     if error.errno == errno.EROFS or (path.is_dir() and os.statvfs(path).f_flag & os.ST_RDONLY):
         mount = path if path.parent == Path("/") else path.parent
         return f"its file system is read-only: mount another there, in a container with --tmpfs {mount}"
-    return f"make it writable for user {user}, as root with: chown -R {user} {mend}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"make it writable for user {user}, as root with: chown -R {user} {mend}"
+    return "make room there" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose another"
 
 
 def take_lock(settings: Settings) -> int:

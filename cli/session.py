@@ -27,7 +27,7 @@ SHOW_AFTER_S = 1.0
 generation_option = click.option("--generation", metavar="ID", help="Which one; the newest if not given.")
 
 
-@click.group()
+@click.group(short_help="The session in its store.")
 def session() -> None:
     """The session in its store: generations of the browser's profile, each verified before it counts.
 
@@ -73,7 +73,7 @@ def verify(generation: str | None, as_json: bool) -> None:
     cli.show(document, f"{wanted.id} is whole: {len(manifest.files)} files, {_bytes(manifest.content_bytes)}")
 
 
-@session.command()
+@session.command(short_help="Go back to a generation.")
 @generation_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
@@ -116,7 +116,7 @@ def export(file: Path, generation: str | None, as_json: bool) -> None:
     )
 
 
-@session.command("import")
+@session.command("import", short_help="Take over a zip of whatsapp-web.js, or an export.")
 @click.argument("file", required=False, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--from-store", is_flag=True, help="Find a whatsapp-web.js backup in this service's own bucket.")
 @click.option("--client-id", help="The clientId that whatsapp-web.js had.")

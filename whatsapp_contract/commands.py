@@ -199,4 +199,10 @@ def _first_problem(error: ValidationError) -> str:
     """Where and what, without the value: it may be a message text or a number."""
     first = error.errors(include_input=False, include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"]) or "command"
-    return f"{where}: {first['msg']}"
+    is_id = first["loc"] == ("id",) and first["type"] == "string_pattern_mismatch"
+    words = "should be a UUID" if is_id else _WORDS.get(first["type"], first["msg"])
+    return f"{where}: {words}"
+
+
+# Where pydantic speaks of its own affairs.
+_WORDS = {"extra_forbidden": "no such argument", "missing": "is missing"}

@@ -23,7 +23,7 @@ def find_executable(given: Path | None) -> Path:
     if given is not None:
         found = shutil.which(given)
         if found is None:
-            raise BrowserGone(f"PUPPETEER_EXECUTABLE_PATH {given} is not an executable file")
+            raise BrowserGone(f"PUPPETEER_EXECUTABLE_PATH: {given} is not an executable file")
         return _binary(Path(found))
     for name in _CANDIDATES:
         if found := shutil.which(name):

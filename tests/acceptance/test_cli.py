@@ -11,6 +11,7 @@ from tests.harness.ports import free_port
 from tests.harness.service import COMMAND, REPOSITORY, SESSION, Service
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
+from tests.whatsapp_web.people import FAMILY
 
 
 def run(environ: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -43,6 +44,13 @@ def test_status_and_check_say_that_it_is_ready(ready_service: Service) -> None:
 def test_no_code_on_show_is_exit_code_4(ready_service: Service) -> None:
     code, answer = run_json(ready_service, "qr")
     assert (code, answer["error"]["code"]) == (4, "no_qr")
+
+
+def test_any_command_can_be_called(ready_service: Service) -> None:
+    code, answer = run_json(ready_service, "call", "list_groups", '{"members": true}')
+    assert (code, answer["groups"][0]["id"]) == (0, FAMILY.id)
+    code, answer = run_json(ready_service, "call", "list_groups", '{"mistaken": true}')
+    assert (code, answer["error"]) == (1, {"code": "bad_arguments", "message": "mistaken: no such argument"})
 
 
 def test_reset_is_proven(ready_service: Service) -> None:
