@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness.service import Service
+from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.people import FAMILY
 from whatsapp_contract import qr
 from whatsapp_contract.events import Event
+from whatsapp_contract.incidents import Incident
+from workers.incidents import IncidentLog
 
 LINK_SILENCE_S = 10
 PHOTO = bytes.fromhex(
@@ -111,6 +114,19 @@ def lose_the_link(say: Narrator, service: Service, whatsapp: WhatsAppWeb) -> Non
         say.event(service.wait_event("reset", after=before, within_s=60))
         say.event(service.wait_event("ready", after=before))
         say.event(service.wait_event("message", where=lambda data: data["key"] == missed))
+        say.saw(_incident(service))
+
+
+def _incident(service: Service) -> str:
+    """The one that is just over, once the next check has found that it is: the next fault is another."""
+
+    def ended() -> Incident | None:
+        incidents = IncidentLog(service.redis, service.client.names).last(1)
+        return incidents[0] if incidents and incidents[0].ended_at else None
+
+    incident = wait_until(ended, 30, "the incident is over", every_s=0.5)
+    assert incident is not None
+    return f"incident {incident.id}: not ready for {incident.not_ready_s:.1f} s, cured by {incident.cured_by}"
 
 
 def freeze_the_agent(say: Narrator, service: Service, whatsapp: WhatsAppWeb) -> None:
@@ -124,6 +140,7 @@ def freeze_the_agent(say: Narrator, service: Service, whatsapp: WhatsAppWeb) -> 
         say.saw("without a scan: the profile is the account")
         key = whatsapp.deliver_text("Welcome back")
         say.event(service.wait_event("message", where=lambda data: data["key"] == key))
+        say.saw(_incident(service))
 
 
 if __name__ == "__main__":
