@@ -6,7 +6,7 @@ KUBERNETES := 1.34
 .PHONY: help run demo stand-in test faults soak image-test resolve-arm64 lint format bench lock sbom audit setup setup-dev setup-supply clean
 
 help: ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
 
 run: setup ## run the service in the foreground; the QR code appears here and on http://localhost:3100/
 	@exec .venv/bin/whatsapp-container run
