@@ -18,7 +18,8 @@ from whatsapp_contract.settings import Settings, SettingsError
 PROJECT = Path(__file__).resolve().parent.parent
 REDIS_PROBE_WITHIN_S = 1.0
 SOCKET_PATH_BYTES = 107
-FOREIGN_DEPTH = 3  # as deep as a session's own folders
+OURS = ("lock", "api-token", "redis", "sessions", "store", "run")  # in DATA_DIR
+FOREIGN_DEPTH = 2  # as deep as a session's own folders
 
 
 class CannotStart(Exception):
@@ -123,7 +124,7 @@ def make_folders(settings: Settings) -> None:
         except OSError as error:
             raise CannotStart([_unusable(folder, error, settings.data_dir)]) from None
     with contextlib.suppress(FileNotFoundError):  # another service may be at work here: take_lock will tell
-        for path in _first_levels(settings.data_dir, FOREIGN_DEPTH):
+        for path in _ours(settings.data_dir):
             if path.lstat().st_uid != os.getuid() and not os.access(path, os.W_OK, follow_symlinks=False):
                 foreign = PermissionError(13, "another user's, and not writable", str(path))
                 raise CannotStart([_unusable(path, foreign, settings.data_dir)])
@@ -132,6 +133,16 @@ def make_folders(settings: Settings) -> None:
     except OSError as error:
         folder = Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108  # where it was looked for first
         raise CannotStart([f"{folder} cannot be used: {error.strerror}; {_way_out(folder, folder, error)}"]) from None
+
+
+def _ours(data_dir: Path) -> Iterator[Path]:
+    """What of it is this service's, and not the file system's own, as `lost+found`."""
+    for name in OURS:
+        path = data_dir / name
+        if path.exists():
+            yield path
+            if path.is_dir():
+                yield from _first_levels(path, FOREIGN_DEPTH)
 
 
 def _first_levels(folder: Path, depth: int) -> Iterator[Path]:

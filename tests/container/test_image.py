@@ -92,6 +92,15 @@ def test_what_root_left_on_a_volume_is_named_with_the_way_out(
         assert "chown -R 10001:10001 /data\n" in another.log()
 
 
+def test_what_a_file_system_keeps_for_itself_on_a_volume_does_not_matter(
+    another: Container, engine: Engine, image: str
+) -> None:
+    as_root = ["--rm", "--network", "none", "--user", "0", "--volume", f"{another.name}:/data"]
+    engine.call("run", *as_root, image, "install", "-d", "-m", "0700", "/data/lost+found")
+    with another:
+        another.wait_state("awaiting_scan")
+
+
 @pytest.mark.parametrize(("folder", "named"), [("/run", "/run/whatsapp-container"), ("/tmp", "/tmp")])
 def test_a_root_that_cannot_be_written_needs_two_folders_in_memory(
     another: Container, folder: str, named: str
