@@ -387,7 +387,7 @@ async def test_waiting_for_the_store_can_be_cancelled(setting: Setting) -> None:
         await asyncio.sleep(0.2)
         started = time.monotonic()
         await setting.stop()
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 3
 
 
 @pytest.mark.parametrize("after_s", [0.02, 0.1, 0.2, 0.3, 0.5])

@@ -144,7 +144,7 @@ async def test_a_frozen_browser_is_killed_also_when_its_ending_is_cancelled(tmp_
     started = time.monotonic()
     with pytest.raises(asyncio.CancelledError):
         await holding
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 1.5
     assert running(profile) == []
 
 

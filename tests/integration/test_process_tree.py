@@ -218,7 +218,7 @@ def test_a_zombie_is_over_and_a_child_of_ours_stays_ours_to_reap(tmp_path: Path)
         wait_until(lambda: processes_of(profile), 5, "it runs")
         started = time.monotonic()
         assert end_all(profile, within_s=5) == 1
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 4
         assert processes_of(profile) == []
         assert child.wait(5) == -signal.SIGKILL  # not lost to another waitpid
 

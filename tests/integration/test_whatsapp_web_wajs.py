@@ -127,7 +127,7 @@ def test_a_burst_arrives_once_in_order_and_fast(linked_page: Page, whatsapp: Wha
     linked_page.until("WPP.whatsapp.MsgStore.length === 1000")
     took_s = time.time() - whatsapp.model()[0]["sent_at"][0]
     assert stored(linked_page) == keys == news(linked_page)
-    assert took_s < 1.0
+    assert took_s < 3.0
 
 
 # --- messages out
