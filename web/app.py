@@ -20,7 +20,7 @@ from whatsapp_contract.redis_connection import is_outage
 from whatsapp_contract.settings import Settings
 from whatsapp_contract.status import Status
 
-from . import health
+from . import health, metrics
 from .auth import COOKIE, TokenGate
 
 PAGE = Path(__file__).parent / "page"
@@ -69,6 +69,12 @@ def create_app(settings: Settings, redis: "redis.asyncio.Redis", token: str) -> 
     async def api_status() -> Response:
         return JSONResponse(await _described(client, *await _status(client)))
 
+    @app.get("/metrics", dependencies=closed)
+    async def metrics_() -> Response:
+        status, _trouble_of_status = await _status(client)
+        counts = await _counts(client, settings)
+        return Response(metrics.exposition(status, counts, datetime.now(UTC)), media_type=metrics.CONTENT_TYPE)
+
     @app.get("/qr.png", dependencies=closed)
     async def qr_png() -> Response:
         shown = await _qr_on_show(client)
@@ -102,6 +108,15 @@ async def _status(client: AsyncAgentClient) -> tuple[Status | None, str | None]:
             return await client.status(), None
     except Exception as error:
         return None, _trouble(error)
+
+
+async def _counts(client: AsyncAgentClient, settings: Settings) -> metrics.Counts | None:
+    try:
+        async with asyncio.timeout(REDIS_WITHIN_S):
+            return await metrics.counted(client.redis, client.names, settings.instance_names)
+    except Exception as error:
+        _trouble(error)
+        return None
 
 
 async def _stands_aside(client: AsyncAgentClient, settings: Settings, status: Status | None) -> bool:

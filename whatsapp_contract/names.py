@@ -212,9 +212,14 @@ class InstanceNames:
         """Huey's queue. Huey strips all but letters, digits and `_` from it, hence the encoding."""
         return f"whatsapp_{_encode(self.session_id)}__{_encode(self.instance_id)}"
 
+    @cached_property
+    def queue_list(self) -> str:
+        """List: the tasks in that queue; the name is Huey's."""
+        return f"huey.redis.{self.queue}"
+
     def queue_probe(self, token: str) -> str:
         """As SessionNames.probe, among the keys that Huey makes of the queue's name."""
-        return f"huey.redis.{self.queue}:probe:{token}"
+        return f"{self.queue_list}:probe:{token}"
 
     def tick(self, task: str, second: int) -> str:
         """Key that lets one scheduler, of however many, enqueue a task's tick of that epoch second."""

@@ -4,6 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -39,6 +40,16 @@ def test_status_and_check_say_that_it_is_ready(ready_service: Service) -> None:
     text = run(ready_service.environ, "status").stdout
     assert f"session    {SESSION}" in text
     assert "healthy (ready)" in text
+
+
+def test_a_scrape_says_that_it_is_ready(ready_service: Service) -> None:
+    request = Request(f"http://127.0.0.1:{ready_service.port}/metrics")
+    request.add_header("Authorization", f"Bearer {ready_service.environ['API_TOKEN']}")
+    with urlopen(request, timeout=5) as answer:
+        text = answer.read().decode()
+    assert "\nwhatsapp_ready 1.0\n" in text
+    assert "\nwhatsapp_agent_starts_total " in text
+    assert "whatsapp_group_pending_events" in text
 
 
 def test_no_code_on_show_is_exit_code_4(ready_service: Service) -> None:

@@ -27,7 +27,7 @@ from whatsapp_contract.status import Status
 
 NAMES = SessionNames("s1")
 TOKEN = "a-token-of-the-test"
-CLOSED = ["/", "/api/status", "/qr.png"]
+CLOSED = ["/", "/api/status", "/metrics", "/qr.png"]
 
 
 def now() -> datetime:
