@@ -51,6 +51,15 @@ class Engine:
         config: dict[str, Any] = json.loads(self.call("image", "inspect", image))[0]["Config"]
         return config
 
+    def health_check(self, image: str) -> str:
+        """How the engine asks whether it is alive. What buildah 1.28 has built says so in its history alone."""
+        document = json.loads(self.call("image", "inspect", image))[0]
+        found = document.get("HealthCheck") or document["Config"].get("Healthcheck")
+        if found:
+            return " ".join(found["Test"])
+        steps = [str(step.get("created_by")) for step in document.get("History", [])]
+        return next((step for step in steps if "HEALTHCHECK" in step), "")
+
     def logs(self, name: str) -> str:
         """Both outputs, from the beginning."""
         done = self.tried("logs", name)
