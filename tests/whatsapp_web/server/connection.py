@@ -32,13 +32,18 @@ class Connection:
         self._outgoing: asyncio.Queue[Frame | Message | Notice | None] = asyncio.Queue()
         self._cut = asyncio.Event()
 
-    async def run(self, receive: Receive) -> None:
-        """Carry frames until one side ends the link."""
-        ways = [asyncio.ensure_future(way) for way in (self._write(), self._read(receive), self._cut.wait())]
+    async def run(self, receive: Receive) -> str:
+        """Carry frames until one side ends the link: `finished` by the server, `left` by the page, or `cut`."""
+        ways = {
+            asyncio.ensure_future(self._write()): "finished",
+            asyncio.ensure_future(self._read(receive)): "left",
+            asyncio.ensure_future(self._cut.wait()): "cut",
+        }
         try:
             done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             for way in done:
                 way.result()
+            return ", ".join(ways[way] for way in done)
         finally:
             for way in ways:
                 way.cancel()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import inf
 
 from starlette.websockets import WebSocket
@@ -11,6 +13,8 @@ from starlette.websockets import WebSocket
 from tests.whatsapp_web.server.account import Device
 from tests.whatsapp_web.server.messages import Frame
 from tests.whatsapp_web.server.session import Session
+
+ENDS_KEPT = 500
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Network:
     def __init__(self) -> None:
         self.sessions: list[Session] = []
         self.opened = 0
+        self.ends: deque[str] = deque(maxlen=ENDS_KEPT)  # when each session ended, and how
         self.refused = 0
         self._refuses_until = 0.0
         self._new_are_silent = False
@@ -49,11 +54,13 @@ class Network:
         if self._new_are_silent:
             session.connection.go_silent()
         session.connection.slow_s = self._slow_s
+        ended = "by a mistake of the server's"
         try:
             session.greet()
-            await session.connection.run(session.receive)
+            ended = await session.connection.run(session.receive)
         finally:
             self.sessions.remove(session)
+            self.ends.append(f"{datetime.now(UTC):%H:%M:%S.%f} {ended}")
 
     # --- what can go wrong
 
@@ -116,4 +123,5 @@ class Network:
             "silent": sum(session.connection.silent for session in self.sessions),
             "refused": self.refused,
             "logged_in": len(self.logged_in()),
+            "ends": list(self.ends),
         }
