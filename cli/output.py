@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from whatsapp_contract.client import AgentClient
-from whatsapp_contract.errors import AgentUnreachable, ContractError, NoReply, NotReady
+from whatsapp_contract.errors import AgentUnreachable, BadArguments, ContractError, NoReply, NotReady
 from whatsapp_contract.redis_connection import connect, is_outage
 from whatsapp_contract.settings import Settings, SettingsError
 
@@ -75,6 +75,8 @@ class Cli:
 def _code_of(error: ContractError) -> Exit:
     if isinstance(error, (AgentUnreachable, NoReply)):
         return Exit.NO_AGENT
+    if isinstance(error, BadArguments):
+        return Exit.BAD_SETTINGS
     return Exit.NOT_READY if isinstance(error, NotReady) else Exit.FAILED
 
 

@@ -166,7 +166,7 @@ async def _described(client: AsyncAgentClient, status: Status | None, trouble: s
             "verdict_reason": assessment.reason,
             "heartbeat_age_s": round(status.age_s(now), 1),
         },
-        "qr": {"sequence": shown.sequence, "expires_at": shown.expires_at.isoformat()} if shown else None,
+        "qr": shown.model_dump(mode="json", include={"sequence", "expires_at"}) if shown else None,
     }
 
 

@@ -61,7 +61,7 @@ def test_any_command_can_be_called(ready_service: Service) -> None:
     code, answer = run_json(ready_service, "call", "list_groups", '{"members": true}')
     assert (code, answer["groups"][0]["id"]) == (0, FAMILY.id)
     code, answer = run_json(ready_service, "call", "list_groups", '{"mistaken": true}')
-    assert (code, answer["error"]) == (1, {"code": "bad_arguments", "message": "mistaken: no such argument"})
+    assert (code, answer["error"]) == (2, {"code": "bad_arguments", "message": "mistaken: no such argument"})
 
 
 def test_reset_is_proven(ready_service: Service) -> None:
