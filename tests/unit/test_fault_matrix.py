@@ -44,3 +44,11 @@ def test_the_table_has_medians_and_every_problem(tmp_path: Path, monkeypatch: py
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
+
+
+def test_every_row_is_in_the_table() -> None:
+    rows = (table.REPOSITORY / "docs/faults.md").read_text().splitlines()
+    listed = {row.split("|")[1].strip() for row in rows if row.startswith("| ")} - {"fault"}
+    asleep = {"everything asleep for five minutes", "everything asleep for 40 s"}  # in full, and in short
+    assert listed - asleep == {row.name for row in ROWS} - asleep
+    assert listed & asleep
