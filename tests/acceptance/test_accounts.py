@@ -12,13 +12,15 @@ import pytest
 from tests.acceptance.conftest import QUICK
 from tests.harness.redis_server import RedisServer
 from tests.harness.s3_server import S3Server
-from tests.harness.service import Service
+from tests.harness.service import INSTANCE, Service
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.people import ANNA
+from whatsapp_contract.names import InstanceNames
 
 # Alike but for what Redis' and Huey's names might lose, and each a beginning of the others.
 SESSIONS = ("shop", "shop-1", "shop_1")
+ELSEWHERE = "elsewhere"
 PHOTO = b"\xff\xd8\xff" + bytes(range(256)) * 64
 
 
@@ -116,7 +118,7 @@ def test_one_that_moves_to_another_machine_and_one_that_logs_out_leave_the_other
     kept, last = stays.generations(s3), stays.service.last_event_id()
     after = moves.service.last_event_id()
     assert moves.service.stop() == 0
-    with service_of(moves.session, tmp_path, moves.whatsapp, redis, s3, INSTANCE_ID="elsewhere") as moved:
+    with service_of(moves.session, tmp_path, moves.whatsapp, redis, s3, INSTANCE_ID=ELSEWHERE) as moved:
         moved.wait_event("session_restored", after=after, within_s=40)
         moved.wait_event("ready", after=after, within_s=40)
         assert moved.events("qr", after=after) == []
@@ -135,8 +137,8 @@ def test_every_key_in_redis_and_in_the_bucket_names_its_account(
         keys = [str(key) for key in client.scan_iter(count=1000)]
     of_a_queue = [key for key in keys if key.startswith("huey.redis.")]
     assert {key.split(":")[1] for key in keys if key not in of_a_queue} == set(SESSIONS)
-    queues = {account.service.instance.queue for account in accounts}
-    assert len(queues) == 3
-    assert all(any(queue in key for queue in queues) for key in of_a_queue)
+    queues = {InstanceNames(name, instance).queue for name in SESSIONS for instance in (INSTANCE, ELSEWHERE)}
+    assert len(queues) == 6
+    assert all(any(queue in key for queue in queues) for key in of_a_queue), of_a_queue
     stored = s3.keys()
     assert {key.split("/")[1] for key in stored} == set(SESSIONS)

@@ -17,7 +17,6 @@ import redis
 from tests.whatsapp_web import processes
 from whatsapp_contract.client import AgentClient, event_from_entry
 from whatsapp_contract.events import Event
-from whatsapp_contract.names import InstanceNames
 from whatsapp_contract.redis_connection import connect
 from whatsapp_contract.status import Status
 from workers.process_control import ProcessControl, ProcessState, SupervisorUnavailable
@@ -65,8 +64,7 @@ class Service:
             **variables,
         }
         self.redis: redis.Redis = connect(f"redis://127.0.0.1:{self.redis_port}/0")
-        self.instance = InstanceNames(self.environ["WHATSAPP_SESSION_ID"], self.environ["INSTANCE_ID"])
-        self.client = AgentClient(self.redis, self.instance.session_id)
+        self.client = AgentClient(self.redis, self.environ["WHATSAPP_SESSION_ID"])
         self.control = ProcessControl(self.run_dir / "supervisor.sock")
         self._process: subprocess.Popen[bytes] | None = None
 
