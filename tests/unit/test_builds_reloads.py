@@ -69,7 +69,7 @@ async def test_what_was_not_loaded_anew_for_want_of_a_network_is_not_believed_fo
 @pytest.mark.usefixtures("impatient")
 async def test_what_cannot_be_loaded_anew_and_stays_is_believed(bench: Bench) -> None:
     bench.state, bench.reload_fails = SessionState.SYNCING, PageTimeout("the page did not come back")
-    await soon(lambda: bench.alerts == ["calls_broken"])
+    await soon(lambda: bench.alerts[:1] == ["calls_broken"])
     assert "messages_in" in bench.builds.broken_calls
     assert bench.reloads == ["half_loaded"]
 

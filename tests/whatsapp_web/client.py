@@ -125,6 +125,10 @@ class WhatsAppWeb(KindDoors, ChangeDoors, GroupDoors, SendDoors):
         """Let the page hang for a while; returns when it is about to."""
         self._control.call("busy_loop", ms=ms)
 
+    def leak(self, bytes: int) -> None:
+        """Let the page take so much memory, until it is loaded anew."""
+        self._control.call("leak", bytes=bytes)
+
     def deafen(self) -> None:
         """Let the store of messages tell nobody of what comes, until the page is loaded anew."""
         self._control.call("deafen")

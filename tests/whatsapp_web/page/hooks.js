@@ -6,6 +6,7 @@
   'use strict';
   const { require } = self;
 
+  const leaked = [];
   const hooks = {
     rotateQr: () => require('StandInQr').rotate(),
     idleQr: () => require('StandInQr').idle(),
@@ -19,6 +20,8 @@
       const trigger = MsgCollection.trigger;
       MsgCollection.trigger = (name, ...args) => (name === 'add' ? undefined : trigger.call(MsgCollection, name, ...args));
     },
+    // All of it is written to: memory that nobody has touched is none.
+    leak: (bytes) => leaked.push(new Uint8Array(bytes).fill(1)),
     slowPage: (busyMs, everyMs, forMs) => {
       const timer = setInterval(hooks.busyLoop, everyMs, busyMs);
       setTimeout(clearInterval, forMs, timer);

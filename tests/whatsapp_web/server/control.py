@@ -125,6 +125,9 @@ class Control(MediaCalls, GroupCalls):
     async def busy_loop(self, ms: float) -> None:
         await self._site.hooks.run("busyLoop", ms)
 
+    async def leak(self, bytes: int) -> None:
+        await self._site.hooks.run("leak", bytes)
+
     async def deafen(self) -> None:
         await self._site.hooks.run("deafen")
 
