@@ -38,8 +38,8 @@ def test_a_run_with_nothing_but_a_volume_is_enough(another: Container, engine: E
     assert "cli.alive" in engine.health_check(image)
     with another.plain():
         another.wait_state("awaiting_scan")
-        assert "Scan with WhatsApp" in another.log()
-        assert is_alive(another)
+        wait_until(lambda: "Scan with WhatsApp" in another.log(), 10, "the code is on the console", every_s=0.2)
+        wait_until(lambda: is_alive(another), 20, "it is alive, though it waits", every_s=0.5)
         assert another.programs()["redis"][0] in ("STARTING", "RUNNING")
         assert another.stop() == 0
 
