@@ -1,6 +1,7 @@
 """The command line against the running service: what it prints, and its exit codes."""
 
 import json
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,11 @@ def run_json(service: Service, *arguments: str) -> tuple[int, Any]:
     return done.returncode, json.loads(done.stdout)
 
 
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture(autouse=True)
 def well_before(ready_service: Service) -> None:
     wait_until(lambda: ready_service.status().verdict == "healthy", 30, "healthy")
@@ -45,6 +51,7 @@ def test_status_and_check_say_that_it_is_ready(ready_service: Service) -> None:
 def test_a_scrape_says_that_it_is_ready(ready_service: Service) -> None:
     request = Request(f"http://127.0.0.1:{ready_service.port}/metrics")
     request.add_header("Authorization", f"Bearer {ready_service.environ['API_TOKEN']}")
+    wait_until(lambda: listens(ready_service.port), 20, "the web process listens")  # it starts two seconds later
     with urlopen(request, timeout=5) as answer:
         text = answer.read().decode()
     assert "\nwhatsapp_ready 1.0\n" in text
