@@ -21,6 +21,9 @@ from whatsapp_contract.names import InstanceNames
 # Alike but for what Redis' and Huey's names might lose, and each a beginning of the others.
 SESSIONS = ("shop", "shop-1", "shop_1")
 ELSEWHERE = "elsewhere"
+# Of one that is left alone there are none; its own snapshots are no sign.
+OF_THE_TOUCHED = ("restarted", "disconnected", "alert", "qr", "auth_failure", "session_restored")
+NEVER = "0 0 1 1 *"
 PHOTO = b"\xff\xd8\xff" + bytes(range(256)) * 64
 
 
@@ -52,6 +55,7 @@ def service_of(
     session: str, folder: Path, whatsapp: WhatsAppWeb, redis: RedisServer, s3: S3Server, **more: str
 ) -> Service:
     given = {**QUICK, **redis.settings(), **s3.settings(), "MEDIA_STORE": "s3", "WHATSAPP_SESSION_ID": session}
+    given["CONNECTION_RESET_CRON"] = NEVER
     return Service(folder, whatsapp.url, without=("web",), **given, **more)
 
 
@@ -106,7 +110,7 @@ def test_a_frozen_agent_is_restarted_and_the_others_are_left_alone(accounts: tup
     assert restarted.data["cause"].startswith("agent_hung")
     frozen.service.wait_event("ready", after=after, within_s=40)
     assert [one.service.pids() for one in others] == pids
-    assert [one.service.events(after=id_) for one, id_ in zip(others, last, strict=True)] == [[], []]
+    assert [one.service.events(*OF_THE_TOUCHED, after=id_) for one, id_ in zip(others, last, strict=True)] == [[], []]
 
 
 def test_one_that_moves_to_another_machine_and_one_that_logs_out_leave_the_others_their_sessions(
@@ -125,8 +129,8 @@ def test_one_that_moves_to_another_machine_and_one_that_logs_out_leave_the_other
         leaves.service.client.call("logout")
         wait_until(lambda: not leaves.generations(s3), 20, "what it had stored is deleted")
         assert moves.generations(s3)
-        assert stays.generations(s3) == kept
-        assert stays.service.events(after=last) == []
+        assert kept <= stays.generations(s3)
+        assert stays.service.events(*OF_THE_TOUCHED, after=last) == []
         assert moved.client.check().verdict == stays.service.client.check().verdict == "healthy"
 
 

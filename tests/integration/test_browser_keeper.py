@@ -323,7 +323,7 @@ async def test_a_browser_that_cannot_load_the_site_for_long_makes_way_for_anothe
     site.down = True
     setting = Setting(tmp_path, site, new_browser_after_s=2.0)
     async with setting.kept():
-        await until(lambda: len(setting.told.pages) == 2)
+        await until(lambda: len(setting.told.causes) == 2)
         assert setting.told.causes == [None, "site_unreachable"]
         site.down = False
         await setting.loaded()
