@@ -75,7 +75,7 @@ def test_ticks_come_and_do_nothing_to_a_healthy_session(ready_service: Service) 
     wait_until(lambda: ready_service.status().page_seen_at != seen, 10, "the page was asked again")
     time.sleep(6)  # three ticks
     assert ready_service.events(after=before) == []
-    assert ready_service.pids() == pids
+    assert ready_service.pids() == pids, ready_service.log()
 
 
 def test_a_reset_proves_a_new_connection(ready_service: Service, whatsapp: WhatsAppWeb) -> None:

@@ -12,6 +12,7 @@ from cli.checks.finding import Level
 from cli.checks.watchdog import look
 from tests.harness.redis_server import RedisServer
 from tests.harness.supervisor import Supervisor
+from tests.harness.waiting import wait_until
 from tests.harness.watched import NAMES, Agent, alerts, watchdog
 from whatsapp_contract.client import AgentClient
 from whatsapp_contract.errors import BrowserGone, Internal, NotReady, PageTimeout, ResetUnproven
@@ -133,7 +134,7 @@ def test_a_redis_that_does_not_say_how_long_it_is_up_keeps_nobody_from_being_res
     dog = watchdog(redis_server, supervisor)
     dog.check()
     dog.check()
-    assert supervisor.control.state(AGENT).pid != before
+    wait_until(lambda: supervisor.control.state(AGENT).pid not in (0, before), 10, "it was killed and started")
 
 
 def test_two_workers_at_once_take_one_rung(redis_server: RedisServer, supervisor: Supervisor, agent: Agent) -> None:

@@ -22,6 +22,7 @@ from cli.service import (
     take_lock,
     write_redis_config,
 )
+from tests.harness.ports import free_port
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web import processes
 from whatsapp_contract.redis_connection import connect
@@ -57,11 +58,6 @@ def listener() -> Iterator[int]:
         yield server.getsockname()[1]
         server.shutdown(socket.SHUT_RDWR)
         thread.join()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def test_settings_and_cron_problems_come_in_one_list(tmp_path: Path) -> None:
