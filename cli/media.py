@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from browser_agent.media.record import MediaRecord, MediaState
+from whatsapp_contract.media_record import MediaRecord, MediaState
 
 from .output import Cli, Exit, json_option
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from whatsapp_contract.errors import BrowserGone, ContractError, NotReady, PageCrashed, PageTimeout
 from whatsapp_contract.logs import get_logger
+from whatsapp_contract.media_record import MediaRecord
 
 from .files import Files
 from .policy import Problem
-from .record import MediaRecord
 
 if TYPE_CHECKING:
     from browser_agent.whatsapp.page import WhatsAppPage

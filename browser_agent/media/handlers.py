@@ -9,9 +9,9 @@ from pydantic import BaseModel
 from browser_agent.session.errors import SessionError
 from whatsapp_contract.arguments import MediaRetryArgs, MediaUrlArgs
 from whatsapp_contract.errors import NotFound, StoreUnavailable
+from whatsapp_contract.media_record import MediaState
 from whatsapp_contract.results import MediaRetryResult, MediaUrlResult
 
-from .record import MediaState
 from .requests import Link, MediaWorkError, SignLink
 
 if TYPE_CHECKING:

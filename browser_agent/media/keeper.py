@@ -19,6 +19,7 @@ from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.event_script import RedisCommand
 from whatsapp_contract.events import MessageData
 from whatsapp_contract.logs import get_logger
+from whatsapp_contract.media_record import ENDED, MediaRecord, MediaState
 from whatsapp_contract.redis_connection import is_outage
 
 from .fetching import UNKNOWN_SIZE, Fetching
@@ -26,7 +27,6 @@ from .files import Files
 from .ledger import Ledger
 from .policy import GivenUp, Problem, after, is_suspect
 from .process import MediaProcess
-from .record import ENDED, MediaRecord, MediaState
 from .requests import (
     Corrupt,
     LocalFileBad,

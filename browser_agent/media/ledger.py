@@ -16,9 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from whatsapp_contract.event_script import RedisCommand
 from whatsapp_contract.events import MessageData
 from whatsapp_contract.logs import get_logger
+from whatsapp_contract.media_record import MediaRecord, MediaState
 from whatsapp_contract.names import SessionNames
-
-from .record import MediaRecord, MediaState
 
 log = get_logger(__name__)
 

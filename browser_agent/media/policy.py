@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from .record import MediaRecord
+from whatsapp_contract.media_record import MediaRecord
 
 FIRST_RETRY_S = 2.0
 LONGEST_RETRY_S = 900.0

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from whatsapp_contract.backoff import Backoff
+from whatsapp_contract.media_record import MediaRecord, MediaState
 
 from .fetching import SLOWEST_BYTES_PER_S
 from .files import Files
 from .keys import media_key
 from .ledger import Ledger
 from .process import MediaProcess
-from .record import MediaRecord, MediaState
 from .requests import Existing, Exists, Find, Found, Store, Stored, Verified
 from .store_gate import StoreGate
 from .telling import Telling

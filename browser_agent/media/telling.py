@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from browser_agent.event_log import EventLog
 from whatsapp_contract.event_script import RedisCommand
 from whatsapp_contract.events import AlertData, EventType
-
-from .record import MediaRecord
+from whatsapp_contract.media_record import MediaRecord
 
 TOLD_WITHIN_S = 600.0
 

@@ -14,9 +14,9 @@ from whatsapp_contract.event_script import RedisCommand
 from whatsapp_contract.events import EventType, MessageAckData
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
+from whatsapp_contract.send_record import SendRecord
 
 from .outbox import Outbox, ack_claim
-from .record import SendRecord
 
 log = get_logger(__name__)
 

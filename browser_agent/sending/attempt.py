@@ -11,11 +11,12 @@ import time
 from browser_agent.whatsapp.models import PageAck, SendAnswer
 from browser_agent.whatsapp.outgoing import FileOut, PageOutgoing, TextOut
 from browser_agent.whatsapp.page import PageScriptFailed
+from whatsapp_contract.addresses import is_group
 from whatsapp_contract.errors import ContractError, Expired, Internal, NotReady, Refused
 from whatsapp_contract.logs import get_logger
+from whatsapp_contract.send_record import Kind, SendRecord
 
 from . import pacing
-from .addresses import is_group
 from .files import SourceFailed
 from .life import DONE, Carried, Life
 from .outbox import Gate
@@ -33,7 +34,6 @@ from .outcome import (
     page_says,
     retry_in_s,
 )
-from .record import Kind, SendRecord
 from .stops import STOPPED_ALERTS
 
 log = get_logger(__name__)

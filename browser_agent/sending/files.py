@@ -15,9 +15,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from browser_agent.whatsapp.outgoing import FileOut, FileType
 from whatsapp_contract.errors import Refused, StoreUnavailable
 from whatsapp_contract.logs import get_logger
+from whatsapp_contract.send_record import SendRecord
 
 from .outcome import MOST_FAILURES
-from .record import SendRecord
 from .source.content import Fetched
 from .source.rules import Rules
 

@@ -12,8 +12,7 @@ from whatsapp_contract.results import CarrySendResult, SendResult, SendsStateRes
 
 if TYPE_CHECKING:
     from browser_agent.agent import BrowserAgent
-
-    from .record import SendArgs
+    from whatsapp_contract.send_record import SendArgs
 
 _T = TypeVar("_T")
 

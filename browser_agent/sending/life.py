@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from whatsapp_contract.events import MessageAckData
+from whatsapp_contract.send_record import SendRecord
 
 from .acks import Acks
 from .files import Files
 from .outbox import Outbox
 from .outcome import retry_in_s
-from .record import SendRecord
 from .stops import Stops
 from .turns import Turns
 

@@ -18,9 +18,9 @@ from whatsapp_contract.events import EventType, MessageAckData
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.send_queue import around_key, message_of
+from whatsapp_contract.send_record import KEPT_AFTER_END_S, SendRecord
 
 from .pacing import Ages, Slot
-from .record import KEPT_AFTER_END_S, SendRecord
 from .scripts import ACCEPT_LUA, POSITION_LUA, WAKE_LUA
 
 log = get_logger(__name__)

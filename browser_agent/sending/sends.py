@@ -14,24 +14,24 @@ from browser_agent.fence import Fence
 from browser_agent.session.manifest import SENDING
 from browser_agent.whatsapp.models import AcksSeen, PageAck
 from browser_agent.whatsapp.outgoing import PageOutgoing
+from whatsapp_contract.addresses import canonical
 from whatsapp_contract.arguments import SendMediaArgs
 from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.errors import BadArguments, ContractError, NotFound, NotReady, Refused
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.redis_connection import is_outage
 from whatsapp_contract.results import SendResult, SendsStateResult
+from whatsapp_contract.send_record import SendArgs, SendRecord, new_record
 from whatsapp_contract.settings import Settings
 from whatsapp_contract.states import SessionState
 
 from .acks import Acks
-from .addresses import canonical
 from .deliveries import Deliveries
 from .files import Files
 from .life import Carried, Life
 from .outbox import Outbox
 from .outcome import BLOCK_CODES, CODE_SAYS, Verdict
 from .pacing import Rates
-from .record import SendArgs, SendRecord, new_record
 from .source import fetching
 from .source.rules import Rules
 from .standing import Standing

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from browser_agent.whatsapp.outgoing import PageOutgoing
+from whatsapp_contract.addresses import is_group
+from whatsapp_contract.send_record import SendRecord
 
 from . import pacing
-from .addresses import is_group
 from .outbox import Outbox
 from .pacing import Line, Rates
-from .record import SendRecord
 
 if TYPE_CHECKING:
     from browser_agent.whatsapp.page import WhatsAppPage

@@ -17,12 +17,12 @@ from browser_agent.media.files import Files
 from browser_agent.media.keeper import MediaKeeper
 from browser_agent.media.ledger import Ledger
 from browser_agent.media.process import MediaProcess
-from browser_agent.media.record import MediaRecord
 from tests.harness.media_page import MediaPage
 from tests.harness.messages import message_with
 from tests.harness.s3_server import S3Server
 from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.events import EventType, MediaRef, MessageData
+from whatsapp_contract.media_record import MediaRecord
 from whatsapp_contract.names import SessionNames
 
 NAMES = SessionNames("s1")

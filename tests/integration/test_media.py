@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from browser_agent.media.record import MediaState
 from browser_agent.whatsapp.media import ANSWER_WITHIN_S, MediaRefused, read_media, release_media
 from tests.harness.media_bench import (
     GROUPS,
@@ -26,6 +25,7 @@ from tests.harness.media_bench import (
 from tests.harness.s3_server import S3Server
 from whatsapp_contract.errors import PageTimeout
 from whatsapp_contract.events import EventType
+from whatsapp_contract.media_record import MediaState
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

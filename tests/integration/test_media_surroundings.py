@@ -13,7 +13,6 @@ import pytest
 
 from browser_agent.media.files import Files
 from browser_agent.media.process import MediaProcess
-from browser_agent.media.record import MediaState
 from browser_agent.media.requests import (
     Existing,
     Exists,
@@ -37,6 +36,7 @@ from tests.harness.media_bench import (
 )
 from tests.harness.s3_proxy import Hang, Status
 from tests.harness.s3_server import S3Server
+from whatsapp_contract.media_record import MediaState
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

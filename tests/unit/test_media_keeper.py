@@ -17,7 +17,6 @@ from browser_agent.fence import Fence
 from browser_agent.media.files import Files
 from browser_agent.media.keeper import MediaKeeper
 from browser_agent.media.ledger import Ledger
-from browser_agent.media.record import MediaRecord, MediaState
 from browser_agent.media.requests import (
     Existing,
     Exists,
@@ -32,6 +31,7 @@ from browser_agent.media.requests import (
 )
 from browser_agent.session.errors import ObjectRefused, StoreUnavailable
 from whatsapp_contract.backoff import Backoff
+from whatsapp_contract.media_record import MediaRecord, MediaState
 from whatsapp_contract.names import SessionNames
 
 NAMES = SessionNames("s1")

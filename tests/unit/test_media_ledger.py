@@ -26,10 +26,10 @@ from browser_agent.media.policy import (
     after,
     is_suspect,
 )
-from browser_agent.media.record import MediaRecord, MediaState
 from browser_agent.session.keys import checked
 from tests.harness.messages import message_with
 from whatsapp_contract.events import EventType, MediaRef, MessageData
+from whatsapp_contract.media_record import MediaRecord, MediaState
 from whatsapp_contract.names import SessionNames
 
 NAMES = SessionNames("s1")

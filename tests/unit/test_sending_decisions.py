@@ -9,12 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from browser_agent.sending import outcome, pacing
-from browser_agent.sending.addresses import canonical, chat_of
 from browser_agent.sending.files import file_type_of, is_page_by_mistake
 from browser_agent.sending.outcome import Outcome, Verdict
 from browser_agent.sending.pacing import Rates
-from browser_agent.sending.record import message_id, new_record
 from browser_agent.whatsapp.models import SendAnswer
+from whatsapp_contract.addresses import canonical, chat_of
 from whatsapp_contract.arguments import (
     IDEMPOTENCY_KEY_PATTERN,
     SendReactionArgs,
@@ -25,6 +24,7 @@ from whatsapp_contract.arguments import (
 from whatsapp_contract.commands import Command, parse_args
 from whatsapp_contract.errors import BadArguments
 from whatsapp_contract.send_queue import around_key, key_in, message_of
+from whatsapp_contract.send_record import message_id, new_record
 
 NOW = 1_800_000_000.0
 RATES = Rates(all=20, per_chat=10, strangers=3)

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
-from whatsapp_contract.events import MediaData, MessageData
+from .events import MediaData, MessageData
 
 
 class MediaState(StrEnum):

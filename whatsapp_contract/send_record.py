@@ -8,10 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from whatsapp_contract.arguments import SendMediaArgs, SendReactionArgs, SendReplyArgs, SendTextArgs
-from whatsapp_contract.results import SendResult, SendStatus
-
 from .addresses import canonical, chat_of
+from .arguments import SendMediaArgs, SendReactionArgs, SendReplyArgs, SendTextArgs
+from .results import SendResult, SendStatus
 
 KEPT_AFTER_END_S = 7 * 24 * 3600
 
