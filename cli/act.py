@@ -1,7 +1,6 @@
 """Acting: reset, restart, logout, and any command."""
 
 import json
-import os
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import click
 
 from whatsapp_contract.commands import COMMANDS
+from whatsapp_contract.names import InstanceNames
 from whatsapp_contract.status import SILENT_AFTER_S
 
 from .output import Cli, Exit, json_option
@@ -101,12 +101,11 @@ def _restart_agent(cli: Cli, cause: str) -> int | None:
     before = cli.client.status()
     if before is None:
         cli.fail(Exit.NO_AGENT, "no_agent", f"no agent has ever run for session {cli.settings.session_id}")
-    # The queue belongs to the instance that holds the session, which need not be this one.
-    os.environ["INSTANCE_ID"] = before.instance
-    from workers.tasks import restart_agent
+    from workers.restart_request import restart_request
 
     newest: Any = cli.client.redis.xrevrange(cli.client.names.events, count=1)
-    restart_agent(cause)
+    names = InstanceNames(cli.settings.session_id, before.instance)
+    cli.client.redis.lpush(*restart_request(names, cause))
     deadline = time.monotonic() + RESTART_WITHIN_S
     after = newest[0][0] if newest else "0"
     while time.monotonic() < deadline:

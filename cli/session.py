@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from whatsapp_contract.names import InstanceNames
 from whatsapp_contract.redis_connection import is_outage
 from whatsapp_contract.status import SILENT_AFTER_S
 
@@ -248,10 +249,10 @@ def _restart_if_running(cli: Cli) -> bool:
     instance = _running_instance(cli)
     if instance is None:
         return False
-    os.environ["INSTANCE_ID"] = instance  # the queue belongs to the instance that holds the session
-    from workers.tasks import restart_agent
+    from workers.restart_request import restart_request
 
-    restart_agent("session restore")
+    names = InstanceNames(cli.settings.session_id, instance)
+    cli.client.redis.lpush(*restart_request(names, "session restore"))
     return True
 
 

@@ -10,7 +10,7 @@ from whatsapp_contract.redis_connection import connect_async
 from whatsapp_contract.settings import Settings, SettingsError
 
 from .app import create_app
-from .auth import kept_token
+from .tokens import kept_token
 
 
 def main() -> int:
@@ -33,6 +33,9 @@ def main() -> int:
         log_config=None,
         log_level="warning",
         timeout_graceful_shutdown=1,
+        # Whoever else says for whom it asks may say anything.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies or None,
     )
     return 0
 

@@ -1,73 +1,98 @@
-"""One token opens the page and the API: as a bearer, or once as `?token=`, which sets a cookie."""
+"""Who may do what: a token as bearer, or the session of somebody who logged in with one."""
 
-import contextlib
 import hmac
-import os
-import re
-import secrets
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import HTTPException, Request
-from pydantic import SecretStr
+from fastapi import Depends, Request
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 
-COOKIE = "whatsapp_container_token"
-_KEPT_IN = "api-token"
-_TOKEN = re.compile(r"[!-~]{8,}")
+from .logins import COOKIE, Login, Logins
+from .problems import Problem, too_many
+from .throttle import Guesses, who
+from .tokens import Role, Tokens
 
+CSRF_HEADER = "X-CSRF-Token"
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
-def kept_token(given: SecretStr | None, data_dir: Path) -> tuple[str, bool]:
-    """The token, and whether it was made just now: API_TOKEN, else one kept under DATA_DIR with mode 0600.
-
-    A file that holds no token, as a full disk or a crash may leave it, is written anew.
-    """
-    if given is not None:
-        return given.get_secret_value(), False
-    path = data_dir / _KEPT_IN
-    kept = path.read_text(errors="replace").strip() if path.exists() else ""
-    if _TOKEN.fullmatch(kept):
-        return kept, False
-    token = secrets.token_urlsafe(24)
-    with contextlib.suppress(OSError):  # a full disk: the token holds for this life of the process, which tells it
-        _write_whole(path, token + "\n")
-    return token, True
+_bearer = HTTPBearer(auto_error=False, scheme_name="token", description="API_TOKEN or, for reading, VIEW_TOKEN")
+_cookie = APIKeyCookie(
+    name=COOKIE, auto_error=False, scheme_name="session", description=f"of `/login`; what changes needs {CSRF_HEADER}"
+)
 
 
-def _write_whole(path: Path, text: str) -> None:
-    """All of it or nothing, whenever the machine stops. For its owner alone."""
-    unfinished = path.with_name(path.name + ".new")
-    unfinished.unlink(missing_ok=True)
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    unfinished.replace(path)
+@dataclass(frozen=True)
+class Gate:
+    """`view` and `act` are FastAPI dependencies: they let through who may, and raise Problem for any other."""
 
+    tokens: Tokens
+    logins: Logins
+    guesses: Guesses
 
-class TokenGate:
-    """A FastAPI dependency: lets a request with the token through, answers 401 to any other.
+    def view(
+        self,
+        request: Request,
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+        cookie: Annotated[str | None, Depends(_cookie)],
+    ) -> Role:
+        """Whoever may look."""
+        return self._let_through(request, Role.VIEW, bearer.credentials if bearer else None, cookie)
 
-    Raises ValueError for a token that would open to everybody.
-    """
+    def act(
+        self,
+        request: Request,
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+        cookie: Annotated[str | None, Depends(_cookie)],
+    ) -> Role:
+        """Whoever may do everything."""
+        return self._let_through(request, Role.ACT, bearer.credentials if bearer else None, cookie)
 
-    def __init__(self, token: str) -> None:
-        if not token:
-            raise ValueError("the token is empty")
-        self._token = token
+    def by_token(self, address: str, token: str) -> Role | None:
+        """The role that a token gives. A wrong one is counted; Problem 429 where the address guessed too often."""
+        locked_s = self.guesses.locked_for_s(address)
+        if locked_s:
+            raise too_many("too many wrong tokens from this address", locked_s)
+        role = self.tokens.role_of(token)
+        if role is None:
+            self.guesses.note_wrong(address)
+        else:
+            self.guesses.note_right(address)
+        return role
 
-    def __call__(self, request: Request) -> None:
-        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
-        given = (
-            bearer if scheme.lower() == "bearer" else "",
-            request.query_params.get("token", ""),
-            request.cookies.get(COOKIE, ""),
-        )
-        if not any(self.fits(token) for token in given):
-            raise HTTPException(
+    def login_of(self, request: Request) -> Login | None:
+        """The session of a browser."""
+        return self.logins.read(request.cookies.get(COOKIE, ""))
+
+    def _let_through(self, request: Request, wanted: Role, token: str | None, cookie: str | None) -> Role:
+        if token is not None:
+            role = self.by_token(address_of(request), token)
+        else:
+            login = self.logins.read(cookie or "")
+            role = login.role if login else None
+            if login is not None and request.method not in _SAFE:
+                self.check_origin(request, login, request.headers.get(CSRF_HEADER, ""))
+        if role is None:
+            raise Problem(
                 401,
+                "unauthorized",
                 "a token is needed: API_TOKEN, or what DATA_DIR/api-token holds",
                 headers={"WWW-Authenticate": "Bearer"},
             )
+        if role < wanted:
+            raise Problem(403, "forbidden", "VIEW_TOKEN is for looking; this needs API_TOKEN")
+        return role
 
-    def fits(self, token: str) -> bool:
-        """Compared in constant time. An empty one never fits."""
-        return bool(token) and hmac.compare_digest(token.encode(), self._token.encode())
+    def check_origin(self, request: Request, login: Login, given: str) -> None:
+        """Raises Problem where the browser was sent here by another site."""
+        is_from_elsewhere = request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
+        if is_from_elsewhere or not equal(given, login.csrf):
+            raise Problem(403, "forbidden", f"a session needs its {CSRF_HEADER} for what is not only read")
+
+
+def address_of(request: Request) -> str:
+    """By what a caller is counted."""
+    return who(request.client.host if request.client else None)
+
+
+def equal(given: str, wanted: str) -> bool:
+    return hmac.compare_digest(given.encode(), wanted.encode())

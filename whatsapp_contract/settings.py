@@ -90,6 +90,7 @@ class Settings(BaseModel):
     data_dir: Path = Field(Path("data"), alias="DATA_DIR")
     run_dir_given: Path | None = Field(None, alias="RUN_DIR")
     wa_js_path: Path = Field(Path("node_modules/@wppconnect/wa-js/dist/wppconnect-wa.js"), alias="WA_JS_PATH")
+    swagger_ui_path: Path = Field(Path("node_modules/swagger-ui-dist"), alias="SWAGGER_UI_PATH")
     wa_version_path: Path = Field(Path("node_modules/@wppconnect/wa-version"), alias="WA_VERSION_PATH")
     session_store: Literal["auto", "s3", "directory"] = Field("auto", alias="SESSION_STORE")
     bucket_name: str | None = Field(None, alias="BUCKET_STATE_NAME")
@@ -134,6 +135,8 @@ class Settings(BaseModel):
     # Web and logs
     port: Port = Field(3100, alias="PORT")
     api_token: SecretStr | None = Field(None, alias="API_TOKEN", min_length=8)
+    view_token: SecretStr | None = Field(None, alias="VIEW_TOKEN", min_length=8)
+    trusted_proxies: str = Field("", alias="TRUSTED_PROXIES", pattern=r"^[0-9A-Fa-f.:/, ]*$")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="LOG_LEVEL")
     log_format: Literal["text", "json"] = Field("text", alias="LOG_FORMAT")
 
@@ -205,6 +208,8 @@ SECRET_VARIABLES = frozenset(
 # Where pydantic would show a pattern, or speak of items.
 _WORDS = {
     "API_TOKEN": "should have at least 8 characters",
+    "VIEW_TOKEN": "should have at least 8 characters",
+    "TRUSTED_PROXIES": "should be addresses or networks with commas between them, as in 10.0.0.1,172.16.0.0/12",
     "WHATSAPP_SESSION_ID": "should be of letters, digits, _ and -, 64 at most",
     "INSTANCE_ID": "should be of letters, digits, _, . and -, 64 at most",
     "WHATSAPP_WEB_URL": "should be http:// or https:// with a host and a path, if only the final /",

@@ -79,8 +79,8 @@ def test_from_the_first_scan_through_a_restart_of_everything_to_the_logout_and_a
         assert service.log().count("Scan with WhatsApp") == 1
         wait_until(lambda: http(service, "/healthz", None) == (200, b'{"status":"ok"}'), 10, "alive")
         assert http(service, "/readyz", None) == (503, b'{"status":"awaiting_scan"}')
-        assert http(service, "/qr.png")[1].startswith(b"\x89PNG")
-        assert http(service, "/qr.png", None)[0] == 401
+        assert http(service, "/api/qr.png")[1].startswith(b"\x89PNG")
+        assert http(service, "/api/qr.png", None)[0] == 401
 
         whatsapp.scan(shown.data["payload"])
         ready = service.wait_event("ready")
@@ -91,7 +91,7 @@ def test_from_the_first_scan_through_a_restart_of_everything_to_the_logout_and_a
         assert states[0] == "awaiting_scan"
         assert states[-1] == "ready"
         assert http(service, "/readyz", None) == (200, b'{"status":"ready"}')
-        assert http(service, "/qr.png")[0] == 404
+        assert http(service, "/api/qr.png")[0] == 404
         assert service.redis.get(f"whatsapp:{SESSION}:qr") is None
 
         text_key = whatsapp.deliver_text("hello")

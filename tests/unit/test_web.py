@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from web.app import create_app
-from web.auth import TokenGate, kept_token
 from web.health import Answer, alive, ready
+from web.tokens import Role, Tokens, kept_token
 from whatsapp_contract.events import QrOnShow
 from whatsapp_contract.health import Verdict
 from whatsapp_contract.names import InstanceNames, SessionNames
@@ -27,7 +27,7 @@ from whatsapp_contract.status import Status
 
 NAMES = SessionNames("s1")
 TOKEN = "a-token-of-the-test"
-CLOSED = ["/", "/api/status", "/metrics", "/qr.png"]
+CLOSED = ["/", "/api/status", "/metrics", "/api/qr.png", "/openapi.json", "/docs"]
 
 
 def now() -> datetime:
@@ -82,7 +82,7 @@ async def test_without_the_token_a_closed_path_tells_nothing(web: Web, path: str
 
 
 async def test_the_bearer_opens_and_a_token_in_the_address_becomes_a_cookie_once(web: Web) -> None:
-    assert (await web.http.get("/", headers=web.bearer)).status_code == 200
+    assert (await web.http.get("/api/status", headers=web.bearer)).status_code == 200
     answer = await web.http.get("/", params={"token": TOKEN})
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
     cookie = answer.headers["set-cookie"]
@@ -136,14 +136,14 @@ async def test_what_somebody_else_wrote_is_degraded_and_no_failure_of_ours(
         answer = await web.http.get("/api/status", headers=web.bearer)
         assert answer.json() == {"redis": True, "agent": None, "qr": None}
     else:
-        assert (await web.http.get("/qr.png", headers=web.bearer)).status_code == 404
+        assert (await web.http.get("/api/qr.png", headers=web.bearer)).status_code == 404
 
 
 async def test_the_qr_is_a_png_while_one_is_on_show(web: Web) -> None:
-    assert (await web.http.get("/qr.png", headers=web.bearer)).status_code == 404
+    assert (await web.http.get("/api/qr.png", headers=web.bearer)).status_code == 404
     shown = QrOnShow(payload="2@abc,d,e,f,1", sequence=4, expires_at=now() + timedelta(seconds=20))
     await web.redis.set(NAMES.qr, shown.model_dump_json())
-    answer = await web.http.get("/qr.png", headers=web.bearer)
+    answer = await web.http.get("/api/qr.png", headers=web.bearer)
     assert answer.headers["content-type"] == "image/png"
     assert answer.content.startswith(b"\x89PNG")
 
@@ -155,7 +155,8 @@ async def test_the_status_says_what_it_amounts_to_now(web: Web) -> None:
 
 
 async def test_page_and_answers_are_not_kept_or_framed(web: Web) -> None:
-    answer = await web.http.get("/", headers=web.bearer)
+    answer = await web.http.get("/", params={"token": TOKEN}, follow_redirects=True)
+    assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert (await web.http.get("/page/status.js")).status_code == 200
@@ -243,7 +244,7 @@ def test_a_file_without_a_token_is_written_anew(tmp_path: Path, left: bytes) -> 
 WITHOUT_ROOM = """
 import resource, signal, sys
 from pathlib import Path
-from web.auth import kept_token
+from web.tokens import kept_token
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
 print(*kept_token(None, Path(sys.argv[1])))
@@ -262,9 +263,13 @@ def test_with_a_full_disk_the_token_holds_for_this_life_and_nothing_is_open(tmp_
 
 
 def test_an_empty_token_opens_nothing() -> None:
-    assert not TokenGate(TOKEN).fits("")
-    with pytest.raises(ValueError, match="empty"):
-        TokenGate("")
+    assert Tokens(TOKEN).role_of("") is None
+    assert Tokens(TOKEN).role_of(TOKEN) is Role.ACT
+    for api, view in (("", None), (TOKEN, "")):
+        with pytest.raises(ValueError, match="empty"):
+            Tokens(api, view)
+    with pytest.raises(ValueError, match="a viewer could do everything"):
+        Tokens(TOKEN, TOKEN)
 
 
 def test_a_given_token_is_used_and_not_kept(tmp_path: Path) -> None:

@@ -1,0 +1,209 @@
+"""The events as they come, for however many follow them: one reader of the stream for all of them.
+
+The newest events are kept here; whoever is further behind reads on from Redis. So a slow follower costs nothing but
+its own place, and none is lost that the stream still holds.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from whatsapp_contract.backoff import Backoff
+from whatsapp_contract.following import SLICE_S
+from whatsapp_contract.logs import get_logger
+from whatsapp_contract.names import SessionNames
+from whatsapp_contract.redis_connection import is_outage
+
+if TYPE_CHECKING:
+    import redis.asyncio
+
+log = get_logger(__name__)
+
+KEPT = 1_000
+AT_ONCE = 200
+READS_ON_FOR_S = 30.0  # after the last follower is gone: it may only have lost its connection
+
+Place = tuple[int, int]
+START: Place = (0, 0)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event of the stream: `document` is its JSON, with its id."""
+
+    place: Place
+    type: str
+    document: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.place[0]}-{self.place[1]}"
+
+
+def place_of(event_id: str) -> Place:
+    """Where an id stands in the stream. Raises ValueError for what is no stream's id."""
+    milliseconds, _, number = event_id.partition("-")
+    for part in (milliseconds, number or "0"):
+        if not (part.isascii() and part.isdigit() and len(part) <= 20):
+            raise ValueError("an event's id has the form 1764000000000-0")
+    return int(milliseconds), int(number or 0)
+
+
+class Feed:
+    """A context manager. Reads only while somebody follows."""
+
+    def __init__(self, redis: "redis.asyncio.Redis", names: SessionNames) -> None:
+        self._redis = redis
+        self._events = names.events
+        self._kept: deque[Entry] = deque(maxlen=KEPT)
+        self._floor: Place | None = None  # everything after it and up to the newest is kept here
+        self._newest = START
+        self._news = asyncio.Event()
+        self._followers = 0
+        self._reader: asyncio.Task[None] | None = None
+        self._idle: asyncio.TimerHandle | None = None
+
+    @contextlib.asynccontextmanager
+    async def followed(self) -> AsyncIterator[None]:
+        """Around whatever waits for events."""
+        self._followers += 1
+        if self._idle is not None:
+            self._idle.cancel()
+            self._idle = None
+        try:
+            self._start()
+            yield
+        finally:
+            self._followers -= 1
+            if not self._followers:
+                self._idle = asyncio.get_running_loop().call_later(READS_ON_FOR_S, self._stop)
+
+    async def newest(self) -> Place:
+        """The place of the newest event there is. Raises redis' errors."""
+        last: Any = await self._redis.xrevrange(self._events, count=1)
+        return place_of(last[0][0]) if last else START
+
+    async def last(self, count: int, types: Collection[str] | None) -> list[Entry]:
+        """The newest events, oldest first. Raises redis' errors."""
+        found: list[Entry] = []
+        before = "+"
+        while len(found) < count:
+            raw: Any = await self._redis.xrevrange(self._events, max=before, count=AT_ONCE)
+            found += [entry for entry in _entries(raw) if _is_wanted(entry, types)]
+            if len(raw) < AT_ONCE:
+                break
+            before = f"({raw[-1][0]}"
+        return found[:count][::-1]
+
+    async def after(
+        self, place: Place, types: Collection[str] | None, wait_s: float, most: int = AT_ONCE
+    ) -> tuple[list[Entry], Place]:
+        """The next events after a place, and the place to go on from, which is further where others than those of
+        `types` came; none after `wait_s`. Within `followed`. Raises redis' errors."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_s
+        while True:
+            news = self._news  # taken before looking: what comes meanwhile sets this one
+            looked_at = await self._next(place, most)
+            if looked_at:
+                place = looked_at[-1].place
+                wanted = [entry for entry in looked_at if _is_wanted(entry, types)]
+                if wanted:
+                    return wanted, place
+                continue
+            left_s = deadline - loop.time()
+            if left_s <= 0:
+                return [], place
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await news.wait()
+
+    async def _next(self, place: Place, most: int) -> list[Entry]:
+        if self._floor is None or place < self._floor:
+            raw: Any = await self._redis.xrange(self._events, min=f"({place[0]}-{place[1]}", count=most)
+            return _entries(raw)
+        found: list[Entry] = []
+        for entry in reversed(self._kept):
+            if entry.place <= place:
+                break
+            found.append(entry)
+        return found[::-1][:most]
+
+    # -- the reader ----------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        if self._reader is None or self._reader.done():
+            self._floor = None
+            self._reader = asyncio.create_task(self._read())
+            self._reader.add_done_callback(_tell_end)
+
+    def _stop(self) -> None:
+        if self._reader is not None and not self._followers:
+            self._reader.cancel()
+            self._reader, self._floor = None, None
+            self._kept.clear()
+
+    async def _read(self) -> None:
+        backoff, is_away = Backoff(0.2, 5.0), False
+        while True:
+            try:
+                if self._floor is None:
+                    self._newest = await self.newest()
+                    self._kept.clear()
+                    self._floor = self._newest
+                    self._tell()  # what came before it is read from Redis
+                found: Any = await self._redis.xread(
+                    {self._events: f"{self._newest[0]}-{self._newest[1]}"}, AT_ONCE, int(SLICE_S * 1000)
+                )
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                if not is_away:
+                    log.warning("the events cannot be read", error=str(error))
+                is_away, self._floor = True, None  # after an outage it may be another stream
+                await asyncio.sleep(backoff.next_s())
+                continue
+            if is_away:
+                log.info("the events can be read again")
+                backoff.reset()
+                is_away = False
+            for _stream, raw in found or []:
+                for entry in _entries(raw):
+                    self._keep(entry)
+                self._tell()
+
+    def _keep(self, entry: Entry) -> None:
+        if len(self._kept) == KEPT:
+            self._floor = self._kept[0].place
+        self._kept.append(entry)
+        self._newest = entry.place
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+def _entries(raw: Any) -> list[Entry]:
+    return [_entry(entry_id, fields) for entry_id, fields in raw]
+
+
+def _entry(entry_id: str, fields: Any) -> Entry:
+    """Of no type where it is no event of ours: it is passed over, but it has its place."""
+    try:
+        event = json.loads(fields["event"])
+        return Entry(place_of(entry_id), str(event["type"]), json.dumps({**event, "id": entry_id}))
+    except (KeyError, TypeError, ValueError):
+        return Entry(place_of(entry_id), "", "")
+
+
+def _is_wanted(entry: Entry, types: Collection[str] | None) -> bool:
+    return bool(entry.type) and (types is None or entry.type in types)
+
+
+def _tell_end(reader: "asyncio.Task[None]") -> None:
+    if not reader.cancelled() and (error := reader.exception()) is not None:
+        log.error("the reader of the events ended for a bug", exc_info=error)

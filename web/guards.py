@@ -1,0 +1,100 @@
+"""What stands before every request: security headers, the rate limit, the size of a body. Plain ASGI, so that streams
+pass through."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+
+from .problems import Problem, too_many
+from .throttle import RateLimit, who
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+POLICY = (
+    "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+# Swagger UI sets styles of its own.
+DOCS_POLICY = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'")
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Content-Security-Policy": POLICY,
+}
+
+
+class SecurityHeaders:
+    """Adds what an answer does not say itself."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+class AskedTooOften:
+    """Answers 429 where an address asks more often than it may. Health is answered always: an engine must not think
+    us dead since somebody else is greedy."""
+
+    def __init__(self, app: App, limit: RateLimit, free: frozenset[str]) -> None:
+        self._app = app
+        self._limit = limit
+        self._free = free
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in self._free:
+            wait_s = self._limit.wait_s(who((scope.get("client") or [None])[0]))
+            if wait_s:
+                await too_many("more requests than one address may make", wait_s).response(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+class BodyLimit:
+    """Answers 413 to a body that is larger, whether its size is told before or not."""
+
+    def __init__(self, app: App, most_bytes: int) -> None:
+        self._app = app
+        self._most_bytes = most_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        told = Headers(scope=scope).get("content-length", "0")
+        if told.isdigit() and int(told) > self._most_bytes:
+            await Problem(413, "too_large", self._detail).response(scope, receive, send)
+            return
+        read_bytes = 0
+
+        async def counted() -> MutableMapping[str, Any]:
+            nonlocal read_bytes
+            message = await receive()
+            read_bytes += len(message.get("body", b""))
+            if read_bytes > self._most_bytes:
+                raise HTTPException(413, self._detail)  # FastAPI makes a 400 of any other while it reads a body
+            return message
+
+        await self._app(scope, counted, send)
+
+    @property
+    def _detail(self) -> str:
+        return f"a body has at most {self._most_bytes} bytes"
