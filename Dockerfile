@@ -10,8 +10,10 @@ WORKDIR /build
 COPY requirements-node.lock package.json package-lock.json .npmrc ./
 RUN pip install --no-cache-dir --require-hashes -r requirements-node.lock \
  && npm ci --ignore-scripts "$([ "$WITH_BUILDS" = on ] && echo --include=optional || echo --omit=optional)"
-# Of wa-js only the bundle is used; its source map alone is larger than that.
-RUN find node_modules/@wppconnect/wa-js -type f ! -name wppconnect-wa.js ! -name package.json ! -iname '*license*' -delete \
+# Of wa-js and of Swagger UI only the bundles are used; their source maps alone are larger. Scarf counts installations.
+RUN find node_modules/@wppconnect/wa-js node_modules/swagger-ui-dist -type f ! -name package.json ! -iname '*license*' \
+      ! -name NOTICE ! -name wppconnect-wa.js ! -name swagger-ui.css ! -name swagger-ui-bundle.js -delete \
+ && rm -rf node_modules/@scarf \
  && find node_modules -type d -empty -delete \
  && rm -rf node_modules/.bin node_modules/.package-lock.json
 
