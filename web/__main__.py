@@ -12,6 +12,8 @@ from whatsapp_contract.settings import Settings, SettingsError
 from .app import create_app
 from .tokens import kept_token
 
+MOST_CONNECTIONS = 64  # to Redis; whoever waits for a command's reply holds one
+
 
 def main() -> int:
     try:
@@ -22,7 +24,9 @@ def main() -> int:
     token, is_new = kept_token(settings.api_token, settings.data_dir)
     logs.configure("web", settings.log_level, settings.log_format, [*settings.secrets(), token])
     _say_where(settings.port, token if is_new else None)
-    app = create_app(settings, connect_async(settings.redis_url.get_secret_value()), token)
+    app = create_app(
+        settings, connect_async(settings.redis_url.get_secret_value(), most_connections=MOST_CONNECTIONS), token
+    )
     uvicorn.run(
         app,
         host="0.0.0.0",  # noqa: S104  # a container's port is published by choice, and a token closes it

@@ -20,7 +20,7 @@ from .tokens import Tokens
 if TYPE_CHECKING:
     import redis.asyncio
 
-REQUESTS_PER_S, BURST = 100.0, 300.0
+BURST_S = 3.0  # for how long an address may ask as often as it likes, after a pause
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 
 
@@ -37,7 +37,11 @@ def create_app(settings: Settings, redis: "redis.asyncio.Redis", token: str) -> 
     openapi.install(app, here)
     # The last one added is the first to see a request.
     app.add_middleware(guards.BodyLimit, most_bytes=MAX_COMMAND_BYTES)
-    app.add_middleware(guards.AskedTooOften, limit=RateLimit(REQUESTS_PER_S, BURST), free=HEALTH_PATHS)
+    app.add_middleware(
+        guards.AskedTooOften,
+        limit=RateLimit(settings.api_rate, max(1.0, BURST_S * settings.api_rate)),
+        free=HEALTH_PATHS,
+    )
     app.add_middleware(guards.SecurityHeaders)
     return app
 

@@ -75,10 +75,28 @@ def _idempotency_key(given: str) -> str:
     return given
 
 
-Address = Annotated[str, StringConstraints(max_length=100), AfterValidator(_address)]
-"""A chat's id as in events, or a phone number with its country code; in its one form, see addresses.py."""
-MessageKey = Annotated[str, StringConstraints(max_length=512), AfterValidator(_message_key)]
-IdempotencyKey = Annotated[str, AfterValidator(_idempotency_key)]
+# Where a pattern says all of it, whoever reads the schema is told; the message to who breaks it is the sentence above.
+Address = Annotated[
+    str,
+    StringConstraints(max_length=100),
+    AfterValidator(_address),
+    Field(
+        description="A chat's id as in events, or a phone number with its country code, however it is written.",
+        examples=["120363000000000001@g.us", "+39 333 111 1111"],
+    ),
+]
+"""In its one form, see addresses.py."""
+MessageKey = Annotated[
+    str,
+    StringConstraints(max_length=512),
+    AfterValidator(_message_key),
+    Field(description="What a message's event has as `key`.", examples=["true_393331111111@c.us_3EB0C0FFEE"]),
+]
+IdempotencyKey = Annotated[
+    str,
+    AfterValidator(_idempotency_key),
+    Field(description="The backend's own.", json_schema_extra={"pattern": IDEMPOTENCY_KEY_PATTERN}),
+]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_CHARS)]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^/\x00-\x1f]+$")]
 FollowRule = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]

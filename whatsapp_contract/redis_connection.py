@@ -62,10 +62,21 @@ def connect(url: str) -> "redis.Redis":
     return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **_OPTIONS)
 
 
-def connect_async(url: str, *, decode_responses: bool = True) -> "redis.asyncio.Redis":
-    """A client for the event loop it is first used on. Without decoding it also survives what is not UTF-8."""
-    options = {**_OPTIONS, "decode_responses": decode_responses}
-    return redis.asyncio.Redis.from_url(url, retry=AsyncRetry(NoBackoff(), 0), **options)
+def connect_async(
+    url: str, *, decode_responses: bool = True, most_connections: int | None = None
+) -> "redis.asyncio.Redis":
+    """A client for the event loop it is first used on. Without decoding it also survives what is not UTF-8.
+
+    Where more than `most_connections` are wanted at once, one waits for another, for as long as for an answer; without
+    it redis-py opens a hundred, and calls an outage what is more.
+    """
+    options = {**_OPTIONS, "decode_responses": decode_responses, "retry": AsyncRetry(NoBackoff(), 0)}
+    if most_connections is None:
+        return redis.asyncio.Redis.from_url(url, **options)
+    pool = redis.asyncio.BlockingConnectionPool.from_url(
+        url, max_connections=most_connections, timeout=ANSWER_WITHIN_S, **options
+    )
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 def is_outage(error: BaseException) -> bool:

@@ -136,6 +136,7 @@ class Settings(BaseModel):
     port: Port = Field(3100, alias="PORT")
     api_token: SecretStr | None = Field(None, alias="API_TOKEN", min_length=8)
     view_token: SecretStr | None = Field(None, alias="VIEW_TOKEN", min_length=8)
+    api_rate: float = Field(100, alias="API_RATE", gt=0, le=1_000_000)  # requests a second, of each address
     trusted_proxies: str = Field("", alias="TRUSTED_PROXIES", pattern=r"^[0-9A-Fa-f.:/, ]*$")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="LOG_LEVEL")
     log_format: Literal["text", "json"] = Field("text", alias="LOG_FORMAT")

@@ -1,15 +1,15 @@
 """/api/events: the stream of events, a page at a time, by long poll, or as server-sent events."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
 from fastapi.responses import StreamingResponse
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, Field
 
-from web.feed import AT_ONCE, START, Entry, Place, place_of
+from web.feed import AT_ONCE, PLACE_PATTERN, START, Entry, Place, place_of
 from web.here import Here
 from web.problems import Problem
 from whatsapp_contract.events import Event, EventType
@@ -27,7 +27,7 @@ def _event_id(given: str) -> str:
     return given
 
 
-EventId = Annotated[str, AfterValidator(_event_id)]
+EventId = Annotated[str, AfterValidator(_event_id), Field(json_schema_extra={"pattern": PLACE_PATTERN})]
 Types = Annotated[list[EventType] | None, Query(description="Only events of these types; repeat it for several.")]
 
 
@@ -52,6 +52,7 @@ def routes(here: Here) -> APIRouter:
         """Events in their order: those after `after`, or the newest. The stream holds the last EVENTS_MAXLEN at most;
         a backend that must miss none reads it as a consumer group, or takes webhooks."""
         wanted = None if types is None else set(types)
+        followers.refuse_if_full()
         with followers.one_more():
             if after is None:
                 place, found = await here.feed.newest(), await here.feed.last(limit, wanted)
@@ -70,6 +71,7 @@ def routes(here: Here) -> APIRouter:
     ) -> StreamingResponse:
         """Server-sent events: the event's type, its id and, as data, the event; from now on, or after the one that
         Last-Event-ID names. A comment every 15 s keeps the connection open."""
+        followers.refuse_if_full()
         start = last_event_id or after
         place = await here.feed.newest()
         if start is not None:
@@ -86,17 +88,19 @@ class _Followers:
     def __init__(self) -> None:
         self._count = 0
 
-    def one_more(self) -> "_Followers":
-        """A context manager. Raises Problem where there are too many."""
+    def refuse_if_full(self) -> None:
+        """Raises Problem. Before an answer is begun: within a stream it could not be told any more."""
         if self._count >= MOST_FOLLOWERS:
             raise Problem(503, "busy", f"{MOST_FOLLOWERS} follow the events already", retryable=True)
-        return self
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """Around whatever stays."""
         self._count += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._count -= 1
+        try:
+            yield
+        finally:
+            self._count -= 1
 
 
 async def _wait(

@@ -1,0 +1,282 @@
+"""The HTTP API of a real web process on a real Redis, with an agent that answers."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.harness.answering_agent import AnsweringAgent
+from tests.harness.redis_server import RedisServer
+from tests.harness.waiting import wait_until
+from tests.harness.web_process import API_TOKEN, INSTANCE, SESSION, VIEW_TOKEN, WebProcess
+from web.problems import STATUS_BY_CODE
+from whatsapp_contract import errors
+from whatsapp_contract.errors import Busy, ContractError, NotFound
+from whatsapp_contract.names import InstanceNames, SessionNames
+
+NAMES = SessionNames(SESSION)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as redis:
+        yield redis
+
+
+@pytest.fixture(scope="module")
+def web(server: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebProcess]:
+    with WebProcess(server, tmp_path_factory.mktemp("web")) as process:
+        yield process
+
+
+@pytest.fixture
+def agent(server: RedisServer) -> Iterator[AnsweringAgent]:
+    with AnsweringAgent(server.url, SESSION) as made, server.client() as redis:
+        wait_until(lambda: redis.pubsub_numsub(NAMES.commands)[0][1], 10, "the agent listens")
+        yield made
+    with server.client() as redis:
+        wait_until(lambda: not redis.pubsub_numsub(NAMES.commands)[0][1], 10, "the agent is gone")
+
+
+@pytest.fixture
+def http(web: WebProcess) -> Iterator[httpx.Client]:
+    with web.client() as client:
+        yield client
+
+
+def problem(answer: httpx.Response) -> tuple[int, str]:
+    """Its status and code, from a document that is whole."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    told = answer.json()
+    assert set(told) == {"type", "title", "status", "code", "detail", "retryable"}
+    assert told["status"] == answer.status_code
+    return told["status"], told["code"]
+
+
+def tell(server: RedisServer, *types: str) -> list[str]:
+    """Events into the stream, as an agent would; their ids."""
+    ids = []
+    with server.client() as redis:
+        for number, kind in enumerate(types):
+            event = {
+                "v": 1,
+                "type": kind,
+                "session_id": SESSION,
+                "epoch": 1,
+                "seq": number,
+                "occurred_at": "2026-11-01T00:00:00Z",
+                "observed_at": "2026-11-01T00:00:00Z",
+                "data": {"number": number},
+            }
+            ids.append(str(redis.xadd(NAMES.events, {"event": json.dumps(event)})))
+    return ids
+
+
+def test_a_command_is_carried_to_the_agent_and_its_result_back(http: httpx.Client, agent: AnsweringAgent) -> None:
+    answer = http.post("/api/commands/reset", json={"cause": "a test"})
+    assert (answer.status_code, answer.json()["proven"]) == (200, True)
+    assert agent.given == [("reset", {"cause": "a test", "incident": None})]
+
+
+def test_a_send_is_accepted_with_its_own_key(http: httpx.Client, agent: AnsweringAgent) -> None:
+    body = {"idempotency_key": "k", "chat_id": "120363000000000001@g.us", "text": "hello"}
+    answer = http.post("/api/messages/text", json=body)
+    assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+    assert agent.given == [("send_text", {**body, "mentions": []})]
+
+
+def test_groups_come_with_their_members_where_asked(http: httpx.Client, agent: AnsweringAgent) -> None:
+    (group,) = http.get("/api/groups").json()
+    assert http.get(f"/api/groups/{group['id']}").json()["members"][0]["is_admin"] is True
+    assert problem(http.get("/api/groups/1@g.us")) == (404, "not_found")
+    assert [args for _name, args in agent.given] == [{"members": False}, {"members": True}, {"members": True}]
+
+
+@pytest.mark.parametrize("kind", ContractError.__subclasses__())
+def test_every_error_of_the_contract_has_its_own_answer(
+    http: httpx.Client, agent: AnsweringAgent, kind: type[ContractError]
+) -> None:
+    agent.errors["ping"] = kind("said so")
+    answer = http.post("/api/commands/ping")
+    assert problem(answer) == (STATUS_BY_CODE[kind.code], kind.code)
+    assert answer.json()["retryable"] is kind.retryable
+    assert answer.json()["detail"] == "said so"
+
+
+def test_every_code_of_the_contract_is_known_to_http() -> None:
+    assert set(STATUS_BY_CODE) == {kind.code for kind in ContractError.__subclasses__()}
+    assert errors.Internal.code in STATUS_BY_CODE
+
+
+def test_without_an_agent_a_command_says_so_at_once_and_what_redis_knows_is_told(http: httpx.Client) -> None:
+    assert problem(http.get("/api/chats")) == (503, "agent_unreachable")
+    assert problem(http.post("/api/agent/restart")) == (503, "agent_unreachable")
+    for path in ("/api/status", "/api/queues", "/api/incidents", "/api/media", "/api/messages", "/api/events"):
+        assert http.get(path).status_code == 200, path
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "expected"),
+    [
+        (b"{", {}, (400, "bad_json")),
+        (b"{}", {"Content-Type": "text/plain"}, (400, "bad_json")),
+        (b"[1]", {}, (422, "bad_arguments")),
+        (b'{"caused": "x"}', {}, (422, "bad_arguments")),
+        (b'{"cause": ""}', {}, (422, "bad_arguments")),
+        (b'{"cause": "' + b"x" * 2**20 + b'"}', {}, (413, "too_large")),
+    ],
+)
+def test_bad_bodies_are_told_apart(
+    http: httpx.Client, body: bytes, headers: dict[str, str], expected: tuple[int, str]
+) -> None:
+    answer = http.post("/api/commands/reset", content=body, headers={"Content-Type": "application/json"} | headers)
+    assert problem(answer) == expected
+
+
+def test_a_body_without_a_length_is_limited_all_the_same(http: httpx.Client) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b'{"cause": "'
+        for _ in range(40):
+            yield b"x" * 65_536
+
+    answer = http.post("/api/commands/reset", content=pieces(), headers={"Content-Type": "application/json"})
+    assert problem(answer) == (413, "too_large")
+
+
+def test_what_is_wrong_is_told_without_the_number_that_is(http: httpx.Client) -> None:
+    body = {"idempotency_key": "k", "chat_id": "+39 333 1234567 x", "text": "hello"}
+    answer = http.post("/api/messages/text", json=body)
+    assert problem(answer) == (422, "bad_arguments")
+    assert "1234567" not in answer.text
+    assert "chat_id" in answer.json()["detail"]
+
+
+def test_the_viewer_s_token_reads_and_does_nothing(web: WebProcess, server: RedisServer) -> None:
+    with server.client() as redis, web.client(VIEW_TOKEN) as viewer:
+        redis.set(NAMES.qr, json.dumps({"payload": "2@x", "sequence": 1, "expires_at": "2030-01-01T00:00:00Z"}))
+        for path in ("/api/status", "/api/queues", "/api/events", "/metrics", "/docs", "/openapi.json"):
+            assert viewer.get(path).status_code == 200, path
+        assert "2@x" not in viewer.get("/api/status").text
+        for path in ("/api/qr", "/api/qr.png"):  # whoever scans it links his own account
+            assert problem(viewer.get(path)) == (403, "forbidden")
+        for path in ("/api/commands/ping", "/api/agent/restart", "/api/media/retry", "/api/sessions/backup"):
+            assert problem(viewer.post(path)) == (403, "forbidden")
+        with web.client() as owner:
+            assert owner.get("/api/qr").json()["payload"] == "2@x"
+            assert owner.get("/api/qr.png").content.startswith(b"\x89PNG")
+        redis.delete(NAMES.qr)
+
+
+def test_the_worker_beside_the_agent_is_asked_for_a_restart(http: httpx.Client, server: RedisServer) -> None:
+    names = InstanceNames(SESSION, "another-container")
+    with server.client() as redis:
+        moment = "2026-11-01T00:00:00+00:00"
+        known = {"session_id": SESSION, "instance": "another-container", "pid": "1", "epoch": "7", "state": "ready"}
+        times = {"started_at": moment, "heartbeat_at": moment, "since": moment}
+        redis.hset(NAMES.status, mapping={**known, **times, "verdict": "healthy", "verdict_reason": "ready"})
+        answer = http.post("/api/agent/restart", json={"cause": "a person"})
+        assert (answer.status_code, answer.json()) == (202, {"instance": "another-container", "epoch": 7})
+        assert redis.llen(names.queue_list) == 1
+        assert redis.llen(InstanceNames(SESSION, INSTANCE).queue_list) == 0
+        redis.delete(NAMES.status, names.queue_list)
+
+
+def test_a_send_is_known_from_redis_alone(http: httpx.Client, server: RedisServer) -> None:
+    record = {
+        "idempotency_key": "k1",
+        "kind": "text",
+        "chat_id": "1@g.us",
+        "args": {"text": "private words"},
+        "digest": "d",
+        "message_id": "m",
+        "accepted_at": 1.0,
+    }
+    with server.client() as redis:
+        redis.set(NAMES.send("k1"), json.dumps(record))
+        redis.zadd(NAMES.sends_open, {"k1": 1.0, "lost": 2.0})
+        answer = http.get("/api/messages/k1")
+        assert (answer.status_code, answer.json()["status"]) == (200, "queued")
+        listed = http.get("/api/messages")
+        assert (listed.json()["total"], [one["idempotency_key"] for one in listed.json()["sends"]]) == (2, ["k1"])
+        assert "private words" not in answer.text + listed.text
+        redis.delete(NAMES.send("k1"), NAMES.sends_open)
+    assert problem(http.get("/api/messages/k1")) == (404, "not_found")
+
+
+def test_snapshots_are_read_from_the_store_by_a_process_of_its_own(http: httpx.Client) -> None:
+    answer = http.get("/api/sessions")
+    assert (answer.status_code, answer.json()["generations"]) == (200, [])
+    assert problem(http.post("/api/sessions/verify")) == (404, "not_found")
+    assert problem(http.post("/api/sessions/verify", json={"generation": "--all"})) == (422, "bad_arguments")
+
+
+def test_events_are_paged_and_filtered_from_any_place(http: httpx.Client, server: RedisServer) -> None:
+    first, second, third = tell(server, "qr", "ready", "message")
+    page = http.get("/api/events", params={"after": first}).json()
+    assert ([event["id"] for event in page["events"]], page["next"]) == ([second, third], third)
+    page = http.get("/api/events", params={"after": first, "limit": 1}).json()
+    assert ([event["id"] for event in page["events"]], page["next"]) == ([second], second)
+    page = http.get("/api/events", params={"after": first, "types": ["ready"]}).json()
+    assert ([event["type"] for event in page["events"]], page["next"]) == (["ready"], third)
+    newest = http.get("/api/events", params={"limit": 2}).json()
+    assert ([event["id"] for event in newest["events"]], newest["next"]) == ([second, third], third)
+    assert problem(http.get("/api/events", params={"after": "yesterday"})) == (422, "bad_arguments")
+
+
+def test_a_long_poll_ends_with_the_first_event(web: WebProcess, http: httpx.Client, server: RedisServer) -> None:
+    (last,) = tell(server, "ready")
+    answers: list[dict[str, Any]] = []
+
+    def poll() -> None:
+        with web.client() as mine:
+            answers.append(mine.get("/api/events", params={"after": last, "wait_s": 20, "types": "message"}).json())
+
+    waiting = threading.Thread(target=poll)
+    waiting.start()
+    tell(server, "qr")
+    (told,) = tell(server, "message")
+    waiting.join(25)
+    (answer,) = answers
+    assert [event["id"] for event in answer["events"]] == [told]
+    empty = http.get("/api/events", params={"after": told, "wait_s": 0.1}).json()
+    assert empty == {"events": [], "next": told}
+
+
+def test_a_guesser_is_locked_out_whatever_he_guesses_next(server: RedisServer, tmp_path: Path) -> None:
+    with WebProcess(server, tmp_path) as fresh, fresh.client("wrong-token") as guesser:
+        codes = [guesser.get("/api/status").status_code for _ in range(12)]
+        assert codes == [401] * 11 + [429]
+        locked = guesser.get("/api/status", headers={"Authorization": f"Bearer {API_TOKEN}"})
+        assert problem(locked) == (429, "rate_limited")
+        assert int(locked.headers["retry-after"]) >= 1
+        assert guesser.get("/healthz").status_code in (200, 503)
+
+
+def test_a_guesser_does_not_lock_out_the_owner_at_the_same_address(server: RedisServer, tmp_path: Path) -> None:
+    with WebProcess(server, tmp_path) as fresh, fresh.client() as owner, fresh.client("wrong-token") as guesser:
+        assert owner.get("/api/status").status_code == 200
+        assert {guesser.get("/api/status").status_code for _ in range(30)} == {401}
+        assert owner.get("/api/status").status_code == 200
+
+
+def test_who_asks_too_often_is_told_when_to_come_again_and_health_is_answered(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    with WebProcess(server, tmp_path) as fresh, fresh.client() as greedy:
+        for _ in range(5_000):
+            answer = greedy.get("/page/nothing")
+            if answer.status_code == 429:
+                break
+        assert problem(answer) == (429, "rate_limited")
+        assert greedy.get("/healthz").status_code in (200, 503)
+
+
+def test_the_agent_s_refusals_reach_whoever_asked_by_another_path(http: httpx.Client, agent: AnsweringAgent) -> None:
+    agent.errors["backup"] = Busy("reset is under way")
+    assert problem(http.post("/api/sessions/backup")) == (409, "busy")
+    agent.errors["media_url"] = NotFound("no such file is stored")
+    assert problem(http.get("/api/media/link", params={"key": "true_1@c.us_A"})) == (404, "not_found")
