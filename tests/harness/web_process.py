@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -9,6 +10,9 @@ from typing import Self
 import httpx
 
 from tests.whatsapp_web import processes
+from whatsapp_contract.health import Verdict
+from whatsapp_contract.states import SessionState
+from whatsapp_contract.status import Status
 
 from .ports import free_port
 from .redis_server import RedisServer
@@ -16,6 +20,26 @@ from .waiting import wait_until
 
 SESSION, INSTANCE = "s1", "i1"
 API_TOKEN, VIEW_TOKEN = "api-token-of-the-test", "view-token-of-the-test"
+
+
+def ready_status() -> Status:
+    """Of a session that is ready, and stays so for a year without anybody's renewing it."""
+    now = datetime.now(UTC)
+    later = now + timedelta(days=365)
+    return Status(
+        session_id=SESSION,
+        instance=INSTANCE,
+        pid=1,
+        epoch=1,
+        started_at=now,
+        heartbeat_at=later,
+        state=SessionState.READY,
+        since=now,
+        verdict=Verdict.HEALTHY,
+        verdict_reason="ready",
+        browser_seen_at=later,
+        page_seen_at=later,
+    )
 
 
 class WebProcess:

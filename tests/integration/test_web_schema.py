@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,8 @@ import pytest
 from tests.harness.answering_agent import AnsweringAgent
 from tests.harness.redis_server import RedisServer
 from tests.harness.waiting import wait_until
-from tests.harness.web_process import API_TOKEN, INSTANCE, SESSION, WebProcess
-from whatsapp_contract.health import Verdict
+from tests.harness.web_process import API_TOKEN, SESSION, WebProcess, ready_status
 from whatsapp_contract.names import SessionNames
-from whatsapp_contract.states import SessionState
-from whatsapp_contract.status import Status
 
 NAMES = SessionNames(SESSION)
 EXAMPLES = int(os.environ.get("API_EXAMPLES", "5"))  # of each operation; more for who has the time
@@ -30,28 +26,13 @@ WITHOUT = ("/api/events/stream",)
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebProcess]:
     """Beside a session that is ready and an agent that answers."""
     folder = tmp_path_factory.mktemp("schema")
-    now = datetime.now(UTC)
-    status = Status(
-        session_id=SESSION,
-        instance=INSTANCE,
-        pid=1,
-        epoch=1,
-        started_at=now,
-        heartbeat_at=now.replace(year=now.year + 1),  # all through the test
-        state=SessionState.READY,
-        since=now,
-        verdict=Verdict.HEALTHY,
-        verdict_reason="ready",
-        browser_seen_at=now.replace(year=now.year + 1),
-        page_seen_at=now.replace(year=now.year + 1),
-    )
     with (
         RedisServer(folder / "redis") as redis,
         WebProcess(redis, folder / "web", API_RATE="100000") as process,
         AnsweringAgent(redis.url, SESSION),
         redis.client() as client,
     ):
-        client.hset(NAMES.status, mapping=status.to_hash())
+        client.hset(NAMES.status, mapping=ready_status().to_hash())
         wait_until(lambda: client.pubsub_numsub(NAMES.commands)[0][1], 10, "the agent listens")
         yield process
 
