@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, NoReturn
 from urllib.parse import urlsplit
 
-from whatsapp_contract.settings import Settings, SettingsError
+from whatsapp_contract.settings import Settings, SettingsError, misspelled
 
 PROJECT = Path(__file__).resolve().parent.parent
 REDIS_PROBE_WITHIN_S = 1.0
@@ -33,6 +33,8 @@ class CannotStart(Exception):
 def start(environ: Mapping[str, str]) -> NoReturn:
     """Replace this process by supervisord with the service. Raises CannotStart, having changed nothing but folders."""
     settings = checked_settings(environ)
+    for given, meant in misspelled(environ).items():
+        sys.stderr.write(f"whatsapp-container: {given} is no variable of this service: is {meant} meant?\n")
     make_folders(settings)
     lock = take_lock(settings)
     refuse_taken_port(settings)

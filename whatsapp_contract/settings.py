@@ -1,5 +1,6 @@
 """Settings, read once from the environment; every bad variable is named at once."""
 
+import difflib
 import socket
 from collections.abc import Mapping
 from functools import cached_property
@@ -199,6 +200,15 @@ class Settings(BaseModel):
     @cached_property
     def instance_names(self) -> InstanceNames:
         return InstanceNames(self.session_id, self.instance_id)
+
+
+def misspelled(environ: Mapping[str, str]) -> dict[str, str]:
+    """Variables that are none of ours and look as if one was meant, with that one. Nobody else's are that close."""
+    known = {str(field.alias) for field in Settings.model_fields.values()}
+    guesses = {
+        name: difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.88) for name in environ if name not in known
+    }
+    return {name: found[0] for name, found in guesses.items() if found}
 
 
 SECRET_VARIABLES = frozenset(

@@ -104,6 +104,9 @@ class Restarter:
             self._control.kill(AGENT)  # and supervisord starts it
             return
         # For whoever comes after a worker that ended between the stop and the start, or could not wait.
-        self._redis.hset(self._names.start_owed, "cause", cause)
+        with self._redis.pipeline(transaction=True) as step:
+            step.delete(self._names.start_owed)  # an earlier one's tries, and that a person was told, are its own
+            step.hset(self._names.start_owed, "cause", cause)
+            step.execute()
         self._control.restart(AGENT)
         self._redis.delete(self._names.start_owed)

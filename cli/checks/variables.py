@@ -1,19 +1,20 @@
 """The settings, and the key that sessions are encrypted with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from whatsapp_contract.settings import Settings
+from whatsapp_contract.settings import Settings, misspelled
 
-from .finding import Finding, bad, ok
+from .finding import Finding, bad, ok, warn
 
 
-def variables(problems: Sequence[str]) -> list[Finding]:
-    """One line for each variable that cannot be used."""
-    if not problems:
-        return [ok("settings", "every variable can be used")]
-    return [
+def variables(problems: Sequence[str], environ: Mapping[str, str]) -> list[Finding]:
+    """One line for each variable that cannot be used, or that is ours but for its spelling."""
+    found = [
         bad("settings", problem, "correct this variable; the service does not start with it") for problem in problems
     ]
+    for given, meant in misspelled(environ).items():
+        found.append(warn("settings", f"{given} is no variable of this service", f"is {meant} meant?"))
+    return found or [ok("settings", "every variable can be used")]
 
 
 def encryption(settings: Settings) -> list[Finding]:

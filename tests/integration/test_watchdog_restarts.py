@@ -22,7 +22,7 @@ from workers.clock import boot
 from workers.incidents import IncidentLog
 from workers.memory import Attempt, Limits, Memory, Rung
 from workers.observing import AGENT, Observer
-from workers.process_control import ProcessControl, SupervisorUnavailable
+from workers.process_control import ProcessControl, ProcessState, SupervisorUnavailable
 from workers.restarting import Restarter
 from workers.watchdog import Watchdog
 
@@ -238,6 +238,33 @@ def test_a_restart_that_cannot_be_finished_is_told_once(
         watchdog(redis_server, supervisor).check()
         wait_until(lambda: supervisor.control.state(AGENT).name == "RUNNING", 5, "it runs again")
         assert not redis.exists(NAMES.start_owed)
+
+
+def test_a_restart_after_one_that_was_told_as_unfinished_is_told_as_well(
+    redis_server: RedisServer, supervisor: Supervisor, agent: Agent
+) -> None:
+    stop(supervisor)
+    with redis_server.client() as redis:
+        redis.hset(NAMES.start_owed, mapping={"cause": "an earlier one", "tries": "9", "told": "1"})
+        supervisor.process.send_signal(signal.SIGSTOP)
+        restarter = Restarter(redis, NAMES, _StopsOnly(supervisor.control))
+        with pytest.raises(SupervisorUnavailable):
+            restarter.restart("another one", None, frozen=False)
+        assert redis.hgetall(NAMES.start_owed) == {"cause": RestartCause(cause="another one").model_dump_json()}
+        supervisor.process.send_signal(signal.SIGCONT)
+
+
+class _StopsOnly(ProcessControl):
+    """A supervisord that stops the agent, and is frozen before it is told to start it."""
+
+    def __init__(self, real: ProcessControl) -> None:
+        self._real = real
+
+    def state(self, program: str) -> ProcessState:
+        return ProcessState("STOPPED", 0.0, 0)
+
+    def restart(self, program: str) -> None:
+        self._real.start(program)
 
 
 def test_a_frozen_supervisor_holds_no_check_up_past_its_time(

@@ -99,13 +99,14 @@ def test_every_bad_variable_has_a_line_and_the_others_are_used() -> None:
     settings, problems = usable_settings(
         {"PORT": "x", "HEALTH_CHECK_CRON": "often", "SESSION_ENCRYPTION_KEY": "s3cret", "REDIS_HOST": "elsewhere"}
     )
-    findings = variables.variables(problems)
+    *findings, misspelled = variables.variables(problems, {"QR_CONSOL": "off", "PATH": "/bin"})
     assert [finding.found.partition(":")[0] for finding in findings] == [
         "PORT",
         "HEALTH_CHECK_CRON",
         "SESSION_ENCRYPTION_KEY",
     ]
     assert {finding.level for finding in findings} == {Level.BAD}
+    assert (misspelled.level, misspelled.advice) == (Level.WARN, "is QR_CONSOLE meant?")
     assert settings.redis_host == "elsewhere"
     assert "s3cret" not in str(findings)
 

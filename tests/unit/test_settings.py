@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from whatsapp_contract.settings import Settings, SettingsError
+from whatsapp_contract.settings import Settings, SettingsError, misspelled
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
@@ -118,3 +118,21 @@ def test_the_parts_of_a_secret_are_secrets_too() -> None:
 def test_the_session_store_is_s3_where_its_variables_are_set(store: str, bucket: str, expected: bool) -> None:
     settings = Settings.from_env({"SESSION_STORE": store, "BUCKET_STATE_NAME": bucket})
     assert settings.wants_s3 is expected
+
+
+def test_a_variable_that_is_ours_but_for_its_spelling_is_noticed_and_nobody_else_s_is() -> None:
+    environ = {
+        "QR_CONSOL": "off",
+        "qr_console": "off",
+        "WHATSAP_SESSION_ID": "x",
+        "API_TOKENS": "x",
+        # of a shell, of AWS, of Kubernetes
+        **dict.fromkeys(("PATH", "HOME", "PORT", "HOSTNAME", "AWS_ACCESS_KEY_ID", "AWS_DEFAULT_REGION"), "x"),
+        **dict.fromkeys(("REDIS_SERVICE_HOST", "REDIS_SERVICE_PORT", "REDIS_PORT_6379_TCP_PORT", "LOG"), "x"),
+    }
+    assert misspelled(environ) == {
+        "QR_CONSOL": "QR_CONSOLE",
+        "qr_console": "QR_CONSOLE",
+        "WHATSAP_SESSION_ID": "WHATSAPP_SESSION_ID",
+        "API_TOKENS": "API_TOKEN",
+    }
