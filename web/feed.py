@@ -26,6 +26,7 @@ log = get_logger(__name__)
 
 KEPT = 1_000
 AT_ONCE = 200
+LOOKED_THROUGH = 5_000  # for the newest of some types
 READS_ON_FOR_S = 30.0  # after the last follower is gone: it may only have lost its connection
 
 Place = tuple[int, int]
@@ -89,13 +90,13 @@ class Feed:
         return place_of(last[0][0]) if last else START
 
     async def last(self, count: int, types: Collection[str] | None) -> list[Entry]:
-        """The newest events, oldest first. Raises redis' errors."""
+        """The newest events, oldest first, of the last LOOKED_THROUGH. Raises redis' errors."""
         found: list[Entry] = []
         before = "+"
-        while len(found) < count:
+        for _ in range(LOOKED_THROUGH // AT_ONCE):
             raw: Any = await self._redis.xrevrange(self._events, max=before, count=AT_ONCE)
             found += [entry for entry in _entries(raw) if _is_wanted(entry, types)]
-            if len(raw) < AT_ONCE:
+            if len(raw) < AT_ONCE or len(found) >= count:
                 break
             before = f"({raw[-1][0]}"
         return found[:count][::-1]
@@ -104,16 +105,18 @@ class Feed:
         self, place: Place, types: Collection[str] | None, wait_s: float, most: int = AT_ONCE
     ) -> tuple[list[Entry], Place]:
         """The next events after a place, and the place to go on from, which is further where others than those of
-        `types` came; none after `wait_s`. Within `followed`. Raises redis' errors."""
+        `types` came; none after `wait_s`, however many of others there are. Within `followed`. Raises redis' errors.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait_s
         while True:
+            self._start()  # again, where it ended for a bug
             news = self._news  # taken before looking: what comes meanwhile sets this one
             looked_at = await self._next(place, most)
             if looked_at:
                 place = looked_at[-1].place
                 wanted = [entry for entry in looked_at if _is_wanted(entry, types)]
-                if wanted:
+                if wanted or loop.time() >= deadline:
                     return wanted, place
                 continue
             left_s = deadline - loop.time()

@@ -24,6 +24,7 @@ class StatusFeed:
         if self._asker is None or self._asker.done():
             self._told = await self._ask()
             self._asker = asyncio.create_task(self._go_on())
+            self._asker.add_done_callback(lambda _asker: self._tell())
         try:
             yield
         finally:
@@ -33,8 +34,10 @@ class StatusFeed:
                 self._asker = None
 
     async def other_than(self, known: str) -> str:
-        """The status, as soon as it is another. Within `followed`."""
+        """The status, as soon as it is another. Within `followed`. Raises what ended the asking, which is a bug."""
         while self._told == known:
+            if self._asker is not None and self._asker.done():
+                self._asker.result()
             await self._news.wait()
         return self._told
 
@@ -44,5 +47,8 @@ class StatusFeed:
             now = await self._ask()
             if now != self._told:
                 self._told = now
-                self._news.set()
-                self._news = asyncio.Event()
+                self._tell()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()

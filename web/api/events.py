@@ -56,6 +56,7 @@ def routes(here: Here) -> APIRouter:
         with followers.one_more():
             if after is None:
                 place, found = await here.feed.newest(), await here.feed.last(limit, wanted)
+                place = max([place, *(entry.place for entry in found)])  # what came between the two questions
                 if not found and wait_s:
                     found, place = await _wait(here, place, wanted, wait_s, limit)
             else:
