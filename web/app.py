@@ -4,7 +4,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter, Depends, FastAPI, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from whatsapp_contract.commands import MAX_COMMAND_BYTES
@@ -51,20 +51,25 @@ def _for_engines(here: Here) -> APIRouter:
     router = APIRouter(tags=["health"])
     settings, reader, started = here.settings, here.reader, time.monotonic()
 
+    def shown(request: Request, answer: health.Answer, yes: str, no: str) -> Response:
+        word = answer.status if here.gate.is_known(request) else answer.shown(yes, no)
+        return JSONResponse({"status": word}, status_code=answer.code)
+
     @router.get("/healthz", responses={503: {"description": "It is not."}})
-    async def healthz() -> Response:
-        """Whether this container does its work, in one word; without a token."""
+    async def healthz(request: Request) -> Response:
+        """Whether this container does its work, for everybody; with a token also why."""
         status, trouble = await reader.status()
         aside = await reader.stands_aside(status)
         uptime_s, now = time.monotonic() - started, datetime.now(UTC)
-        return _answer(health.alive(status, trouble, settings.instance_id, uptime_s, now, aside=aside))
+        answer = health.alive(status, trouble, settings.instance_id, uptime_s, now, aside=aside)
+        return shown(request, answer, "ok", "not_ok")
 
     @router.get("/readyz", responses={503: {"description": "They cannot."}})
-    async def readyz() -> Response:
-        """Whether messages can flow through this container, in one word; without a token."""
+    async def readyz(request: Request) -> Response:
+        """Whether messages can flow through this container, for everybody; with a token also why not."""
         status, trouble = await reader.status()
         aside = await reader.stands_aside(status)
-        return _answer(health.ready(status, trouble, datetime.now(UTC), aside=aside))
+        return shown(request, health.ready(status, trouble, datetime.now(UTC), aside=aside), "ready", "not_ready")
 
     @router.get(
         "/metrics",
@@ -79,7 +84,3 @@ def _for_engines(here: Here) -> APIRouter:
         return Response(text, media_type=metrics.CONTENT_TYPE)
 
     return router
-
-
-def _answer(answer: health.Answer) -> Response:
-    return JSONResponse({"status": answer.status}, status_code=answer.code)

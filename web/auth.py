@@ -47,6 +47,16 @@ class Gate:
         """Whoever may do everything."""
         return self._let_through(request, Role.ACT, bearer.credentials if bearer else None, cookie)
 
+    def is_known(self, request: Request) -> bool:
+        """Whether somebody asks who may look. Never refuses: what is open answers a guesser as it does anybody."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return self.login_of(request) is not None
+        try:
+            return self.by_token(address_of(request), token.strip()) is not None
+        except Problem:
+            return False
+
     def by_token(self, address: str, token: str) -> Role | None:
         """The role that a token gives. A wrong one is counted; Problem 429 where the address guessed too often."""
         locked_s = self.guesses.locked_for_s(address)

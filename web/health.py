@@ -22,6 +22,10 @@ class Answer:
     code: int
     status: str
 
+    def shown(self, yes: str, no: str) -> str:
+        """For somebody who may not know more."""
+        return yes if self.code == 200 else no
+
 
 def alive(
     status: Status | None, trouble: str | None, instance: str, uptime_s: float, now: datetime, *, aside: bool = False

@@ -78,7 +78,8 @@ def test_from_the_first_scan_through_a_restart_of_everything_to_the_logout_and_a
         wait_until(lambda: "█" in service.log(), 5, "the QR code on the console")
         assert service.log().count("Scan with WhatsApp") == 1
         wait_until(lambda: http(service, "/healthz", None) == (200, b'{"status":"ok"}'), 10, "alive")
-        assert http(service, "/readyz", None) == (503, b'{"status":"awaiting_scan"}')
+        assert http(service, "/readyz") == (503, b'{"status":"awaiting_scan"}')
+        assert http(service, "/readyz", None) == (503, b'{"status":"not_ready"}')
         assert http(service, "/api/qr.png")[1].startswith(b"\x89PNG")
         assert http(service, "/api/qr.png", None)[0] == 401
 

@@ -96,13 +96,18 @@ async def test_the_open_paths_tell_alive_and_ready_and_nothing_more(web: Web) ->
     for path, word in (("/healthz", "ok"), ("/readyz", "ready")):
         answer = await web.http.get(path)
         assert (answer.status_code, answer.json()) == (200, {"status": word})
+    await web.write(status(state=SessionState.AWAITING_SCAN, heartbeat_at=now() - timedelta(hours=1)))
+    for path, word, why in (("/healthz", "ok", "starting"), ("/readyz", "not_ready", "agent_silent")):
+        for headers in ({}, {"Authorization": "Bearer wrong"}):
+            assert (await web.http.get(path, headers=headers)).json() == {"status": word}
+        assert (await web.http.get(path, headers=web.bearer)).json() == {"status": why}
 
 
 async def test_redis_away_is_degraded_but_alive_and_not_ready(web: Web) -> None:
     web.server.connected = False
-    assert (await web.http.get("/healthz")).json() == {"status": "degraded"}
-    assert (await web.http.get("/healthz")).status_code == 200
-    answer = await web.http.get("/readyz")
+    assert (await web.http.get("/healthz", headers=web.bearer)).json() == {"status": "degraded"}
+    assert (await web.http.get("/healthz", headers=web.bearer)).status_code == 200
+    answer = await web.http.get("/readyz", headers=web.bearer)
     assert (answer.status_code, answer.json()) == (503, {"status": "redis_away"})
     answer = await web.http.get("/api/status", headers=web.bearer)
     assert answer.json() == {"redis": False, "agent": None, "qr": None}
@@ -115,7 +120,7 @@ async def test_a_redis_that_accepts_and_never_answers_is_degraded_within_two_sec
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
                 for path, code, word in (("/healthz", 200, "degraded"), ("/readyz", 503, "redis_away")):
                     started = time.monotonic()
-                    answer = await http.get(path)
+                    answer = await http.get(path, headers={"Authorization": f"Bearer {TOKEN}"})
                     assert time.monotonic() - started < 3  # two, on a machine that has nothing else to do
                     assert (answer.status_code, answer.json()) == (code, {"status": word})
 
@@ -130,8 +135,8 @@ async def test_what_somebody_else_wrote_is_degraded_and_no_failure_of_ours(
     else:
         await web.redis.hset(key, mapping=written)
     if key == NAMES.status:
-        assert (await web.http.get("/healthz")).json() == {"status": "degraded"}
-        answer = await web.http.get("/readyz")
+        assert (await web.http.get("/healthz", headers=web.bearer)).json() == {"status": "degraded"}
+        answer = await web.http.get("/readyz", headers=web.bearer)
         assert (answer.status_code, answer.json()) == (503, {"status": "status_unreadable"})
         answer = await web.http.get("/api/status", headers=web.bearer)
         assert answer.json() == {"redis": True, "agent": None, "qr": None}
@@ -206,14 +211,15 @@ async def test_an_agent_that_stands_aside_lives_as_long_as_it_says_so(web: Web) 
     await web.write(status(instance="i2"))  # ready, there
     key = InstanceNames("s1", "i1").aside
     await web.redis.set(key, "i2")
-    health, readiness = await web.http.get("/healthz"), await web.http.get("/readyz")
+    health = await web.http.get("/healthz", headers=web.bearer)
+    readiness = await web.http.get("/readyz", headers=web.bearer)
     assert (health.status_code, health.json()) == (200, {"status": "held_elsewhere"})
     assert (readiness.status_code, readiness.json()) == (503, {"status": "held_elsewhere"})
     await web.redis.delete(key)
     assert alive(status(instance="i2"), None, "i1", 1000, now()) == Answer(503, "agent_silent")
     await web.redis.set(key, "i2")
     await web.write(status())  # it has the session again
-    assert (await web.http.get("/readyz")).json() == {"status": "ready"}
+    assert (await web.http.get("/readyz", headers=web.bearer)).json() == {"status": "ready"}
 
 
 def test_no_agent_ever_is_not_ready() -> None:
