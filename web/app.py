@@ -22,6 +22,7 @@ from whatsapp_contract.status import Status
 
 from . import health, metrics
 from .auth import COOKIE, TokenGate
+from .own_memory import OwnMemory
 
 PAGE = Path(__file__).parent / "page"
 _COOKIE_KEPT_S = 30 * 86_400
@@ -45,6 +46,7 @@ def create_app(settings: Settings, redis: "redis.asyncio.Redis", token: str) -> 
     closed = [Depends(gate)]
     client = AsyncAgentClient(redis, settings.session_id)
     started = time.monotonic()
+    own_memory = OwnMemory()
 
     @app.middleware("http")
     async def add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -73,7 +75,9 @@ def create_app(settings: Settings, redis: "redis.asyncio.Redis", token: str) -> 
     async def metrics_() -> Response:
         status, _trouble_of_status = await _status(client)
         counts = await _counts(client, settings)
-        return Response(metrics.exposition(status, counts, datetime.now(UTC)), media_type=metrics.CONTENT_TYPE)
+        memory = await asyncio.to_thread(own_memory.read)
+        text = metrics.exposition(status, counts, datetime.now(UTC), memory)
+        return Response(text, media_type=metrics.CONTENT_TYPE)
 
     @app.get("/qr.png", dependencies=closed)
     async def qr_png() -> Response:
