@@ -82,6 +82,7 @@ class SessionKeeper:
         self.outrun = asyncio.Event()  # the store says that another agent has claimed the session
         self.store = open_store(settings).location
         self.newest: Generation | None = None
+        self.last_saved: SessionSavedData | None = None  # in this life
         self._settings = settings
         self._fence = fence
         self._event_log = event_log
@@ -327,6 +328,7 @@ class SessionKeeper:
             stood_still_ms=staged.stood_still_ms,
             took_ms=took_ms,
         )
+        self.last_saved = data
         self._event_log.publish(EventType.SESSION_SAVED, data)
         return data
 

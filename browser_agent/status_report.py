@@ -15,6 +15,7 @@ def status_of(agent: "BrowserAgent") -> Status:
     facts = agent.facts()
     assessment = agent.assess(facts)
     page, chromium, newest = agent.keeper.page, agent.keeper.chromium, agent.session.newest
+    saved = agent.session.last_saved
     return Status(
         **facts.model_dump(exclude={"observed_at"}),
         session_id=agent.settings.session_id,
@@ -33,6 +34,8 @@ def status_of(agent: "BrowserAgent") -> Status:
         session_saved_at=newest.created_at if newest else None,
         session_verified_at=newest.verified_at if newest else None,
         session_bytes=newest.stored_bytes if newest else None,
+        session_save_took_ms=saved.took_ms if saved else None,
+        session_stood_still_ms=saved.stood_still_ms if saved else None,
         session_problem=agent.session.problem,
         refused_commands=agent.refused_commands,
         dropped_events=agent.event_log.dropped,

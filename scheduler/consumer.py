@@ -54,7 +54,7 @@ class SecondScheduler(Scheduler):  # type: ignore[misc]  # Huey is untyped
 
     def _enqueue_once(self, entry: Entry, second: int) -> None:
         task = entry.task.s()
-        task.id = f"{entry.name}:{second}"
+        task.id = f"{entry.name}:{second}"  # the worker reads it (workers/tasks.py)
         try:
             key = self.names.tick(entry.name, second)
             if self.huey.storage.conn.set(key, "1", nx=True, ex=TICK_KEY_KEPT_S):

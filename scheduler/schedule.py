@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from whatsapp_contract.settings import Settings, SettingsError
-
-from .cron import BadCron, Cron
+from workers.cron import BadCron, Cron
 
 # Observations further apart than a minute do not agree on anything (docs/recovery.md), and a check takes its time.
 CHECKS_WITHIN_S = 30

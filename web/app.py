@@ -1,5 +1,6 @@
 """The web process: page, API, health, metrics. Reads Redis only, and answers while it is away too."""
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from . import api, guards, health, metrics, openapi, pages, problems
 from .auth import Gate
 from .here import Here
 from .logins import Logins
+from .own_memory import OwnMemory
 from .throttle import Guesses, RateLimit
 from .tokens import Tokens
 
@@ -50,6 +52,7 @@ def _for_engines(here: Here) -> APIRouter:
     """What container engines and Prometheus ask for."""
     router = APIRouter(tags=["health"])
     settings, reader, started = here.settings, here.reader, time.monotonic()
+    own_memory = OwnMemory()
 
     def shown(request: Request, answer: health.Answer, yes: str, no: str) -> Response:
         word = answer.status if here.gate.is_known(request) else answer.shown(yes, no)
@@ -80,7 +83,8 @@ def _for_engines(here: Here) -> APIRouter:
     async def metrics_() -> Response:
         """For Prometheus."""
         status, _trouble_of_status = await reader.status()
-        text = metrics.exposition(status, await reader.counts(), datetime.now(UTC))
+        counts, memory = await reader.counts(), await asyncio.to_thread(own_memory.read)
+        text = metrics.exposition(status, counts, datetime.now(UTC), memory)
         return Response(text, media_type=metrics.CONTENT_TYPE)
 
     return router

@@ -14,11 +14,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from .counters import of_event
 from .names import SessionNames
 
-# KEYS: fence, sequence, events, claims. ARGV: epoch ("" = whoever holds it), then for each event number of this
-# publisher in this epoch ("" = not counted), claim ("" = none), time of the claim (epoch seconds), head, tail, further
-# commands as JSON, which must be such that carrying them out twice does no harm.
+# KEYS: fence, sequence, events, claims, counts. ARGV: epoch ("" = whoever holds it), then for each event its number of
+# this publisher in this epoch ("" = none), claim ("" = none), time of the claim (epoch seconds), head, tail, further
+# commands as JSON, which must be such that carrying them out twice does no harm, and the field of the counts that it
+# moves. (By pcall: counts that cannot be kept, where somebody else wrote their key, keep no event back.)
 # Answers, for each, the entry's id, "repeated" or "claimed"; or "fenced" for all. A fence that is missing or behind is
 # moved up: a Redis that lost its memory must not silence the agent that runs. With an empty head nothing is told: the
 # commands alone are carried out, fenced and in their place among the events.
@@ -36,7 +38,7 @@ if epoch then
   end
 end
 local answers = {}
-for at = 2, #ARGV, 6 do
+for at = 2, #ARGV, 7 do
   local number, claim, head = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 3]
   local id, body = 'claimed', nil
   if epoch and number and number <= published then
@@ -48,6 +50,7 @@ for at = 2, #ARGV, 6 do
       end
       if head ~= '' then
         local seq = redis.call('INCR', KEYS[2])
+        redis.pcall('HINCRBY', KEYS[5], ARGV[at + 6], 1)
         body = head .. '"epoch":' .. (epoch and ARGV[1] or tostring(holder)) .. ',"seq":' .. seq .. ARGV[at + 4]
         id = redis.call('XADD', KEYS[3], '*', 'event', body)
         if claim ~= '' then redis.call('ZADD', KEYS[4], ARGV[at + 2], claim) end
@@ -87,7 +90,7 @@ RedisCommand = Sequence[str | int | float]
 
 
 def publish_keys(names: SessionNames) -> list[str]:
-    return [names.fence, names.sequence, names.events, names.claims]
+    return [names.fence, names.sequence, names.events, names.claims, names.event_counts]
 
 
 def epoch_arg(epoch: int | None) -> str:
@@ -114,16 +117,22 @@ def event_args(
     times = {"occurred_at": rfc3339(occurred_at), "observed_at": rfc3339(observed_at)}
     head = json.dumps(opening, separators=(",", ":"))[:-1] + ","
     tail = "," + json.dumps(times, separators=(",", ":"))[1:-1] + ',"data":' + data.model_dump_json() + "}"
-    return _args(number, claim, observed_at, head, tail, also)
+    return _args(number, claim, observed_at, head, tail, also, of_event(event_type, data))
 
 
 def write_args(*, number: int | None, also: Sequence[RedisCommand]) -> list[str]:
     """Arguments of PUBLISH_LUA that tell nothing and carry out commands, in their place among the events."""
-    return _args(number, None, datetime.now(UTC), "", "", also)
+    return _args(number, None, datetime.now(UTC), "", "", also, "")
 
 
 def _args(
-    number: int | None, claim: str | None, at: datetime, head: str, tail: str, also: Sequence[RedisCommand]
+    number: int | None,
+    claim: str | None,
+    at: datetime,
+    head: str,
+    tail: str,
+    also: Sequence[RedisCommand],
+    counted_as: str,
 ) -> list[str]:
     return [
         "" if number is None else str(number),
@@ -132,6 +141,7 @@ def _args(
         head,
         tail,
         json.dumps([[str(part) for part in command] for command in also]) if also else "",
+        counted_as,
     ]
 
 

@@ -190,6 +190,23 @@ class SessionNames:
         """Hash: for a message how often it was taken by a worker that died over it."""
         return f"{self._prefix}:sends:queue:redelivered"
 
+    # -- history
+
+    @cached_property
+    def history(self) -> str:
+        """List: what the checks of the last day have seen, by minutes as JSON, the latest first; see history.py."""
+        return f"{self._prefix}:history"
+
+    @cached_property
+    def check_counts(self) -> str:
+        """Hash: the watchdog's counters; see counters.py."""
+        return f"{self._prefix}:counts:checks"
+
+    @cached_property
+    def event_counts(self) -> str:
+        """Hash: how many events were told, by type and kind; see counters.py."""
+        return f"{self._prefix}:counts:events"
+
 
 @dataclass(frozen=True)
 class InstanceNames:

@@ -73,6 +73,8 @@ class Status(BaseModel):
     session_saved_at: AwareDatetime | None = None
     session_verified_at: AwareDatetime | None = None
     session_bytes: int | None = None  # as stored
+    session_save_took_ms: float | None = None  # the last save of this agent's life
+    session_stood_still_ms: float | None = None  # for how long the browser was stopped for it
     session_problem: str | None = None  # why it cannot be restored or saved at present
     service_version: str | None = None
     browser_version: str | None = None

@@ -74,6 +74,8 @@ class Observation(_Model):
     page_seen: float | None = None  # when the page last answered
     frame_seen: float | None = None  # when the server was last heard
     ready_since: float | None = None  # since when the session is ready, where it is
+    took_ms: float | None = None  # the check's round trip, whatever it was answered with
+    memory_bytes: int | None = None  # of the browser, as the agent told it
 
 
 class Row(_Model):

@@ -65,6 +65,8 @@ class Observer:
                 "agent_life": agent_life,
                 "browser_starts": browser_starts,
                 "bad_since": seen.bad_since if answered else None,
+                "took_ms": outside.reply_took_ms,
+                "memory_bytes": facts.memory_bytes if answered else None,
             }
         )
 

@@ -1,7 +1,7 @@
 """The tasks, thin: what they do is in watchdog.py. Huey knows them by this module's name: import it, never run it."""
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .task_queue import settings, task_queue
 
@@ -14,10 +14,13 @@ RESET_EXPIRES_S = 55
 RESTART_EXPIRES_S = 30
 
 
-@task_queue.task(expires=CHECK_EXPIRES_S)  # type: ignore[untyped-decorator]
-def check() -> None:
-    """Look at the agent; take the next rung of the ladder where that is due."""
-    _watchdog().check()
+@task_queue.task(expires=CHECK_EXPIRES_S, context=True)  # type: ignore[untyped-decorator]
+def check(task: Any = None) -> None:
+    """Look at the agent; take the next rung of the ladder where that is due. `task` is Huey's own of this run."""
+    # The scheduler imports this module for the tasks' names alone.
+    from .ticks import second_of
+
+    _watchdog().check(second_of(task))
 
 
 @task_queue.task(expires=RESET_EXPIRES_S)  # type: ignore[untyped-decorator]
@@ -34,7 +37,6 @@ def restart_agent(cause: str) -> None:
 
 @cache
 def _watchdog() -> "Watchdog":
-    # The scheduler imports this module for the tasks' names alone.
     from .watchdog import Watchdog
 
     return Watchdog.from_settings(settings)

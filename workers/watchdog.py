@@ -1,13 +1,13 @@
 """The watchdog: observes the agent from outside, asks the ladder, and carries out its rung."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from redis.lock import Lock
 
-from whatsapp_contract import health
+from whatsapp_contract import counters, health
 from whatsapp_contract.client import AgentClient
 from whatsapp_contract.errors import (
     AgentUnreachable,
@@ -26,8 +26,10 @@ from whatsapp_contract.names import InstanceNames
 from whatsapp_contract.redis_connection import connect, is_outage
 from whatsapp_contract.settings import Settings
 
-from . import budget, incidents, recovery, telling
+from . import budget, check_history, incidents, recovery, telling
+from .check_history import CheckHistory
 from .clock import machine_time
+from .cron import Cron
 from .holder import Holder
 from .incidents import IncidentLog
 from .locks import one_at_a_time
@@ -36,7 +38,9 @@ from .observing import CHECK_REPLY_WITHIN_S, Observer
 from .process_control import ProcessControl, SupervisorUnavailable
 from .remembering import LadderMemory
 from .restarting import Restarter
+from .scheduled_reset import reset_by_the_clock
 from .telling import Alert
+from .ticks import Ticks
 
 log = get_logger(__name__)
 
@@ -62,6 +66,7 @@ class Watchdog:
         *,
         health_limits: health.Limits | None = None,
         clock: Callable[[], float] = machine_time,
+        ticks: Ticks | None = None,
     ) -> None:
         self._client = client
         self._redis = client.redis
@@ -72,6 +77,8 @@ class Watchdog:
         self._restarter = Restarter(client.redis, names, control)
         self._incidents = IncidentLog(client.redis, client.names)
         self._memory = LadderMemory(client.redis, client.names, names)
+        self._history = CheckHistory(client.redis, client.names)
+        self._ticks = ticks
         self._observer = Observer(
             client, names, control, health_limits or health.Limits(), clock, limits.starts_window_s
         )
@@ -86,23 +93,30 @@ class Watchdog:
             most_restarts=max(Limits().most_restarts, 2 * settings.start_budget),
             most_takeovers=settings.takeover_limit,
         )
-        return cls(client, settings.instance_names, control, limits)
+        ticks = Ticks(Cron.parse(settings.health_check_cron).matches)
+        return cls(client, settings.instance_names, control, limits, ticks=ticks)
 
-    def check(self) -> None:
+    def check(self, tick: int | None = None) -> None:
         """One observation, and the rung it leads to. An outage of Redis is not the agent's fault: nothing is done;
-        nor is anything while another container holds the session: what is seen is the other's."""
+        nor is anything while another container holds the session: what is seen is the other's. `tick` is the epoch
+        second for which it was asked, where a scheduler did."""
+        counted = self._ticks.taken(tick) if self._ticks is not None and tick is not None else []
         with _unless_redis_is_away("no check"):
             if self._holder.is_another():
                 return
             self._restarter.start_what_is_owed()
             with one_at_a_time(self._redis, self._names.ladder_lock) as lock:
                 if lock is None:
+                    self._history.keep([*counted, counters.check(counters.OVERLAPPED)])
                     return
                 asked_at = datetime.now(UTC)
                 seen = self._observer.look()
-                if seen is not None and lock.owned():
-                    before = self._memory.read()
-                    self._follow_up(before, recovery.decide(before, seen, self._limits), seen, asked_at)
+                if seen is None or not lock.owned():
+                    self._history.keep([*counted, counters.check(counters.INTERRUPTED)])
+                    return
+                counted.append(counters.check(seen.verdict))
+                before = self._memory.read()
+                self._follow_up(before, recovery.decide(before, seen, self._limits), seen, asked_at, counted)
 
     def scheduled_reset(self) -> None:
         """A new connection to WhatsApp, by the clock. Only while ready; an unproven one escalates at once, unless the
@@ -111,7 +125,9 @@ class Watchdog:
             if self._holder.is_another():
                 return
             reset_at = self._clock()
-            if not self._is_reset_proven():
+            outcome = reset_by_the_clock(self._client)
+            self._history.keep([counters.scheduled_reset(outcome)])
+            if outcome == counters.UNPROVEN:
                 with one_at_a_time(self._redis, self._names.ladder_lock, wait_s=ESCALATES_WITHIN_S) as lock:
                     if lock is not None:
                         self._escalate_reset(reset_at, lock)
@@ -132,8 +148,11 @@ class Watchdog:
 
     # -- following up ------------------------------------------------------------------------------------------------
 
-    def _follow_up(self, before: Memory, decision: Decision, seen: Observation, asked_at: datetime) -> None:
-        """Remember before anything is done: a worker killed over a rung leaves word of it."""
+    def _follow_up(
+        self, before: Memory, decision: Decision, seen: Observation, asked_at: datetime, counted: Sequence[str] = ()
+    ) -> None:
+        """Remember before anything is done: a worker killed over a rung leaves word of it. `counted` is what a check
+        has to count besides; without, it was none of the scheduler's."""
         ended = incidents.closed(before, decision.memory, seen, asked_at)
         incident = ended or incidents.opened(before, decision, seen, self._names.instance_id, asked_at)
         if ended is not None:
@@ -152,6 +171,8 @@ class Watchdog:
             [*left, *(one for one in (incident, itself) if one is not None)],
             alert,
         )
+        counted = [*counted, *check_history.of_decision(before, decision, incident, itself)]
+        self._history.keep(counted, check_history.noted(seen, asked_at))
         if decision.rung is not None and decision.rung is not Rung.HOLD:
             self._carry_out(decision.rung, decision.cause, seen, incident)
 
@@ -187,6 +208,7 @@ class Watchdog:
             message = f"{rung.value} ({cause}) could not be carried out: {failure}"
             alert = Alert("rung_failed", message, incident_id)
         self._note_done(rung, round((time.monotonic() - started) * 1000, 1), failure, alert)
+        self._history.keep([counters.rung(rung, failed=failure is not None)])
 
     def _note_done(self, rung: Rung, took_ms: float, failure: Exception | None, alert: Alert | None) -> None:
         memory = self._memory.read()
@@ -205,22 +227,6 @@ class Watchdog:
         )
 
     # -- the scheduled reset -----------------------------------------------------------------------------------------
-
-    def _is_reset_proven(self) -> bool:
-        """Whether the reset was, or need not be: none is made of a session that is not ready."""
-        try:
-            if self._client.check().verdict is Verdict.HEALTHY:
-                self._client.call("reset", {"cause": "scheduled"})
-            else:
-                log.info("no scheduled reset: the session is not ready")
-        except ResetUnproven as error:
-            log.warning("the scheduled reset is unproven", error=str(error))
-            return False
-        except NotReady:
-            log.info("no scheduled reset: the session is not ready")
-        except ContractError as error:
-            log.warning("no scheduled reset", code=error.code, error=str(error))
-        return True
 
     def _escalate_reset(self, reset_at: float, lock: Lock) -> None:
         """Look first: the link may have come back since, or the site be what cannot be reached."""

@@ -3,6 +3,7 @@
 import json
 import socket
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -10,10 +11,11 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.harness.ports import free_port
-from tests.harness.service import COMMAND, REPOSITORY, SESSION, Service
+from tests.harness.service import COMMAND, PROGRAMS, REPOSITORY, SESSION, Service
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.people import FAMILY
+from whatsapp_contract.history import read_last_day
 
 
 def run(environ: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -48,15 +50,49 @@ def test_status_and_check_say_that_it_is_ready(ready_service: Service) -> None:
     assert "healthy (ready)" in text
 
 
+def scrape(service: Service) -> str:
+    request = Request(f"http://127.0.0.1:{service.port}/metrics")
+    request.add_header("Authorization", f"Bearer {service.environ['API_TOKEN']}")
+    with urlopen(request, timeout=20) as answer:
+        text: str = answer.read().decode()
+    return text
+
+
 def test_a_scrape_says_that_it_is_ready(ready_service: Service) -> None:
-    request = Request(f"http://127.0.0.1:{ready_service.port}/metrics")
-    request.add_header("Authorization", f"Bearer {ready_service.environ['API_TOKEN']}")
     wait_until(lambda: listens(ready_service.port), 20, "the web process listens")  # it starts two seconds later
-    with urlopen(request, timeout=5) as answer:
-        text = answer.read().decode()
+    text = scrape(ready_service)
     assert "\nwhatsapp_ready 1.0\n" in text
     assert "\nwhatsapp_agent_starts_total " in text
     assert "whatsapp_group_pending_events" in text
+    assert "\nwhatsapp_lease_held 1.0\n" in text
+
+
+def test_checks_are_in_the_history_and_their_latency_in_the_scrape(
+    ready_service: Service, whatsapp: WhatsAppWeb
+) -> None:
+    key = whatsapp.deliver_text("to be counted")
+    ready_service.wait_event("message", where=lambda data: data["key"] == key)
+    wait_until(lambda: listens(ready_service.port), 20, "the web process listens")
+
+    def samples() -> dict[str, float]:
+        lines = (line.rpartition(" ") for line in scrape(ready_service).splitlines() if not line.startswith("#"))
+        return {name: float(value) for name, _, value in lines}
+
+    def checked() -> bool:
+        return samples()['whatsapp_checks_total{outcome="healthy"}'] >= 2
+
+    wait_until(checked, 60, "checks are counted")
+    found = samples()
+    assert found["whatsapp_check_duration_seconds_count"] >= 2
+    assert found['whatsapp_check_duration_seconds_bucket{le="+Inf"}'] >= 2
+    assert found["whatsapp_check_duration_seconds_sum"] > 0
+    assert found["whatsapp_ticks_taken_total"] >= 2
+    assert found['whatsapp_messages_in_total{source="live"}'] >= 1
+    for program in ("supervisord", *PROGRAMS):
+        assert found[f'whatsapp_process_memory_bytes{{process="{program}"}}'] > 1024 * 1024, program
+    minutes = [one for one in read_last_day(ready_service.redis, ready_service.client.names, datetime.now(UTC)) if one]
+    assert sum(minute.checks for minute in minutes) >= 2
+    assert any(minute.verdict == "healthy" and minute.p50_ms is not None for minute in minutes)
 
 
 def test_no_code_on_show_is_exit_code_4(ready_service: Service) -> None:

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from tests.harness.web_process import API_TOKEN, INSTANCE, SESSION, VIEW_TOKEN, 
 from web.problems import STATUS_BY_CODE
 from whatsapp_contract import errors
 from whatsapp_contract.errors import Busy, ContractError, NotFound
+from whatsapp_contract.health import Verdict
+from whatsapp_contract.history import CheckSeen, of_check, together
 from whatsapp_contract.names import InstanceNames, SessionNames
 
 NAMES = SessionNames(SESSION)
@@ -205,6 +208,27 @@ def test_a_send_is_known_from_redis_alone(http: httpx.Client, server: RedisServe
         assert "private words" not in answer.text + listed.text
         redis.delete(NAMES.send("k1"), NAMES.sends_open)
     assert problem(http.get("/api/messages/k1")) == (404, "not_found")
+
+
+def test_the_last_day_of_checks_is_told_by_minutes(http: httpx.Client, server: RedisServer) -> None:
+    assert http.get("/api/history").json()["minutes"] == []
+    now = datetime.now(UTC)
+    seen = [CheckSeen(now, Verdict.HEALTHY, "ready", 4.0, 1000), CheckSeen(now, Verdict.PAGE_HUNG, "page_silent")]
+    with server.client() as redis:
+        redis.lpush(NAMES.history, together(*map(of_check, seen)).to_json())
+        (minute,) = http.get("/api/history").json()["minutes"]
+        assert {**minute, "at": ""} == {
+            "at": "",
+            "verdict": "page_hung",
+            "reason": "page_silent",
+            "checks": 2,
+            "bad": 1,
+            "p50_ms": 4.0,
+            "max_ms": 4,
+            "memory_bytes": 1000,
+        }
+        assert datetime.fromisoformat(minute["at"]).second == 0
+        redis.delete(NAMES.history)
 
 
 def test_snapshots_are_read_from_the_store_by_a_process_of_its_own(http: httpx.Client) -> None:

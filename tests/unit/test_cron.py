@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.cron import BadCron, Cron
 from scheduler.schedule import crons
 from whatsapp_contract.settings import Settings, SettingsError
+from workers.cron import BadCron, Cron
 
 NOON = int(datetime(2026, 11, 23, 12, 0, tzinfo=UTC).timestamp())  # a Monday
 

@@ -13,7 +13,7 @@ import pytest
 from browser_agent.event_log import EventLog
 from browser_agent.fence import Fence, Fenced
 from whatsapp_contract import event_script
-from whatsapp_contract.events import AlertData, Event, EventType
+from whatsapp_contract.events import AlertData, AuthenticatedData, Event, EventType
 from whatsapp_contract.names import SessionNames
 
 NAMES = SessionNames("s1")
@@ -254,3 +254,42 @@ async def test_what_must_be_written_with_an_event_and_cannot_be_keeps_it_and_all
     assert [event.data["code"] for event in await stream(redis)] == ["a", "b", "c"]
     assert told == [True, True]
     assert await redis.zrange("ledger", 0, -1) == ["b"]
+
+
+# -- counted by type --------------------------------------------------------------------------------------------------
+
+
+async def counted(redis: Any) -> dict[str, str]:
+    return dict(await redis.hgetall(NAMES.event_counts))
+
+
+async def test_events_are_counted_by_type_and_kind_each_once(redis: Any) -> None:
+    async with event_log(redis, await take_epoch(redis)) as log:
+        for code in ("a", "b", "a"):
+            log.publish(EventType.ALERT, alert(code))
+        for _ in range(2):  # the second is not told, and not counted
+            log.publish(EventType.ALERT, alert("c"), claim="c")
+        log.publish(EventType.AUTHENTICATED, AuthenticatedData(restored=True))
+        log.write([["SET", "other", "1"]])  # tells nothing
+        assert await log.flushed(5)
+    assert await counted(redis) == {"alert:a": "2", "alert:b": "1", "alert:c": "1", "authenticated": "1"}
+    assert sum(map(int, (await counted(redis)).values())) == len(await stream(redis))
+
+
+async def test_a_batch_that_is_sent_again_is_counted_once(redis: Any) -> None:
+    epoch, keys = await take_epoch(redis), event_script.publish_keys(NAMES)
+    now = datetime.now(UTC)
+    args = event_script.event_args(
+        "s1", "alert", alert("a"), number=1, occurred_at=now, observed_at=now, claim=None, also=()
+    )
+    for _ in range(2):
+        await redis.eval(event_script.PUBLISH_LUA, len(keys), *keys, str(epoch), *args)
+    assert await counted(redis) == {"alert:a": "1"}
+
+
+async def test_counts_that_cannot_be_kept_keep_no_event_back(redis: Any) -> None:
+    await redis.set(NAMES.event_counts, "somebody else's")
+    async with event_log(redis, await take_epoch(redis)) as log:
+        log.publish(EventType.ALERT, alert("a"))
+        assert await log.flushed(5)
+    assert [event.data["code"] for event in await stream(redis)] == ["a"]

@@ -1,39 +1,33 @@
 """What a scrape tells: known facts with their ages, nothing of what is not known, and that Redis is away."""
 
+import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import fakeredis
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.harness.messages import message_with
+from tests.harness.scrape import FULL_STATUS, NOW, STATUS, families
 from web import metrics
-from whatsapp_contract.health import Verdict
+from whatsapp_contract import counters
+from whatsapp_contract.events import (
+    AlertData,
+    EventType,
+    MediaData,
+    MediaRef,
+    MessageAckData,
+    MessageData,
+    ReadyData,
+    RestartedData,
+)
 from whatsapp_contract.names import InstanceNames, SessionNames
-from whatsapp_contract.states import SessionState
 from whatsapp_contract.status import Status
 
-NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 NAMES, INSTANCE = SessionNames("s1"), InstanceNames("s1", "i1")
-STATUS = Status(
-    session_id="s1",
-    instance="i1",
-    pid=7,
-    epoch=3,
-    started_at=NOW - timedelta(hours=1),
-    heartbeat_at=NOW - timedelta(seconds=2),
-    state=SessionState.READY,
-    since=NOW - timedelta(minutes=10),
-    verdict=Verdict.HEALTHY,
-    verdict_reason="ready",
-    browser_seen_at=NOW,
-    page_seen_at=NOW - timedelta(seconds=4),
-    page_took_ms=12.5,
-    frame_seen_at=NOW - timedelta(seconds=8),
-    memory_bytes=200_000_000,
-    browser_version="156",
-)
 
 
 @pytest.fixture
@@ -105,3 +99,120 @@ async def test_what_redis_holds_is_counted(redis: Any) -> None:
 
 def test_a_redis_that_is_away_is_told() -> None:
     assert read(metrics.exposition(None, None, NOW)) == {"whatsapp_redis_up": 0}
+
+
+async def test_whose_session_it_is_is_told(redis: Any) -> None:
+    await redis.hset(NAMES.fence, mapping={"epoch": 12, "lives": 3})
+    found = await told(redis, STATUS)
+    assert (found["whatsapp_lease_epoch"], found["whatsapp_lease_held"]) == (12, 1)
+    assert found["whatsapp_session_info i1 s1"] == 1
+    assert (await told(redis, STATUS.model_copy(update={"instance": "i2"})))["whatsapp_lease_held"] == 0
+    assert (await told(redis, None))["whatsapp_lease_held"] == 0
+
+
+async def test_the_last_save_is_told(redis: Any) -> None:
+    found = await told(redis, FULL_STATUS)
+    names = ("age_seconds", "bytes", "took_seconds", "stood_still_seconds")
+    assert [found[f"whatsapp_snapshot_{name}"] for name in names] == [0, 5e6, 0.9, 0.03]
+
+
+async def test_what_the_watchdog_counted_is_told_with_a_cumulative_histogram(redis: Any) -> None:
+    moved = {
+        counters.check("healthy"): 7,
+        counters.check("overlapped"): 1,
+        counters.rung("reset", failed=True): 2,
+        counters.incident("deaf"): 3,
+        counters.scheduled_reset("proven"): 4,
+        counters.ticks("late"): 5,
+        **counters.took(7.5),
+    }
+    for name, by in moved.items():
+        await redis.hincrby(NAMES.check_counts, name, by)
+    await redis.hincrby(NAMES.check_counts, "took:over", 1)
+    found = await told(redis, STATUS)
+    expected = {
+        "checks_total healthy": 7, "checks_total overlapped": 1, "checks_total agent_gone": 0,
+        "rungs_total failed reset": 2, "rungs_total done reset": 0, "rungs_total done hold": 0,
+        "incidents_total deaf": 3, "scheduled_resets_total proven": 4, "scheduled_resets_total failed": 0,
+        "ticks_late_total": 5, "ticks_missed_total": 0,
+        "check_duration_seconds_bucket 0.005": 0, "check_duration_seconds_bucket 0.01": 1,
+        "check_duration_seconds_bucket 5.0": 1, "check_duration_seconds_bucket +Inf": 2,
+        "check_duration_seconds_count": 2, "check_duration_seconds_sum": 0.0075,
+    }  # fmt: skip
+    assert {name: found[f"whatsapp_{name}"] for name in expected} == expected
+
+
+def message(**changes: Any) -> MessageData:
+    ref = MediaRef(status="pending", mimetype=None, size=None, sha256=None, filename=None, width=None, height=None)
+    return message_with(ref, "k", NOW, "c").model_copy(update=changes)
+
+
+def ack(stage: str) -> MessageAckData:
+    data = {"idempotency_key": "k", "key": None, "chat_id": "c", "ack": stage, "by": None, "error": None}
+    return MessageAckData.model_validate(data)
+
+
+def media(status: str) -> MediaData:
+    unknown = dict.fromkeys(("url", "sha256", "size", "mimetype", "filename", "error", "took_ms"))
+    data = {"key": "k", "chat_id": "c", "from_me": False, "status": status, "attempts": 1, **unknown}
+    return MediaData.model_validate(data)
+
+
+async def test_events_are_told_by_type_and_messages_by_where_they_come_from(redis: Any) -> None:
+    events = [
+        *[(EventType.MESSAGE, message(source="live"))] * 3,
+        (EventType.MESSAGE, message(source="backfill")),
+        *[(EventType.MESSAGE, message(from_me=True))] * 2,
+        *[(EventType.MEDIA, media("stored"))] * 2,
+        (EventType.MEDIA, media("failed")),
+        *[(EventType.MESSAGE_ACK, ack("sent"))] * 2,
+        *[(EventType.MESSAGE_ACK, ack(stage)) for stage in ("failed", "delivered", "read")],
+        (EventType.ALERT, AlertData(code="rung_failed", message="m")),
+        (EventType.RESTARTED, RestartedData(what="browser", cause="a test")),
+        (EventType.READY, ReadyData(account=None)),
+    ]
+    for event_type, data in events:
+        await redis.hincrby(NAMES.event_counts, counters.of_event(event_type.value, data), 1)
+    found = await told(redis, STATUS)
+    expected = {
+        "messages_in_total live": 3, "messages_in_total backfill": 1, "messages_own_total": 2,
+        "media_ended_total stored": 2, "media_ended_total failed": 1, "sends_ended_total sent": 2,
+        "sends_ended_total failed": 1, "receipts_total delivered": 1, "receipts_total read": 1,
+        "receipts_total played": 0, "alerts_total rung_failed": 1, "restarts_total browser": 1,
+        "restarts_total agent": 0, "events_by_type_total message": 6, "events_by_type_total message_ack": 5,
+        "events_by_type_total media": 3, "events_by_type_total ready": 1, "events_by_type_total qr": 0,
+    }  # fmt: skip
+    assert {name: found[f"whatsapp_{name}"] for name in expected} == expected
+    assert sum(value for name, value in found.items() if "events_by_type" in name) == len(events)
+
+
+def test_the_memory_of_our_processes_is_told_while_redis_is_away() -> None:
+    found = read(metrics.exposition(None, None, NOW, {"web": 47, "worker": 38}))
+    assert found == {
+        "whatsapp_redis_up": 0, "whatsapp_process_memory_bytes web": 47, "whatsapp_process_memory_bytes worker": 38
+    }  # fmt: skip
+
+
+# -- docs/metrics.md --------------------------------------------------------------------------------------------------
+
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in (Path(__file__).parents[2] / "docs/metrics.md").read_text().splitlines()
+    if line.startswith("| `whatsapp_")
+]
+
+
+def test_the_document_has_each_metric_with_its_labels_and_no_other() -> None:
+    described = {row[0].strip("`"): set(re.findall(r"`(\w+)`", row[1])) for row in ROWS}
+    assert len(described) == len(ROWS)
+    shown: dict[str, set[str]] = {}
+    for family in families():
+        assert family.samples, f"{family.name} is not told: what is known of the scrape in tests/harness is not full"
+        name = family.name + ("_total" if family.type == "counter" else "")
+        shown[name] = {label for sample in family.samples for label in sample.labels}
+    assert described == shown
+
+
+def test_each_metric_says_what_it_is_in_both_places() -> None:
+    assert all(family.documentation.endswith(".") for family in families())
+    assert all(len(row) == 3 and row[2] for row in ROWS)

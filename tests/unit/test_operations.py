@@ -1,7 +1,9 @@
-"""docs/operations.md has every alert that the code sends."""
+"""docs/operations.md has every alert that the code sends, and every rule of Prometheus."""
 
 import re
 from pathlib import Path
+
+import yaml
 
 from browser_agent.session import errors
 from whatsapp_contract.health import stuck_in
@@ -48,3 +50,12 @@ def test_every_alert_in_the_table_is_in_the_code() -> None:
     )
     known = {code for code in told() if f'"{code}"' in sources or code.startswith("stuck_in_")}
     assert told() == known
+
+
+def test_every_rule_of_prometheus_is_in_its_table_and_no_other() -> None:
+    rows = TEXT.partition("## Alert rules\n")[2].partition("\n## ")[0].splitlines()
+    described = [row.split("|") for row in rows if row.startswith("| `")]
+    groups = yaml.safe_load((REPOSITORY / "deploy/prometheus/alerts.yaml").read_text())["groups"]
+    rules = [rule["alert"] for group in groups for rule in group["rules"]]
+    assert [row[1].strip(" `") for row in described] == rules
+    assert all(row[2].strip() and row[3].strip() for row in described)

@@ -8,9 +8,9 @@ import pytest
 from huey import RedisExpireHuey
 
 from scheduler.consumer import SecondScheduler
-from scheduler.cron import Cron
 from scheduler.schedule import Entry
 from whatsapp_contract.names import InstanceNames
+from workers.cron import Cron
 
 NAMES = InstanceNames("s1", "i1")
 
