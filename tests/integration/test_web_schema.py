@@ -4,7 +4,6 @@ process. A seed that it prints repeats it: `schemathesis run ... --seed`."""
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,8 @@ from tests.harness.web_process import API_TOKEN, SESSION, WebProcess, ready_stat
 from whatsapp_contract.names import SessionNames
 
 NAMES = SessionNames(SESSION)
+# In an environment of its own: structlog would load rich, which comes with it, into every process that is tested here.
+SCHEMATHESIS = Path(__file__).parents[2] / ".venv-supply/bin/schemathesis"
 EXAMPLES = int(os.environ.get("API_EXAMPLES", "5"))  # of each operation; more for who has the time
 # It never ends: tests/integration/test_web_stream.py follows it.
 WITHOUT = ("/api/events/stream",)
@@ -38,10 +39,9 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebProcess]:
 
 
 def test_no_answer_is_a_failure_or_undocumented(web: WebProcess, tmp_path: Path) -> None:
+    assert SCHEMATHESIS.exists(), "run: make setup-supply"
     command = [
-        sys.executable,
-        "-m",
-        "schemathesis.cli",
+        str(SCHEMATHESIS),
         "--config-file",
         str(Path(__file__).with_name("schemathesis.toml")),
         "run",
