@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from browser_agent.sending.source import https
 from browser_agent.sending.source.content import Fetched
 from browser_agent.sending.source.fetching import check, fetch
-from browser_agent.sending.source.https import NoSuchHost, is_public
+from browser_agent.sending.source.https import NoSuchHost
 from tests.harness.sources import JPEG, got, rules
+from whatsapp_contract import public_addresses
 from whatsapp_contract.errors import ContractError, NotFound, Refused, StoreUnavailable, TooLarge
+from whatsapp_contract.public_addresses import is_public
 
 Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
 
@@ -149,7 +150,7 @@ def test_a_name_is_resolved_once(tmp_path: Path, target: Path, monkeypatch: pyte
         raise OSError
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    monkeypatch.setattr(https, "is_public", lambda address: address == "203.0.113.9")
+    monkeypatch.setattr(public_addresses, "is_public", lambda address: address == "203.0.113.9")
     monkeypatch.setattr(socket.socket, "connect", connect)
     with pytest.raises(StoreUnavailable):
         fetch("https://rebinding.example/", target, rules(tmp_path), 5)
