@@ -117,15 +117,11 @@ def event_args(
     return _args(number, claim, observed_at, head, tail, also)
 
 
-def publish(
-    redis: Any, names: SessionNames, event_type: str, data: BaseModel, *, claim: str | None = None
-) -> Any:
+def publish(redis: Any, names: SessionNames, event_type: str, data: BaseModel, *, claim: str | None = None) -> Any:
     """Tell one event in the name of whoever holds the session; the answer, which a client for asyncio has to await.
     The client may be a pipeline."""
     now = datetime.now(UTC)
-    args = event_args(
-        names.session_id, event_type, data, number=None, occurred_at=now, observed_at=now, claim=claim
-    )
+    args = event_args(names.session_id, event_type, data, number=None, occurred_at=now, observed_at=now, claim=claim)
     keys = publish_keys(names)
     return redis.eval(PUBLISH_LUA, len(keys), *keys, epoch_arg(None), *args)
 

@@ -29,7 +29,7 @@ class NoNameServer(Exception):
 
 
 class NotConnected(Exception):
-    """None of the host's addresses takes a connection."""
+    """None of the host's addresses takes a connection; why not."""
 
 
 def resolve(host: str, port: int, private_hosts: Collection[str]) -> Found:
@@ -53,19 +53,21 @@ def resolve(host: str, port: int, private_hosts: Collection[str]) -> Found:
 def connect(found: Found, timeout_s: Callable[[], float]) -> socket.socket:
     """A connection to the first that takes one; `timeout_s` is asked before each. Raises NotConnected, and what
     `timeout_s` does."""
+    why = "it has no address"
     for family, kind, protocol, _name, where in found:
         sock = socket.socket(family, kind, protocol)
         try:
             sock.settimeout(timeout_s())
             sock.connect(where)
-        except OSError:
+        except OSError as error:
             sock.close()
+            why = error.strerror or "timed out"
             continue
         except BaseException:
             sock.close()
             raise
         return sock
-    raise NotConnected
+    raise NotConnected(why)
 
 
 def is_plainly_private(host: str) -> bool:
