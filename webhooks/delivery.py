@@ -39,7 +39,7 @@ class Delivery:
         self._lease = Lease(redis, names, hook, instance, self._taken_over)
         self._reader = Reader(redis, names, hook, self._lease, self._lanes, lambda ids: self._scribe.note(Passed(ids)))
         self._deciding = threading.Lock()
-        self._dead_in_a_row, self._last_dead_at = 0, time.monotonic()
+        self._taken, self._dead_in_a_row, self._last_dead_at = 0, 0, time.monotonic()
         self._user_agent = f"whatsapp-container/{version('whatsapp-container')}"
 
     def threads(self) -> list[Callable[[], None]]:
@@ -76,7 +76,7 @@ class Delivery:
 
     def _act(self, job: Job, outcome: Outcome) -> None:
         step = self._decide(job, outcome)
-        if step is not Step.HOLD_ALL:
+        if outcome.verdict is not Verdict.AWAY and step is not Step.HOLD_ALL:
             self._lanes.go_on()
         if step is not Step.DONE:
             self._scribe.note(Failed(outcome.error, holds=step is Step.HOLD_ALL))
@@ -87,19 +87,18 @@ class Delivery:
             case Step.HOLD_ALL:
                 self._lanes.hold_all(job, outcome.retry_after_s)
             case Step.TRY_AGAIN:
-                self._lanes.later(job, wait_s(job.refusals, outcome.retry_after_s))
+                self._lanes.later(job, wait_s(job.history.refusals + job.history.lonely, outcome.retry_after_s))
             case Step.BURY:
                 self._lanes.done(job)
                 self._scribe.note(self._buried(job, outcome))
 
     def _decide(self, job: Job, outcome: Outcome) -> Step:
-        if outcome.verdict is Verdict.REFUSED:
-            job.refusals += 1
         with self._deciding:
             now = time.monotonic()
-            step = next_step(outcome.verdict, job.refusals, self._dead_in_a_row, now - self._last_dead_at)
+            since_last_dead_s = now - self._last_dead_at
+            step = next_step(outcome.verdict, job.history, self._taken, self._dead_in_a_row, since_last_dead_s)
             if step is Step.DONE:
-                self._dead_in_a_row = 0
+                self._taken, self._dead_in_a_row = self._taken + 1, 0
             elif step is Step.BURY:
                 self._dead_in_a_row, self._last_dead_at = self._dead_in_a_row + 1, now
         return step

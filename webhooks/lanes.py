@@ -10,9 +10,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from .outcome import wait_s
+from .outcome import History, wait_s
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Job:
     body: bytes
     letter: str | None = None
     attempts: int = 0  # in all its life
-    refusals: int = 0  # since it is in hand
+    history: History = field(default_factory=History)
 
 
 class Lanes:
@@ -98,6 +98,7 @@ class Lanes:
     def done(self, job: Job) -> None:
         """It has its end, though that is not written down yet."""
         with self._changed:
+            self._finds_out_no_more(job)
             self._written_soon.add(job.key)
             if self._has(job):
                 lane = self._lanes[job.lane]
@@ -111,9 +112,10 @@ class Lanes:
     def later(self, job: Job, after_s: float) -> None:
         """Its lane waits for so long; the others go on."""
         with self._changed:
+            self._finds_out_no_more(job)
             if self._has(job):
                 heapq.heappush(self._later, (self._clock() + after_s, next(self._order), job.lane))
-                self._changed.notify_all()
+            self._changed.notify_all()
 
     def hold_all(self, job: Job, retry_after_s: float | None) -> None:
         """The receiver is away."""
@@ -123,7 +125,7 @@ class Lanes:
                 self._closed_until = self._clock() + wait_s(self._failures, retry_after_s)
                 self._scout = None
             if self._has(job):
-                self._ready.appendleft(job.lane)
+                self._ready.append(job.lane)  # another finds out: it may be this one that nobody can answer
             self._changed.notify_all()
 
     def go_on(self) -> None:
@@ -135,6 +137,10 @@ class Lanes:
 
     def _is_open(self, now: float) -> bool:
         return self._closed_until is None or (self._scout is None and now >= self._closed_until)
+
+    def _finds_out_no_more(self, job: Job) -> None:
+        if self._scout is job:
+            self._scout = None
 
     def _has(self, job: Job) -> bool:
         lane = self._lanes.get(job.lane)

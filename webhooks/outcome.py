@@ -1,10 +1,11 @@
-"""What a try amounts to, and what follows from it. Pure."""
+"""What a try amounts to, and what follows from it: no clock, no Redis, no network."""
 
 import random
 from dataclasses import dataclass
 from enum import StrEnum
 
 TRIES = 5  # of an event that is refused, while others are taken
+LONELY_TRIES = 20  # of an event that gets no answer, while others are taken: over half an hour
 DEAD_IN_A_ROW = 5  # then it is not the events: one is given up each PATIENCE_S, so that each has an end
 PATIENCE_S = 3600.0
 MOST_WAIT_S = 300.0
@@ -55,13 +56,28 @@ def unanswered(why: str) -> Outcome:
     return Outcome(Verdict.AWAY, why)
 
 
-def next_step(verdict: Verdict, refusals: int, dead_in_a_row: int, since_last_dead_s: float) -> Step:
-    """`refusals` counts those of this event, this one included; `dead_in_a_row` the events that were given up since
-    one was taken, the last of them so long ago."""
+@dataclass
+class History:
+    """Of one event, since it is in hand."""
+
+    refusals: int = 0
+    lonely: int = 0  # tries without an answer, between which others were taken
+    taken_before: int | None = None  # how many were taken when it failed last
+
+
+def next_step(verdict: Verdict, history: History, taken: int, dead_in_a_row: int, since_last_dead_s: float) -> Step:
+    """What a try amounts to, which goes into the event's history. `taken` counts all events that were taken,
+    `dead_in_a_row` those that were given up since the last one of these, the last of them so long ago."""
     if verdict is Verdict.TAKEN:
         return Step.DONE
+    was_taken_before, history.taken_before = history.taken_before, taken
     if verdict is Verdict.AWAY:
-        return Step.HOLD_ALL
+        if was_taken_before in (None, taken):
+            return Step.HOLD_ALL
+        history.lonely += 1
+        return Step.BURY if history.lonely >= LONELY_TRIES else Step.TRY_AGAIN
+    history.refusals += 1
+    refusals = history.refusals
     if dead_in_a_row >= DEAD_IN_A_ROW and (since_last_dead_s < PATIENCE_S or refusals < TRIES):
         return Step.HOLD_ALL
     return Step.BURY if refusals >= TRIES else Step.TRY_AGAIN

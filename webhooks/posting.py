@@ -81,7 +81,8 @@ class Poster:
         timed, connection = self._kept
         timed.deadline = time.monotonic() + self._answer_within_s
         try:
-            connection.request("POST", self._target, body, {**self._headers, **headers})
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # it may have said why before
+                connection.request("POST", self._target, body, {**self._headers, **headers})
             with connection.getresponse() as response:
                 if not _read_whole(response) or response.will_close:
                     self.close()

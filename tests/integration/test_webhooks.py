@@ -331,6 +331,27 @@ def test_of_two_containers_one_delivers_and_the_other_goes_on(redis_server: Redi
     assert receiver.codes() == list("12345678")
 
 
+def test_one_event_that_gets_no_answer_holds_up_its_chat_alone_and_not_for_ever(redis_server: RedisServer) -> None:
+    """As one that kills whoever handles it, behind a proxy that then answers 502."""
+    keys = [f"b-{number}" for number in range(100)]
+    constants = (*QUICK, "outcome.MOST_WAIT_S=0.05")
+    with (
+        receiving(answer=refuses("a-1", status=502)) as receiver,
+        delivering(redis_server, receiver.url, constants=constants),
+    ):
+        wait_for_groups(redis_server, receiver)
+        tell_in_chats(redis_server, "a-1", "a-2")
+        for key in keys:
+            tell_in_chats(redis_server, key)
+            wait_until(lambda key=key: key in receiver.codes(), 30, "the others go on")  # type: ignore[misc]
+        receiver.wait_taken(len(keys) + 2)
+        assert settled(redis_server).dead == 1
+    codes = receiver.codes()
+    assert [code for code in codes if code[0] == "b"] == keys
+    assert {"a-2", "webhook_dead_letters"} < set(codes)
+    assert "a-1" not in codes
+
+
 # -- dead letters ----------------------------------------------------------------------------------------------------
 
 
