@@ -33,7 +33,9 @@ class Lanes:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._changed = threading.Condition()
+        lock = threading.Lock()
+        self._changed = threading.Condition(lock)  # for who posts
+        self._has_room = threading.Condition(lock)  # for who reads
         self._lanes: dict[str, deque[Job]] = {}
         self._ready: deque[str] = deque()  # whose first job may be taken
         self._later: list[tuple[float, int, str]] = []  # whose first job waits, and until when
@@ -60,15 +62,15 @@ class Lanes:
 
     def wait_for_room(self, at_most: int, within_s: float) -> bool:
         """Whether fewer are in hand."""
-        with self._changed:
-            return self._changed.wait_for(lambda: len(self._known) < at_most, within_s)
+        with self._has_room:
+            return self._has_room.wait_for(lambda: len(self._known) < at_most, within_s)
 
     def forget(self, keys: Iterable[str]) -> None:
         """These are written down as done with."""
         with self._changed:
             self._known.difference_update(keys)
             self._written_soon.difference_update(keys)
-            self._changed.notify_all()
+            self._has_room.notify_all()
 
     def drop(self) -> None:
         """All that is not done with: somebody else may have it now."""
@@ -92,6 +94,8 @@ class Lanes:
                     job = self._lanes[self._ready.popleft()][0]
                     if self._closed_until is not None:
                         self._scout = job
+                    elif self._ready:
+                        self._changed.notify()
                     return job
                 self._changed.wait(self._until_due_s(now))
 
@@ -104,10 +108,9 @@ class Lanes:
                 lane = self._lanes[job.lane]
                 lane.popleft()
                 if lane:
-                    self._ready.append(job.lane)
+                    self._ready.append(job.lane)  # whoever had it comes for the next now, and nobody need be woken
                 else:
                     del self._lanes[job.lane]
-            self._changed.notify_all()
 
     def later(self, job: Job, after_s: float) -> None:
         """Its lane waits for so long; the others go on."""

@@ -30,6 +30,7 @@ LETTERS_AT_MOST = 1000
 SERIES_S = 3600.0  # letters that come no further apart are told once
 UNREACHABLE_AFTER_S = 600.0
 AT_ONCE = 500
+GATHERED_S = 0.005  # for so long, so that a step has more than one
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class Scribe:
         """For ever, through every outage of Redis."""
         while True:
             notes = [self._notes.get()]
+            time.sleep(GATHERED_S)
             while len(notes) < AT_ONCE and not self._notes.empty():
                 notes.append(self._notes.get())
             self._write(notes)

@@ -186,7 +186,8 @@ class Settings(BaseModel):
         password = urlsplit(self.redis_url.get_secret_value()).password or ""
         parts = {*(key.strip() for key in keys), password, unquote(password)}
         parts |= {*self.webhook_urls, *self.webhook_secrets, *map(_password_in, self.webhook_urls)}
-        return whole + sorted(parts - {"", *whole})
+        known = {webhook_settings.shown(url) for url in self.webhook_urls}  # an address may be no more than its host
+        return [secret for secret in (*whole, *sorted(parts - {"", *whole})) if secret not in known]
 
     @cached_property
     def run_dir(self) -> Path:

@@ -25,6 +25,7 @@ from webhooks.outcome import (
     wait_s,
 )
 from webhooks.signing import headers
+from whatsapp_contract.logs import without_secrets
 from whatsapp_contract.settings import SECRET_VARIABLES, Settings, SettingsError
 
 SECRET = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -81,6 +82,11 @@ def test_of_an_address_only_scheme_and_host_are_shown() -> None:
     assert "t0ken" not in repr(hooks(settings)) + repr(settings)
     assert {*urls, "pass-word"} <= set(settings.secrets())
     assert {"WEBHOOK_URL", "WEBHOOK_SECRET"} <= SECRET_VARIABLES
+
+
+def test_an_address_that_is_no_more_than_its_host_is_shown() -> None:
+    settings = Settings.from_env({"WEBHOOK_URL": "https://hooks.example"})
+    assert without_secrets("to https://hooks.example", settings.secrets()) == "to https://hooks.example"
 
 
 @pytest.mark.parametrize("secret", ["short", f"{SECRET},short", "whsec_not!base64!not!base64", "whsec_c2hvcnQ=", ","])
@@ -193,8 +199,10 @@ def test_of_a_chat_one_event_at_a_time() -> None:
     waiting.join(0.1)
     assert taken == []
     lanes.done(first)
+    assert lanes.take().key == "2"
+    lanes.add(job("4", "c"))
     waiting.join(20)
-    assert taken == ["2"]
+    assert taken == ["4"]
 
 
 def test_an_event_is_in_hand_once_until_it_is_written_down() -> None:
