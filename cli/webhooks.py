@@ -1,19 +1,22 @@
 """Webhooks: how they stand, their dead letters, trying those again."""
 
 import json
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
 import click
 
+from whatsapp_contract.names import SessionNames
+from whatsapp_contract.reading import Reading, carry_out
 from whatsapp_contract.webhook_settings import hook_id
 from whatsapp_contract.webhooks import (
     DeadLetter,
+    Handled,
     WebhookState,
-    carry_out,
     dead_letters,
+    discard,
     forget,
     request_replay,
-    request_replay_of_all,
     states,
 )
 
@@ -64,19 +67,16 @@ def dead(last: int, hook: str | None, as_json: bool) -> None:
 def replay(ids: tuple[str, ...], every: bool, as_json: bool) -> None:
     """Try dead letters again, by their IDs. One stays in the list until it is taken. Exit code 1 where there is none
     with an ID."""
-    cli = Cli(as_json)
-    if bool(ids) == every:
-        cli.fail(Exit.BAD_SETTINGS, "bad_usage", "give IDs, or --all")
-    unknown: list[str] = []
-    with cli.working("asking Redis"):
-        if every:
-            count = carry_out(cli.client.redis, request_replay_of_all(cli.client.names))
-        else:
-            unknown = carry_out(cli.client.redis, request_replay(cli.client.names, ids))
-            count = len(set(ids)) - len(unknown)
-    lines = [f"{count} to be tried again", *(f"no dead letter: {one}" for one in unknown)]
-    cli.show({"replayed": count, "unknown": unknown}, "\n".join(lines))
-    raise SystemExit(Exit.FAILED if unknown else Exit.OK)
+    _with_letters(as_json, ids, every, request_replay, "to be tried again")
+
+
+@webhooks.command("discard", short_help="Take dead letters away for good.")
+@click.argument("ids", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All of them.")
+@json_option
+def discard_(ids: tuple[str, ...], every: bool, as_json: bool) -> None:
+    """Take dead letters away for good, by their IDs. Exit code 1 where there is none with an ID."""
+    _with_letters(as_json, ids, every, discard, "taken away")
 
 
 @webhooks.command("forget", short_help="Take away a webhook that is not used any more.")
@@ -93,6 +93,23 @@ def forget_(hook: str, as_json: bool) -> None:
         if not carry_out(cli.client.redis, forget(cli.client.names, hook)):
             cli.fail(Exit.FAILED, "not_found", f"there is no webhook {hook}")
     cli.show({"forgotten": hook}, f"{hook} is forgotten")
+
+
+def _with_letters(
+    as_json: bool,
+    ids: tuple[str, ...],
+    every: bool,
+    what: Callable[[SessionNames, Collection[str] | None], Reading[Handled]],
+    words: str,
+) -> None:
+    cli = Cli(as_json)
+    if bool(ids) == every:
+        cli.fail(Exit.BAD_SETTINGS, "bad_usage", "give IDs, or --all")
+    with cli.working("asking Redis"):
+        done = carry_out(cli.client.redis, what(cli.client.names, None if every else ids))
+    lines = [f"{done.letters} {words}", *(f"no dead letter: {one}" for one in done.unknown)]
+    cli.show({"letters": done.letters, "unknown": done.unknown}, "\n".join(lines))
+    raise SystemExit(Exit.FAILED if done.unknown else Exit.OK)
 
 
 def _line(state: WebhookState, now: datetime, *, is_named: bool) -> str:

@@ -1,29 +1,21 @@
 """How webhooks stand, and their dead letters: for whoever shows them, or has letters tried again.
 
-What is asked of Redis is written once; `carry_out` does it for threads, `carry_out_async` for asyncio:
+What is asked of Redis is written once, and carried out for threads or for asyncio (reading.py):
 
     for state in carry_out(redis, states(names)): ...
     for letter in await carry_out_async(redis, dead_letters(names, last=50)): ...
 """
 
-from collections.abc import Callable, Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 from redis.exceptions import ResponseError
 
 from .names import SessionNames
-
-if TYPE_CHECKING:
-    import redis
-    import redis.asyncio
-
-_T = TypeVar("_T")
-
-# Each step is given a client of either kind; its answer comes back.
-Reading = Generator[Callable[[Any], Any], Any, _T]
+from .reading import Reading
 
 SEEN_WITHIN_S = 30.0  # whoever delivers says so every few seconds
 
@@ -34,6 +26,20 @@ for index, id in ipairs(ARGV) do
   answers[index] = redis.call('HEXISTS', KEYS[1], id)
   if answers[index] == 1 and not redis.call('LPOS', KEYS[2], id) then redis.call('RPUSH', KEYS[2], id) end
 end
+return answers
+"""
+
+# KEYS: webhooks, dead, letters, replays. ARGV: hook, letters' ids. Answers, for each, whether there was such a letter.
+DISCARD_LUA = """
+local answers = {}
+for index = 2, #ARGV do
+  answers[index - 1] = redis.call('HDEL', KEYS[3], ARGV[index])
+  redis.call('ZREM', KEYS[2], ARGV[index])
+  redis.call('LREM', KEYS[4], 0, ARGV[index])
+end
+local left = redis.call('ZCARD', KEYS[2])
+redis.call('HSET', KEYS[1], ARGV[1] .. '.dead', left)
+if left == 0 then redis.call('HDEL', KEYS[1], ARGV[1] .. '.dead_at', ARGV[1] .. '.dead_since') end
 return answers
 """
 
@@ -79,6 +85,13 @@ class DeadLetter(BaseModel):
     died_at: AwareDatetime
 
 
+class Handled(NamedTuple):
+    """With how many letters it was done, and which ids are those of none."""
+
+    letters: int
+    unknown: list[str]
+
+
 def group_of(hook: str) -> str:
     """The consumer group in which a webhook keeps its place in the stream."""
     return f"webhook:{hook}"
@@ -112,28 +125,23 @@ def dead_letters(names: SessionNames, *, last: int = 50, hook: str | None = None
     return sorted(found, key=lambda letter: (letter.died_at, letter.id))[-last:]
 
 
-def request_replay(names: SessionNames, ids: Collection[str]) -> Reading[list[str]]:
-    """Have these letters tried again, soon, in this order. Each stays a dead letter until it is taken. Answers those
-    that are none."""
-    unknown: list[str] = []
-    by_hook: dict[str, list[str]] = {}
-    for one in dict.fromkeys(ids):
-        by_hook.setdefault(one.partition("-")[0], []).append(one)
-    for hook, wanted in by_hook.items():
-        keys = (names.webhook_letters(hook), names.webhook_replays(hook))
-        known = yield methodcaller("eval", REPLAY_LUA, len(keys), *keys, *wanted)
-        unknown += [one for one, is_there in zip(wanted, known, strict=True) if not is_there]
-    return unknown
+def request_replay(names: SessionNames, ids: Collection[str] | None = None) -> Reading[Handled]:
+    """Have these letters, or all, tried again, soon, in this order. Each stays a dead letter until it is taken."""
+
+    def ask(hook: str, wanted: list[str]) -> Callable[[Any], Any]:
+        return methodcaller("eval", REPLAY_LUA, 2, names.webhook_letters(hook), names.webhook_replays(hook), *wanted)
+
+    return _with_letters(names, ids, ask)
 
 
-def request_replay_of_all(names: SessionNames) -> Reading[int]:
-    """As request_replay, with all letters of all webhooks. Answers how many that are."""
-    ids: list[str] = []
-    for hook in (yield from _hooks(names)):
-        ids += yield methodcaller("zrange", names.webhook_dead(hook), 0, -1)
-    for start in range(0, len(ids), 500):
-        yield from request_replay(names, ids[start : start + 500])
-    return len(ids)
+def discard(names: SessionNames, ids: Collection[str] | None = None) -> Reading[Handled]:
+    """Take these letters, or all, away for good."""
+
+    def ask(hook: str, wanted: list[str]) -> Callable[[Any], Any]:
+        keys = (names.webhook_dead(hook), names.webhook_letters(hook), names.webhook_replays(hook))
+        return methodcaller("eval", DISCARD_LUA, 4, names.webhooks, *keys, hook, *wanted)
+
+    return _with_letters(names, ids, ask)
 
 
 def forget(names: SessionNames, hook: str) -> Reading[bool]:
@@ -159,36 +167,24 @@ def says_no_stream(error: ResponseError) -> bool:
     return "no such key" in str(error).lower() or "requires the key to exist" in str(error).lower()
 
 
-def carry_out(redis: "redis.Redis", reading: Reading[_T]) -> _T:
-    """For threads. Raises redis' own errors."""
-    try:
-        ask = next(reading)
-        while True:
-            try:
-                answer = ask(redis)
-            except ResponseError as error:
-                ask = reading.throw(error)
-            else:
-                ask = reading.send(answer)
-    except StopIteration as done:
-        result: _T = done.value
-        return result
-
-
-async def carry_out_async(redis: "redis.asyncio.Redis", reading: Reading[_T]) -> _T:
-    """As carry_out."""
-    try:
-        ask = next(reading)
-        while True:
-            try:
-                answer = await ask(redis)
-            except ResponseError as error:
-                ask = reading.throw(error)
-            else:
-                ask = reading.send(answer)
-    except StopIteration as done:
-        result: _T = done.value
-        return result
+def _with_letters(
+    names: SessionNames, ids: Collection[str] | None, ask: Callable[[str, list[str]], Callable[[Any], Any]]
+) -> Reading[Handled]:
+    """`ask` is given a webhook and ids of its letters; Redis answers, for each, whether there is such a letter."""
+    by_hook: dict[str, list[str]] = {}
+    if ids is None:
+        for hook in (yield from _hooks(names)):
+            by_hook[hook] = yield methodcaller("zrange", names.webhook_dead(hook), 0, -1)
+    for one in dict.fromkeys(ids or ()):
+        by_hook.setdefault(one.partition("-")[0], []).append(one)
+    count, unknown = 0, []
+    for hook, all_of_it in by_hook.items():
+        for start in range(0, len(all_of_it), 500):
+            wanted = all_of_it[start : start + 500]
+            known = yield ask(hook, wanted)
+            count += sum(known)
+            unknown += [one for one, is_there in zip(wanted, known, strict=True) if not is_there]
+    return Handled(count, unknown)
 
 
 def _hooks(names: SessionNames) -> Reading[list[str]]:

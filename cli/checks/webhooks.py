@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from whatsapp_contract import public_addresses
+from whatsapp_contract.reading import carry_out
 from whatsapp_contract.redis_connection import connect, is_outage
 from whatsapp_contract.settings import Settings
 from whatsapp_contract.webhook_settings import hook_id, shown
-from whatsapp_contract.webhooks import WebhookState, carry_out, states
+from whatsapp_contract.webhooks import WebhookState, states
 
 from .finding import Finding, bad, ok, warn
 

@@ -169,10 +169,13 @@ def test_bad_settings_end_with_2_and_name_every_variable(tmp_path: Path) -> None
 
 
 def test_without_webhooks_what_posts_to_them_is_stopped_and_all_is_well(waiting: Service) -> None:
-    assert waiting.program("webhooks").name == "STOPPED"
+    def level() -> Level:
+        states = {name: waiting.program(name).name for name in waiting.control.programs()}
+        assert states["webhooks"] == "STOPPED"
+        return judge_programs(states).level
+
+    wait_until(lambda: level() is Level.OK, 40, "all run that should", every_s=0.2)
     assert http(waiting, "/healthz", token=None)[0] == 200
-    states = {name: waiting.program(name).name for name in waiting.control.programs()}
-    assert judge_programs(states).level is Level.OK
 
 
 def test_a_second_service_on_the_folder_is_refused_and_the_first_goes_on(waiting: Service) -> None:

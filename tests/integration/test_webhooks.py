@@ -3,83 +3,30 @@
 import base64
 import hashlib
 import hmac
-import json
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 from tests.harness.ports import free_port
 from tests.harness.redis_server import RedisServer
-from tests.harness.stream import add_event
 from tests.harness.waiting import wait_until
-from tests.harness.webhook_receiver import Post, Receiver, receiving
-from tests.harness.webhooks_process import QUICK, delivering
-from whatsapp_contract import event_script
-from whatsapp_contract.names import SessionNames
-from whatsapp_contract.webhook_settings import hook_id
-from whatsapp_contract.webhooks import (
-    DeadLetter,
-    WebhookState,
-    carry_out,
-    dead_letters,
-    group_of,
-    request_replay,
-    request_replay_of_all,
-    states,
+from tests.harness.webhook_bench import (
+    NAMES,
+    alerts,
+    letters,
+    refuses,
+    settled,
+    state,
+    tell,
+    tell_in_chats,
+    wait_for_groups,
 )
+from tests.harness.webhook_receiver import Post, receiving
+from tests.harness.webhooks_process import QUICK, delivering
 
-NAMES = SessionNames("s1")
 SECRETS = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "plain-characters-here")
-
-
-def tell(server: RedisServer, *codes: str, event_type: str = "alert") -> list[str]:
-    with server.client() as redis:
-        return [add_event(redis, NAMES, code, event_type) for code in codes]
-
-
-def tell_in_chats(server: RedisServer, *keys: str) -> None:
-    """Messages whose keys are `<chat>-<number>`."""
-    with server.client() as redis:
-        for key in keys:
-            event_script.publish(redis, NAMES, "message", _Message(chat_id=key.partition("-")[0], key=key))
-
-
-class _Message(BaseModel):
-    chat_id: str
-    key: str
-
-
-def state(server: RedisServer) -> WebhookState:
-    """Of the only one. It is told with the sign of life, every two seconds."""
-    with server.client() as redis:
-        return wait_until(lambda: carry_out(redis, states(NAMES)), 30, "it is told how it stands", every_s=0.1)[0]
-
-
-def letters(server: RedisServer) -> list[DeadLetter]:
-    with server.client() as redis:
-        return carry_out(redis, dead_letters(NAMES))
-
-
-def alerts(server: RedisServer) -> list[str]:
-    """The codes of our own, with how often each was told."""
-    with server.client() as redis:
-        entries: Any = redis.xrange(NAMES.events)
-    codes = [json.loads(fields["event"])["data"].get("code", "") for _, fields in entries]
-    return [code for code in codes if code.startswith("webhook_")]
-
-
-def settled(server: RedisServer) -> WebhookState:
-    wait_until(lambda: state(server).behind == 0, 30, "all is acknowledged", every_s=0.1)
-    return state(server)
-
-
-def refuses(*codes: str, status: int = 400) -> Callable[[Post], int]:
-    return lambda post: status if post.code in codes else 204
-
 
 # -- what is posted --------------------------------------------------------------------------------------------------
 
@@ -138,18 +85,6 @@ def test_each_address_gets_everything(redis_server: RedisServer) -> None:
         one.wait_taken(2)
         other.wait_taken(2)
     assert one.codes() == other.codes() == ["1", "2"]
-
-
-def wait_for_groups(server: RedisServer, *receivers: Receiver) -> None:
-    """Who is new hears from then on."""
-
-    def groups() -> set[str]:
-        with server.client() as redis:
-            found: Any = redis.xinfo_groups(NAMES.events) if redis.exists(NAMES.events) else []
-        return {group["name"] for group in found}
-
-    wanted = {group_of(hook_id(receiver.url)) for receiver in receivers}
-    wait_until(lambda: wanted <= groups(), 30, "the groups are there", every_s=0.05)
 
 
 def test_a_chat_s_events_come_in_their_order_and_chats_side_by_side(redis_server: RedisServer) -> None:
@@ -350,103 +285,6 @@ def test_one_event_that_gets_no_answer_holds_up_its_chat_alone_and_not_for_ever(
     assert [code for code in codes if code[0] == "b"] == keys
     assert {"a-2", "webhook_dead_letters"} < set(codes)
     assert "a-1" not in codes
-
-
-# -- dead letters ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("status", [400, 410, 500])
-def test_what_is_refused_becomes_a_dead_letter_and_others_follow(redis_server: RedisServer, status: int) -> None:
-    answer = refuses("a-1", "b-1", status=status)
-    with receiving(answer=answer) as receiver, delivering(redis_server, receiver.url) as process:
-        wait_for_groups(redis_server, receiver)
-        tell_in_chats(redis_server, "a-1", "a-2", "b-1", "c-1")
-        receiver.wait_taken(3)  # and the alert
-        stands = settled(redis_server)
-        assert "dead letter" in process.log
-    assert [post.code for post in receiver.posts].count("a-1") == 5
-    assert sorted(receiver.codes()) == ["a-2", "c-1", "webhook_dead_letters"]
-    assert (stands.dead, stands.lost, stands.failing_since) == (2, 0, None)
-    assert {letter.id for letter in letters(redis_server)} == {
-        f"{stands.id}-{post.event['id']}" for post in receiver.posts if post.status == status
-    }
-    letter = letters(redis_server)[0]
-    assert (letter.reason, letter.attempts, letter.host) == (f"answers {status}", 5, stands.host)
-    assert letter.body.encode() in {post.body for post in receiver.posts}
-    assert alerts(redis_server) == ["webhook_dead_letters"]
-
-
-def test_who_refuses_everything_is_waited_for(redis_server: RedisServer) -> None:
-    """As a broken receiver does: of its events hardly any is given up, and its alerts do not multiply."""
-    is_broken = True
-    codes = [str(number) for number in range(40)]
-    with (
-        receiving(answer=lambda _post: 500 if is_broken else 204) as receiver,
-        delivering(redis_server, receiver.url, constants=(*QUICK, "outcome.MOST_WAIT_S=0.05")) as process,
-    ):
-        wait_for_groups(redis_server, receiver)
-        tell(redis_server, *codes)
-        wait_until(lambda: state(redis_server).failing_since, 30, "it is told that it fails", every_s=0.05)
-        process.kill()
-        process.start()
-        asked = len(receiver.posts)
-        receiver.wait_asked(asked + 30)
-        stands = state(redis_server)
-        assert stands.dead == 5
-        is_broken = False
-        receiver.wait_taken(36)
-        assert settled(redis_server).dead == 5
-        assert receiver.codes() == [*codes[5:], "webhook_dead_letters"]
-        with redis_server.client() as redis:
-            assert carry_out(redis, request_replay_of_all(NAMES)) == 5
-        receiver.wait_taken(41)
-        wait_until(lambda: state(redis_server).dead == 0, 30, "no letter is left", every_s=0.05)
-    assert receiver.codes()[36:] == codes[:5]
-    assert alerts(redis_server) == ["webhook_dead_letters"]
-
-
-def test_a_letter_is_tried_again_when_somebody_asks(redis_server: RedisServer) -> None:
-    refused = {"1", "2"}
-    with (
-        receiving(answer=lambda post: 422 if post.code in refused else 204) as receiver,
-        delivering(redis_server, receiver.url) as process,
-    ):
-        wait_for_groups(redis_server, receiver)
-        tell(redis_server, "1", "2", "3")
-        receiver.wait_taken(2)
-        settled(redis_server)
-        first, second = [letter.id for letter in letters(redis_server)]
-        refused.remove("2")
-        with redis_server.client() as redis:
-            assert carry_out(redis, request_replay(NAMES, [first, second, "none-0-1", first])) == ["none-0-1"]
-        wait_until(lambda: state(redis_server).dead == 1, 30, "one is taken", every_s=0.05)
-        wait_until(lambda: letters(redis_server)[0].attempts == 10, 30, "the other one is refused again", every_s=0.05)
-        assert [letter.id for letter in letters(redis_server)] == [first]
-        process.kill()  # with one that is asked for
-        refused.remove("1")
-        with redis_server.client() as redis:
-            assert carry_out(redis, request_replay(NAMES, [first])) == []
-        process.start()
-        wait_until(lambda: state(redis_server).dead == 0, 30, "none is left", every_s=0.05)
-        with redis_server.client() as redis:
-            assert redis.llen(NAMES.webhook_replays(state(redis_server).id)) == 0
-    ids = [post.headers["webhook-id"] for post in receiver.posts if post.code == "1"]
-    assert len(set(ids)) == 1
-
-
-def test_letters_are_bounded_and_that_some_went_is_told_once(redis_server: RedisServer) -> None:
-    constants = (*QUICK, "scribe.LETTERS_AT_MOST=3", "outcome.TRIES=1", "outcome.DEAD_IN_A_ROW=100")
-    with (
-        receiving(answer=lambda post: 400 if post.code.isdigit() else 204) as receiver,
-        delivering(redis_server, receiver.url, constants=constants),
-    ):
-        wait_for_groups(redis_server, receiver)
-        tell(redis_server, *"123456")
-        receiver.wait_taken(2)
-        stands = settled(redis_server)
-    assert [json.loads(letter.body)["data"]["code"] for letter in letters(redis_server)] == ["4", "5", "6"]
-    assert (stands.dead, stands.lost) == (3, 3)
-    assert alerts(redis_server) == ["webhook_dead_letters", "webhook_letters_lost"]
 
 
 # -- what is not given away ------------------------------------------------------------------------------------------

@@ -16,10 +16,11 @@ from tests.harness.waiting import wait_until
 from tests.harness.webhook_receiver import Receiver, receiving
 from tests.harness.webhooks_process import delivering
 from whatsapp_contract.names import SessionNames
+from whatsapp_contract.reading import carry_out_async
 from whatsapp_contract.redis_connection import connect_async
 from whatsapp_contract.settings import Settings
 from whatsapp_contract.webhook_settings import hook_id
-from whatsapp_contract.webhooks import carry_out_async, dead_letters, group_of, request_replay, states
+from whatsapp_contract.webhooks import dead_letters, group_of, request_replay, states
 
 NAMES = SessionNames("s1")
 
@@ -67,15 +68,27 @@ def test_dead_letters_are_shown_and_tried_again(redis_server: RedisServer) -> No
         assert [line.split()[-1] for line in lines] == [letter["id"] for letter in shown]
         assert "alert answers 422" in lines[0]
         is_broken = False
-        assert told(redis_server, "replay", shown[1]["id"]) == [{"replayed": 1, "unknown": []}]
+        assert told(redis_server, "replay", shown[1]["id"]) == [{"letters": 1, "unknown": []}]
         wait_until(lambda: only(redis_server)["dead"] == 2, 30, "one is taken", every_s=0.1)
-        assert told(redis_server, "replay", "x-1-1", code=1) == [{"replayed": 0, "unknown": ["x-1-1"]}]
-        assert told(redis_server, "replay", "--all") == [{"replayed": 2, "unknown": []}]
+        assert told(redis_server, "replay", "x-1-1", code=1) == [{"letters": 0, "unknown": ["x-1-1"]}]
+        assert told(redis_server, "replay", "--all") == [{"letters": 2, "unknown": []}]
         wait_until(lambda: only(redis_server)["dead"] == 0, 30, "all are taken", every_s=0.1)
         assert told(redis_server, "dead") == []
         assert text(redis_server, "dead") == "there are no dead letters\n"
     assert receiver.codes()[-3:] == ["2", "1", "3"]
-    assert told(redis_server, "replay", code=2)[0]["error"]["code"] == "bad_usage"
+    for command in ("replay", "discard"):
+        assert told(redis_server, command, code=2)[0]["error"]["code"] == "bad_usage"
+
+
+def test_a_letter_that_nobody_wants_is_taken_away(redis_server: RedisServer) -> None:
+    with receiving(answer=lambda post: 422 if post.code in "123" else 204) as receiver:
+        with delivering(redis_server, receiver.url):
+            refused(redis_server, receiver, "123")
+        ids = [letter["id"] for letter in told(redis_server, "dead")]
+        assert told(redis_server, "discard", ids[1], "x-1-1", code=1) == [{"letters": 1, "unknown": ["x-1-1"]}]
+        assert ([letter["id"] for letter in told(redis_server, "dead")], only(redis_server)["dead"]) == (ids[::2], 2)
+        assert told(redis_server, "discard", "--all") == [{"letters": 2, "unknown": []}]
+        assert (told(redis_server, "dead"), only(redis_server)["dead"]) == ([], 0)
 
 
 def test_a_backend_for_asyncio_asks_the_same(redis_server: RedisServer) -> None:
@@ -84,7 +97,7 @@ def test_a_backend_for_asyncio_asks_the_same(redis_server: RedisServer) -> None:
             (state,) = await carry_out_async(redis, states(NAMES))
             letters = await carry_out_async(redis, dead_letters(NAMES))
             unknown = await carry_out_async(redis, request_replay(NAMES, [letters[0].id, "x-1-1"]))
-            return state.dead, [letter.id for letter in letters], unknown
+            return state.dead, [letter.id for letter in letters], unknown.unknown
 
     with (
         receiving(answer=lambda post: 422 if post.code == "1" else 204) as receiver,

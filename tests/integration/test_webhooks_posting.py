@@ -253,6 +253,20 @@ def test_of_an_answer_only_so_much_is_read() -> None:
         assert time.monotonic() - started < 5
 
 
+def test_an_answer_that_comes_before_the_body_was_read_is_one() -> None:
+    def refuses_at_once(connection: socket.socket, _number: int) -> None:
+        connection.recv(1)
+        connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(100_000):
+            pass
+
+    with speaking(refuses_at_once) as port:
+        poster = Poster(f"http://127.0.0.1:{port}/", LOCAL)
+        assert poster.post(bytes(5_000_000), {}).status == 413
+        poster.close()
+
+
 @pytest.mark.parametrize(
     ("speak", "why"),
     [
