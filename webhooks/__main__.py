@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 from whatsapp_contract import logs
@@ -12,6 +13,8 @@ from whatsapp_contract.settings import Settings, SettingsError
 
 from .delivery import Delivery
 from .hook import hooks
+
+WRITTEN_WITHIN_S = 0.5
 
 
 class _Ending:
@@ -57,8 +60,8 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ending.stop)
     client = connect(settings.redis_url.get_secret_value())
-    for hook in named:
-        delivery = Delivery(client, settings.names, hook, settings.instance_id)
+    deliveries = [Delivery(client, settings.names, hook, settings.instance_id) for hook in named]
+    for delivery in deliveries:
         for run in delivery.threads():
             # A daemon: what it is about when we end comes again.
             threading.Thread(target=ending.guarded(run), daemon=True).start()
@@ -69,6 +72,9 @@ def main() -> int:
         events=len(settings.webhook_events),
     )
     ending.wait()
+    deadline = time.monotonic() + WRITTEN_WITHIN_S
+    for delivery in deliveries:
+        delivery.end(max(0.0, deadline - time.monotonic()))
     sys.stdout.flush()
     return ending.status
 

@@ -46,6 +46,11 @@ class Delivery:
         """Each is to run in a thread of its own; none returns."""
         return [self._lease.run, self._scribe.run, self._read, *(self._post for _ in range(POSTERS))]
 
+    def end(self, within_s: float) -> None:
+        """Post nothing any more, and have written down what got through: it need not come again."""
+        self._lanes.end()
+        self._scribe.wait_written(within_s)
+
     def _taken_over(self) -> None:
         self._lanes.drop()
         self._reader.start_over()

@@ -45,6 +45,7 @@ class Lanes:
         self._failures = 0  # of all, in a row
         self._closed_until: float | None = None
         self._scout: Job | None = None
+        self._has_ended = False
 
     # -- what comes in and goes out
 
@@ -80,6 +81,11 @@ class Lanes:
             self._later.clear()
             self._known &= self._written_soon
             self._scout = None
+
+    def end(self) -> None:
+        """Nothing is dealt out any more."""
+        with self._changed:
+            self._has_ended = True
 
     # -- what whoever posts asks and tells
 
@@ -139,6 +145,8 @@ class Lanes:
                 self._changed.notify_all()
 
     def _is_open(self, now: float) -> bool:
+        if self._has_ended:
+            return False
         return self._closed_until is None or (self._scout is None and now >= self._closed_until)
 
     def _finds_out_no_more(self, job: Job) -> None:
@@ -151,6 +159,6 @@ class Lanes:
 
     def _until_due_s(self, now: float) -> float | None:
         due = [self._later[0][0]] if self._later else []
-        if self._closed_until is not None and self._scout is None and self._ready:
+        if self._closed_until is not None and self._scout is None and self._ready and not self._has_ended:
             due.append(self._closed_until)
         return max(0.0, min(due) - now) if due else None

@@ -4,6 +4,7 @@ Each step may be carried out twice, as after an answer of Redis' that was lost, 
 """
 
 import queue
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -74,12 +75,21 @@ class Scribe:
     def __init__(self, redis: "redis.Redis", names: SessionNames, hook: Hook, lanes: Lanes) -> None:
         self._redis, self._names, self._hook, self._lanes = redis, names, hook, lanes
         self._notes: queue.SimpleQueue[Note] = queue.SimpleQueue()
+        self._counting = threading.Condition()
+        self._unwritten = 0
         self._backoff = Backoff(0.1, 5.0)
         self._is_failing = False
 
     def note(self, note: Note) -> None:
         """Have it written down, in the order in which notes come."""
+        with self._counting:
+            self._unwritten += 1
         self._notes.put(note)
+
+    def wait_written(self, within_s: float) -> bool:
+        """Whether all notes are, by then."""
+        with self._counting:
+            return self._counting.wait_for(lambda: not self._unwritten, within_s)
 
     def dead_in_a_row(self) -> int:
         """How many events were given up since one got through, in whichever life of this process."""
@@ -93,6 +103,9 @@ class Scribe:
             while len(notes) < AT_ONCE and not self._notes.empty():
                 notes.append(self._notes.get())
             self._write(notes)
+            with self._counting:
+                self._unwritten -= len(notes)
+                self._counting.notify_all()
 
     def _write(self, notes: list[Note]) -> None:
         """Events that got through between two failures are written together."""

@@ -39,9 +39,11 @@ def test_a_message_becomes_a_post_also_when_the_program_was_killed(tmp_path: Pat
             pid = service.program("webhooks").pid
             os.kill(pid, signal.SIGKILL)
             second = deliver()
-            assert keys() == [first, second]
+            # What was posted when it was killed, and not acknowledged yet, comes again.
+            assert list(dict.fromkeys(keys())) == [first, second]
             told = service.events("message")
-            posted = [post.event for post in receiver.taken() if post.event["type"] == "message"]
+            by_id = {post.headers["webhook-id"]: post.event for post in receiver.taken()}
+            posted = [event for event in by_id.values() if event["type"] == "message"]
             assert [json.loads(event.model_dump_json())["data"] for event in told] == [
                 event["data"] for event in posted
             ]

@@ -33,6 +33,7 @@ SECRETS = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "plain-characters-here")
 
 def test_an_event_is_posted_as_it_is_told_and_signed(redis_server: RedisServer) -> None:
     with receiving() as receiver, delivering(redis_server, receiver.url, WEBHOOK_SECRET=",".join(SECRETS)):
+        wait_for_groups(redis_server, receiver)
         with redis_server.client() as redis, redis.pubsub() as channel:
             channel.subscribe(NAMES.events)
             wait_until(lambda: redis.pubsub_numsub(NAMES.events)[0][1], 10, "the channel is listened to")
@@ -55,6 +56,7 @@ def test_an_event_is_posted_as_it_is_told_and_signed(redis_server: RedisServer) 
 
 def test_only_named_events_are_posted_and_the_others_are_done_with(redis_server: RedisServer) -> None:
     with receiving() as receiver, delivering(redis_server, receiver.url, WEBHOOK_EVENTS="alert,ready"):
+        wait_for_groups(redis_server, receiver)
         tell(redis_server, "no", event_type="qr")
         tell(redis_server, "1")
         tell(redis_server, "no", event_type="message")
@@ -71,6 +73,7 @@ def test_a_new_address_hears_from_now_on_and_keeps_its_place(redis_server: Redis
             wait_until(lambda: state(redis_server).behind == 0, 30, "the group is there", every_s=0.1)
             tell(redis_server, "1")
             receiver.wait_taken(1)
+            settled(redis_server)
             assert process.stop() == 0
             tell(redis_server, "2")
             process.start()

@@ -39,9 +39,13 @@ def text(server: RedisServer, *args: str, url: str = "") -> str:
 
 
 def only(server: RedisServer) -> dict[str, Any]:
-    (document,) = told(server, "list")
-    (state,) = document["webhooks"]
-    return dict(state)
+    """How the only one stands, once that is told."""
+
+    def found() -> list[dict[str, Any]]:
+        return list(told(server, "list")[0]["webhooks"])
+
+    (state,) = wait_until(found, 30, "it is told how it stands", every_s=0.1)
+    return state
 
 
 def refused(server: RedisServer, receiver: Receiver, codes: str) -> None:
