@@ -29,6 +29,7 @@ COPY browser_agent ./browser_agent
 COPY scheduler ./scheduler
 COPY workers ./workers
 COPY web ./web
+COPY webhooks ./webhooks
 COPY cli ./cli
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-deps --no-build-isolation \
       --config-settings editable_mode=compat -e . \

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import backfill, evidence, footprint, image, media, recovery, sessions, startup, ticks, traffic, web
+from . import backfill, evidence, footprint, image, media, recovery, sessions, startup, ticks, traffic, web, webhooks
 from .report import Figure, machine, table
 
 BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
     "sessions": sessions.run,
     "media": media.run,
     "web": web.run,
+    "webhooks": webhooks.run,
     "image": image.run,
 }
 NEED_AN_IMAGE = {"image"}

@@ -25,7 +25,7 @@ OTHERS = ("redis", "Chromium")
 _MEMORY = """
 import json, psutil
 PARTS = {"cli.pid1": "supervisord", "browser_agent": "browser-agent", "scheduler": "scheduler", "workers": "worker",
-         "web": "web", "redis-server": "redis", "chrom": "Chromium"}
+         "webhooks": "webhooks", "web": "web", "redis-server": "redis", "chrom": "Chromium"}
 sizes = {}
 for process in psutil.process_iter():
     line = " ".join(process.cmdline())

@@ -13,7 +13,7 @@ import structlog
 from whatsapp_contract.logs import without_secrets
 from whatsapp_contract.settings import SECRET_VARIABLES, Settings
 
-from .checks import browser, machine, redis_server, service, site, stores, variables, watchdog
+from .checks import browser, machine, redis_server, service, site, stores, variables, watchdog, webhooks
 from .checks.finding import Finding, Level
 from .checks.runner import Check, carry_out
 from .output import Exit, json_option
@@ -118,6 +118,13 @@ def checks(settings: Settings, problems: list[str], unusable: frozenset[str]) ->
             watchdog.WITHIN_S,
             _REDIS_ADVICE,
             in_session,
+        ),
+        Check(
+            "webhooks",
+            lambda: webhooks.look(settings, runs=runs),
+            webhooks.WITHIN_S,
+            "check this machine's DNS, and see `redis`",
+            REDIS_VARIABLES | {"WHATSAPP_SESSION_ID", "WEBHOOK_URL", "WEBHOOK_PRIVATE_HOSTS"},
         ),
         Check(
             "agent",

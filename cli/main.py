@@ -22,6 +22,7 @@ _COMMANDS = {
     "send": "cli.send",
     "sends": "cli.send",
     "suppress": "cli.send",
+    "webhooks": "cli.webhooks",
 }
 
 

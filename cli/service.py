@@ -57,6 +57,7 @@ def start(environ: Mapping[str, str]) -> NoReturn:
             "DATA_DIR": str(settings.data_dir.absolute()),
             "RUN_DIR": str(settings.run_dir),
             "REDIS_AUTOSTART": "true" if embedded else "false",
+            "WEBHOOKS_AUTOSTART": "true" if settings.webhook_urls else "false",
         },
     )
 

@@ -120,6 +120,15 @@ def event_args(
     return _args(number, claim, observed_at, head, tail, also, of_event(event_type, data))
 
 
+def publish(redis: Any, names: SessionNames, event_type: str, data: BaseModel, *, claim: str | None = None) -> Any:
+    """Tell one event in the name of whoever holds the session; the answer, which a client for asyncio has to await.
+    The client may be a pipeline."""
+    now = datetime.now(UTC)
+    args = event_args(names.session_id, event_type, data, number=None, occurred_at=now, observed_at=now, claim=claim)
+    keys = publish_keys(names)
+    return redis.eval(PUBLISH_LUA, len(keys), *keys, epoch_arg(None), *args)
+
+
 def write_args(*, number: int | None, also: Sequence[RedisCommand]) -> list[str]:
     """Arguments of PUBLISH_LUA that tell nothing and carry out commands, in their place among the events."""
     return _args(number, None, datetime.now(UTC), "", "", also, "")

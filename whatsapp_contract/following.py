@@ -181,7 +181,7 @@ class Consumer:
                 answer = yield Ask(send)
             except Exception as error:
                 if not is_outage(error):
-                    if str(error).startswith(("NOGROUP", "UNBLOCKED")):
+                    if says_group_gone(error):
                         raise _GroupGone from error
                     raise
                 if not self._away:
@@ -227,6 +227,11 @@ class _AnswerLost(Exception):
 
 class _GroupGone(Exception):
     """Redis lost the group, or all of its data."""
+
+
+def says_group_gone(error: Exception) -> bool:
+    """As Redis answers a read where the group, or the whole stream, is gone."""
+    return str(error).startswith(("NOGROUP", "UNBLOCKED"))
 
 
 def readable_event(entry_id: str, fields: dict[str, str]) -> Event | None:

@@ -19,7 +19,7 @@ _PHONE = re.compile(r"(?<!\d)\d{6,15}(?=(?:[.:]\d+)*@(?:c\.us|s\.whatsapp\.net|l
 _URL_PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):[^\s/@]+(?=@)")
 _HIDDEN = "[hidden]"
 
-_OURS = ("whatsapp_contract", "browser_agent", "scheduler", "workers", "web", "cli", "__main__")
+_OURS = ("whatsapp_contract", "browser_agent", "scheduler", "workers", "web", "webhooks", "cli", "__main__")
 
 
 def configure(process: str, level: str = "INFO", log_format: str = "text", secrets: Iterable[str] = ()) -> None:

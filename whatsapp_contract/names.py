@@ -207,6 +207,30 @@ class SessionNames:
         """Hash: how many events were told, by type and kind; see counters.py."""
         return f"{self._prefix}:counts:events"
 
+    # -- webhooks: `hook` is an address' id, see whatsapp_contract/webhooks.py
+
+    @cached_property
+    def webhooks(self) -> str:
+        """Hash: how each webhook stands; its fields are `<hook>.<fact>`."""
+        return f"{self._prefix}:webhooks"
+
+    def webhook_lease(self, hook: str) -> str:
+        """String: the instance that delivers to it; expires soon after that one's last sign of life."""
+        return f"{self._prefix}:webhooks:{hook}:lease"
+
+    def webhook_dead(self, hook: str) -> str:
+        """Sorted set: ids of its dead letters, by the epoch second at which they were given up."""
+        return f"{self._prefix}:webhooks:{hook}:dead"
+
+    def webhook_letters(self, hook: str) -> str:
+        """Hash: each of its dead letters as JSON, by its id."""
+        return f"{self._prefix}:webhooks:{hook}:letters"
+
+    def webhook_replays(self, hook: str) -> str:
+        """List: ids of its dead letters that are to be tried again. Taken from the left; one stays until it has its
+        end."""
+        return f"{self._prefix}:webhooks:{hook}:replays"
+
 
 @dataclass(frozen=True)
 class InstanceNames:

@@ -19,6 +19,7 @@ from pydantic import (
     ValidationError,
 )
 
+from . import webhook_settings
 from .names import INSTANCE_ID_PATTERN, SESSION_ID_PATTERN, InstanceNames, SessionNames
 
 OnOff = Literal["on", "off"]
@@ -40,9 +41,19 @@ def _sane_limit(megabytes: int) -> int:
     return megabytes
 
 
+def _usable_hooks(urls: SecretStr) -> SecretStr:
+    webhook_settings.check_urls(urls.get_secret_value())
+    return urls
+
+
+def _usable_hook_secrets(secrets: SecretStr) -> SecretStr:
+    webhook_settings.check_secrets(secrets.get_secret_value())
+    return secrets
+
+
 def _listed(value: Any) -> Any:
     """Words with commas between them."""
-    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+    return webhook_settings.split_list(value) if isinstance(value, str) else value
 
 
 class SettingsError(Exception):
@@ -116,6 +127,18 @@ class Settings(BaseModel):
     send_rate_strangers: float = Field(3, alias="SEND_RATE_STRANGERS", gt=0, le=100_000)
     send_private_hosts: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field((), alias="SEND_PRIVATE_HOSTS")
 
+    # Webhooks: see webhook_settings.py
+    webhook_url: Annotated[SecretStr, AfterValidator(_usable_hooks)] | None = Field(None, alias="WEBHOOK_URL")
+    webhook_secret: Annotated[SecretStr, AfterValidator(_usable_hook_secrets)] | None = Field(
+        None, alias="WEBHOOK_SECRET"
+    )
+    webhook_events: Annotated[
+        tuple[str, ...], BeforeValidator(_listed), AfterValidator(webhook_settings.check_events)
+    ] = Field(webhook_settings.DEFAULT_EVENTS, alias="WEBHOOK_EVENTS")
+    webhook_private_hosts: Annotated[tuple[str, ...], BeforeValidator(_listed)] = Field(
+        (), alias="WEBHOOK_PRIVATE_HOSTS"
+    )
+
     # The browser
     browser_executable: Path | None = Field(None, alias="PUPPETEER_EXECUTABLE_PATH")
     chromium_sandbox: OnOff = Field("off", alias="CHROMIUM_SANDBOX")
@@ -167,7 +190,9 @@ class Settings(BaseModel):
         keys = self.session_encryption_key.get_secret_value().split(",") if self.session_encryption_key else []
         password = urlsplit(self.redis_url.get_secret_value()).password or ""
         parts = {*(key.strip() for key in keys), password, unquote(password)}
-        return whole + sorted(parts - {"", *whole})
+        parts |= {*self.webhook_urls, *self.webhook_secrets, *map(_password_in, self.webhook_urls)}
+        known = {webhook_settings.shown(url) for url in self.webhook_urls}  # an address may be no more than its host
+        return [secret for secret in (*whole, *sorted(parts - {"", *whole})) if secret not in known]
 
     @cached_property
     def run_dir(self) -> Path:
@@ -193,6 +218,15 @@ class Settings(BaseModel):
             return self.media_store == "s3"
         return self.media_bucket is not None or self.wants_s3
 
+    @property
+    def webhook_urls(self) -> tuple[str, ...]:
+        return _split(self.webhook_url)
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """All of them sign; none where nothing is signed."""
+        return _split(self.webhook_secret)
+
     @cached_property
     def names(self) -> SessionNames:
         return SessionNames(self.session_id)
@@ -209,6 +243,14 @@ def misspelled(environ: Mapping[str, str]) -> dict[str, str]:
         name: difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.88) for name in environ if name not in known
     }
     return {name: found[0] for name, found in guesses.items() if found}
+
+
+def _split(given: SecretStr | None) -> tuple[str, ...]:
+    return webhook_settings.split_list(given.get_secret_value()) if given else ()
+
+
+def _password_in(url: str) -> str:
+    return urlsplit(url).password or ""
 
 
 SECRET_VARIABLES = frozenset(

@@ -1,10 +1,9 @@
 """What a person is told of the ladder: its alerts, and their words."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from whatsapp_contract.event_script import PUBLISH_LUA, epoch_arg, event_args, publish_keys
+from whatsapp_contract import event_script
 from whatsapp_contract.events import AlertData, EventType
 from whatsapp_contract.health import SUPERVISOR_SILENT
 from whatsapp_contract.names import SessionNames
@@ -26,11 +25,8 @@ class Alert:
 
     def publish(self, redis_client: "redis.Redis", names: SessionNames) -> None:
         """As an event of the session, whoever holds it. The client may be a pipeline."""
-        now = datetime.now(UTC)
         data = AlertData(code=self.code, message=self.message, incident=self.incident)
-        args = event_args(names.session_id, EventType.ALERT.value, data, number=None, occurred_at=now, observed_at=now)
-        keys = publish_keys(names)
-        redis_client.eval(PUBLISH_LUA, len(keys), *keys, epoch_arg(None), *args)
+        event_script.publish(redis_client, names, EventType.ALERT.value, data)
 
 
 def of_decision(decision: Decision, incident: str | None, limits: Limits) -> Alert | None:

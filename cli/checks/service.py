@@ -65,12 +65,14 @@ def supervisord(settings: Settings, *, runs: bool) -> list[Finding]:
         states = {name: control.state(name).name for name in control.programs()}
     except SupervisorUnavailable as error:
         return [bad(_SUPERVISORD, f"it does not answer ({error})", "it hangs: restart the container")]
-    return [judge_programs(states)]
+    return [judge_programs(states, posts=bool(settings.webhook_urls))]
 
 
-def judge_programs(states: Mapping[str, str]) -> Finding:
-    """By the states of its programs. A Redis of its own is STOPPED where another is used."""
-    told = {name: state for name, state in states.items() if not (name == "redis" and state == "STOPPED")}
+def judge_programs(states: Mapping[str, str], *, posts: bool = False) -> Finding:
+    """By the states of its programs. A Redis of its own is STOPPED where another is used, and what posts to webhooks
+    where there are none."""
+    may_rest = {"redis"} if posts else {"redis", "webhooks"}
+    told = {name: state for name, state in states.items() if not (name in may_rest and state == "STOPPED")}
     found = ", ".join(f"{name} {state.lower()}" for name, state in told.items() if state != "RUNNING")
     if not found:
         return ok(_SUPERVISORD, f"{', '.join(told)} run")

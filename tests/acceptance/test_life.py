@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from cli.checks.finding import Level
+from cli.checks.service import judge_programs
 from tests.harness.service import COMMAND, PROGRAMS, REPOSITORY, SESSION, Service
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
@@ -165,6 +167,16 @@ def test_bad_settings_end_with_2_and_name_every_variable(tmp_path: Path) -> None
     assert done.returncode == 2
     for variable in ("PORT", "REDIS_PORT", "HEALTH_CHECK_CRON"):
         assert f"whatsapp-container: {variable}: " in done.stderr
+
+
+def test_without_webhooks_what_posts_to_them_is_stopped_and_all_is_well(waiting: Service) -> None:
+    def level() -> Level:
+        states = {name: waiting.program(name).name for name in waiting.control.programs()}
+        assert states["webhooks"] == "STOPPED"
+        return judge_programs(states).level
+
+    wait_until(lambda: level() is Level.OK, 40, "all run that should", every_s=0.2)
+    assert http(waiting, "/healthz", token=None)[0] == 200
 
 
 def test_a_second_service_on_the_folder_is_refused_and_the_first_goes_on(waiting: Service) -> None:

@@ -11,7 +11,7 @@ from .engine import Engine
 from .standin import StandIn
 
 SESSION = "shula-whatsapp"
-PROGRAMS = ("browser-agent", "redis", "scheduler", "web", "worker")
+PROGRAMS = ("browser-agent", "redis", "scheduler", "web", "worker")  # and webhooks, where WEBHOOK_URL is set
 
 
 class Container:

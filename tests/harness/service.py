@@ -27,7 +27,7 @@ from .waiting import wait_until
 REPOSITORY = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).parent / "whatsapp-container"
 SESSION, INSTANCE = "test-session", "test-instance"
-PROGRAMS = ("redis", "web", "scheduler", "worker", "browser-agent")
+PROGRAMS = ("redis", "web", "scheduler", "worker", "browser-agent")  # and webhooks, where WEBHOOK_URL is set
 AROUND = ("web", "scheduler", "worker")  # what an agent that nobody asks and nothing ails does not need
 
 

@@ -1,7 +1,6 @@
 """Events in a stream, as the agent writes them, and what is pending of them."""
 
 from collections.abc import Awaitable
-from datetime import UTC, datetime
 from inspect import isawaitable
 from typing import Any
 
@@ -12,17 +11,7 @@ from whatsapp_contract.names import SessionNames
 
 def add_event(redis: Any, names: SessionNames, code: str, event_type: str = "alert") -> Any:
     """The entry's id. With a client for asyncio it is to be awaited."""
-    now = datetime.now(UTC)
-    args = event_script.event_args(
-        names.session_id,
-        event_type,
-        AlertData(code=code, message="m"),
-        number=None,
-        occurred_at=now,
-        observed_at=now,
-    )
-    keys = event_script.publish_keys(names)
-    answer = redis.eval(event_script.PUBLISH_LUA, len(keys), *keys, event_script.epoch_arg(None), *args)
+    answer = event_script.publish(redis, names, event_type, AlertData(code=code, message="m"))
     return _only_of(answer) if isawaitable(answer) else answer[0]
 
 

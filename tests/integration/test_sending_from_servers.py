@@ -7,18 +7,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from browser_agent.sending.source import https
 from browser_agent.sending.source.content import Fetched
 from browser_agent.sending.source.fetching import check, fetch
-from browser_agent.sending.source.https import NoSuchHost, is_public
+from browser_agent.sending.source.https import NoSuchHost
+from tests.harness.certificates import certificate
 from tests.harness.sources import JPEG, got, rules
+from whatsapp_contract import public_addresses
 from whatsapp_contract.errors import ContractError, NotFound, Refused, StoreUnavailable, TooLarge
+from whatsapp_contract.public_addresses import is_public
 
 Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
 
@@ -149,7 +150,7 @@ def test_a_name_is_resolved_once(tmp_path: Path, target: Path, monkeypatch: pyte
         raise OSError
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    monkeypatch.setattr(https, "is_public", lambda address: address == "203.0.113.9")
+    monkeypatch.setattr(public_addresses, "is_public", lambda address: address == "203.0.113.9")
     monkeypatch.setattr(socket.socket, "connect", connect)
     with pytest.raises(StoreUnavailable):
         fetch("https://rebinding.example/", target, rules(tmp_path), 5)
@@ -197,7 +198,7 @@ def test_the_size_is_limited_whatever_the_source_says(tmp_path: Path, target: Pa
 def test_the_deadline_holds_with_tls_too(
     tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    context, authority = _certificate(tmp_path, "localhost")
+    context, authority = certificate(tmp_path, "localhost")
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
     with serving({"/body": trickles, "/head": trickles_in_its_head}, context) as port:
         started = time.monotonic()
@@ -298,42 +299,10 @@ def test_a_name_that_does_not_exist_is_not_one_that_cannot_be_asked_for(
 # -- TLS -------------------------------------------------------------------------------------------------------------
 
 
-def _certificate(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
-    """A server's context with a certificate for a name, and the authority that vouches for it."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    certificate, private = folder / f"{name}.pem", folder / f"{name}.key"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, private)
-    return context, certificate
-
-
 def test_the_certificate_must_be_the_host_s(tmp_path: Path, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     allowed = rules(tmp_path, "localhost")
-    right, authority = _certificate(tmp_path, "localhost")
-    wrong, other_authority = _certificate(tmp_path, "elsewhere.example")
+    right, authority = certificate(tmp_path, "localhost")
+    wrong, other_authority = certificate(tmp_path, "elsewhere.example")
     with serving({"/": says()}, right) as port:
         with pytest.raises(Refused, match="certificate"):
             fetch(f"https://localhost:{port}/", target, allowed, 5)

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from cli.main import cli
 
-GROUPS = [[], ["session"], ["media"], ["send"], ["sends"], ["suppress"]]
+GROUPS = [[], ["session"], ["media"], ["send"], ["sends"], ["suppress"], ["webhooks"]]
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=" ".join)

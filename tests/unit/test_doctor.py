@@ -277,6 +277,13 @@ def test_a_redis_of_others_leaves_ours_stopped() -> None:
     assert service.judge_programs(states | {"worker": "FATAL"}).level is Level.BAD
 
 
+def test_where_there_are_no_webhooks_what_posts_to_them_is_stopped() -> None:
+    states = {"browser-agent": "RUNNING", "webhooks": "STOPPED"}
+    assert service.judge_programs(states).level is Level.OK
+    assert service.judge_programs(states, posts=True).level is Level.BAD
+    assert service.judge_programs(states | {"webhooks": "BACKOFF"}).level is Level.BAD
+
+
 @pytest.mark.parametrize(
     ("watched_at", "level"), [(None, Level.WARN), (1000.0, Level.OK), (911.0, Level.OK), (909.0, Level.BAD)]
 )

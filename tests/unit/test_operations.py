@@ -22,9 +22,11 @@ def told() -> set[str]:
 
 def test_every_alert_in_the_code_is_in_the_table() -> None:
     sources = [
-        path.read_text() for folder in ("browser_agent", "workers") for path in (REPOSITORY / folder).rglob("*.py")
+        path.read_text()
+        for folder in ("browser_agent", "workers", "webhooks")
+        for path in (REPOSITORY / folder).rglob("*.py")
     ]
-    direct = re.compile(r'(?:AlertData\(code=|\bAlert\(\s*|_alert\(\s*|\.alert\(\s*|_end_fallback\(\s*)"([a-z_]+)"')
+    direct = re.compile(r'(?:AlertData\(\s*code=|\bAlert\(\s*|_alert\(\s*|\.alert\(\s*|_end_fallback\(\s*)"([a-z_]+)"')
     named = {code for source in sources for code in direct.findall(source)}
     assert named > {
         "sending_stopped",
@@ -32,6 +34,7 @@ def test_every_alert_in_the_code_is_in_the_table() -> None:
         "media_store_trouble",
         "session_damaged",
         "browser_ends_often",
+        "webhook_unreachable",
     }
     named |= {recovery.HOLDS, recovery.CONFLICT_LEFT, recovery.ENDS_OFTEN, restarting.UNFINISHED}
     named |= {stuck_in(state) for state in (SessionState.STARTING, SessionState.SYNCING)}
@@ -45,7 +48,7 @@ def test_every_alert_in_the_code_is_in_the_table() -> None:
 def test_every_alert_in_the_table_is_in_the_code() -> None:
     sources = "".join(
         path.read_text()
-        for folder in ("browser_agent", "workers", "whatsapp_contract")
+        for folder in ("browser_agent", "workers", "webhooks", "whatsapp_contract")
         for path in (REPOSITORY / folder).rglob("*.py")
     )
     known = {code for code in told() if f'"{code}"' in sources or code.startswith("stuck_in_")}

@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import ipaddress
 import socket
 import ssl
 import threading
@@ -11,7 +10,9 @@ from email.message import Message
 from typing import BinaryIO
 from urllib.parse import SplitResult, quote, unquote, urljoin
 
+from whatsapp_contract import public_addresses
 from whatsapp_contract.errors import NotFound, Refused, StoreUnavailable
+from whatsapp_contract.public_addresses import is_plainly_private
 
 from .content import Fetched, copy, described, left_s
 from .rules import Rules, split_address
@@ -70,29 +71,11 @@ def _check_address(parts: SplitResult, rules: Rules) -> None:
         raise Refused("the source's address cannot be used; a name and a password must not be in it")
     if parts.scheme == "http" and host.lower() not in rules.private_hosts:
         raise Refused("without TLS a source is taken only from hosts in SEND_PRIVATE_HOSTS")
-    if host.lower() not in rules.private_hosts and _is_plainly_private(host):
+    if host.lower() not in rules.private_hosts and is_plainly_private(host):
         raise Refused(_NOT_PUBLIC)
 
 
 _NOT_PUBLIC = "the source's host is not a public one; SEND_PRIVATE_HOSTS can name it"
-
-
-def _is_plainly_private(host: str) -> bool:
-    """Whether that needs no name server to be known: the other hosts are looked at when they are connected to."""
-    name = host.lower().rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    literal = _literal(name)
-    return literal is not None and not is_public(literal)
-
-
-def _literal(host: str) -> str | None:
-    """The IP address that a host is, None for a name."""
-    with contextlib.suppress(ValueError):
-        return str(ipaddress.ip_address(host.partition("%")[0]))
-    with contextlib.suppress(OSError):
-        return socket.inet_ntoa(socket.inet_aton(host))  # 127.1 and 0x7f000001 are addresses, too
-    return None
 
 
 def _is_host(host: str) -> bool:
@@ -143,44 +126,18 @@ def _connected(parts: SplitResult, rules: Rules, deadline: float) -> Iterator[ht
 
 def _socket_to(host: str, port: int, rules: Rules, deadline: float) -> socket.socket:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = public_addresses.resolve(host, port, rules.private_hosts)
+        return public_addresses.connect(found, lambda: min(STEP_WITHIN_S, left_s(deadline)))
     except UnicodeError:
         raise Refused("the source's host can be none") from None
-    except socket.gaierror as error:
-        if error.errno in _NO_SUCH_HOST:
-            raise NoSuchHost("the source's host does not exist: no name server knows it") from None
+    except public_addresses.NoSuchHost:
+        raise NoSuchHost("the source's host does not exist: no name server knows it") from None
+    except public_addresses.NoNameServer:
         raise StoreUnavailable("no name server can be asked for the source's host") from None
-    except OSError:
-        raise StoreUnavailable("no name server can be asked for the source's host") from None
-    if host.lower() not in rules.private_hosts and not all(is_public(str(where[0])) for *_, where in found):
-        raise Refused(_NOT_PUBLIC)
-    for family, kind, protocol, _name, where in found:
-        sock = socket.socket(family, kind, protocol)
-        sock.settimeout(min(STEP_WITHIN_S, left_s(deadline)))
-        try:
-            sock.connect(where)
-        except OSError:
-            sock.close()
-            continue
-        return sock
-    raise StoreUnavailable("the source cannot be connected to")
-
-
-_NO_SUCH_HOST = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
-
-
-def is_public(address: str) -> bool:
-    """Whether an address is one of the internet's, whatever is written around it."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return is_public(str(ip.ipv4_mapped))
-        if ip.sixtofour is not None or ip.teredo is not None or ip in _NAT64 or ip.is_site_local:
-            return False
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified or ip.is_link_local)
-
-
-_NAT64 = ipaddress.ip_network("64:ff9b::/32")
+    except public_addresses.NotPublic:
+        raise Refused(_NOT_PUBLIC) from None
+    except public_addresses.NotConnected:
+        raise StoreUnavailable("the source cannot be connected to") from None
 
 
 def _asked(connection: http.client.HTTPConnection, parts: SplitResult) -> http.client.HTTPResponse:
