@@ -40,7 +40,7 @@ def list_(as_json: bool) -> None:
         found = carry_out(cli.client.redis, states(cli.client.names))
     named = {hook_id(url) for url in cli.settings.webhook_urls}
     now = datetime.now(UTC)
-    document = [{**state.model_dump(mode="json"), "is_served": state.is_served(now)} for state in found]
+    document = [{**state.model_dump(mode="json"), "is_served": state.is_served_at(now)} for state in found]
     lines = [_line(state, now, is_named=state.id in named) for state in found]
     cli.show({"webhooks": document}, "\n".join(lines) or "there are no webhooks")
 
@@ -88,7 +88,7 @@ def forget_(hook: str, as_json: bool) -> None:
     cli = Cli(as_json)
     with cli.working("asking Redis"):
         found = {state.id: state for state in carry_out(cli.client.redis, states(cli.client.names))}
-        if hook in found and found[hook].is_served(datetime.now(UTC)):
+        if hook in found and found[hook].is_served_at(datetime.now(UTC)):
             cli.fail(Exit.FAILED, "in_use", "a service delivers to it: take it out of WEBHOOK_URL, and restart that")
         if not carry_out(cli.client.redis, forget(cli.client.names, hook)):
             cli.fail(Exit.FAILED, "not_found", f"there is no webhook {hook}")
@@ -113,7 +113,7 @@ def _with_letters(
 
 
 def _line(state: WebhookState, now: datetime, *, is_named: bool) -> str:
-    if not state.is_served(now):
+    if not state.is_served_at(now):
         stand = "not served" if is_named else "not served, and not in WEBHOOK_URL"
     elif state.failing_since is not None:
         stand = f"fails since {state.failing_since:%Y-%m-%d %H:%M:%S}: {state.error}"

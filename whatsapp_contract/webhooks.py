@@ -66,7 +66,7 @@ class WebhookState(BaseModel):
     error: str | None  # of the last try that failed
     behind: int | None
 
-    def is_served(self, now: datetime) -> bool:
+    def is_served_at(self, now: datetime) -> bool:
         """Whether a process delivers to it, or waits until that is possible."""
         return self.seen_at is not None and (now - self.seen_at).total_seconds() < SEEN_WITHIN_S
 

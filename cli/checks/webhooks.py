@@ -54,7 +54,7 @@ def judge(stand: Sequence[WebhookState], named: dict[str, str], now: datetime, *
     found = []
     for state in stand:
         if state.id not in named:
-            if not state.is_served(now):
+            if not state.is_served_at(now):
                 advice = f"its place keeps the stream long; if it is not used any more: webhooks forget {state.id}"
                 found.append(warn(_NAME, f"{state.host} ({state.id}) is not in WEBHOOK_URL any more", advice))
             continue
@@ -62,7 +62,7 @@ def judge(stand: Sequence[WebhookState], named: dict[str, str], now: datetime, *
             since = f"{state.failing_since:%Y-%m-%d %H:%M} UTC"
             advice = "its events wait, and are tried again; see that its receiver runs and can be reached from here"
             found.append(bad(_NAME, f"{state.host} has taken nothing since {since}: {state.error}", advice))
-        if runs and not state.is_served(now):
+        if runs and not state.is_served_at(now):
             advice = "is the program `webhooks` running? The log says what keeps it"
             found.append(bad(_NAME, f"nobody delivers to {state.host}", advice))
         if state.dead:

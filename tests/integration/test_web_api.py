@@ -20,6 +20,8 @@ from whatsapp_contract.errors import Busy, ContractError, NotFound
 from whatsapp_contract.health import Verdict
 from whatsapp_contract.history import CheckSeen, of_check, together
 from whatsapp_contract.names import InstanceNames, SessionNames
+from whatsapp_contract.webhook_settings import hook_id
+from whatsapp_contract.webhooks import letter_id
 
 NAMES = SessionNames(SESSION)
 
@@ -229,6 +231,30 @@ def test_the_last_day_of_checks_is_told_by_minutes(http: httpx.Client, server: R
         }
         assert datetime.fromisoformat(minute["at"]).second == 0
         redis.delete(NAMES.history)
+
+
+def test_webhooks_and_their_dead_letters_are_shown_tried_again_and_taken_away(
+    http: httpx.Client, server: RedisServer
+) -> None:
+    assert (http.get("/api/webhooks").json(), http.get("/api/webhooks/dead").json()) == ([], [])
+    hook = hook_id("https://backend.example/hook?key=private")
+    letter = letter_id(hook, "1764000000000-0")
+    died = {"id": letter, "hook": hook, "host": "backend.example", "body": "{}", "reason": "500", "attempts": 5}
+    with server.client() as redis:
+        redis.hset(NAMES.webhooks, mapping={f"{hook}.host": "backend.example", f"{hook}.dead": "1"})
+        redis.zadd(NAMES.webhook_dead(hook), {letter: 1764000000})
+        redis.hset(NAMES.webhook_letters(hook), letter, json.dumps({**died, "died_at": "2026-11-01T00:00:00Z"}))
+        (shown,) = http.get("/api/webhooks").json()
+        assert (shown["host"], shown["dead"], shown["is_served"]) == ("backend.example", 1, False)
+        assert [one["id"] for one in http.get("/api/webhooks/dead", params={"webhook": hook}).json()] == [letter]
+        unknown = letter_id(hook, "1-1")
+        asked = http.post("/api/webhooks/replay", json={"ids": [letter, unknown]})
+        assert (asked.status_code, asked.json()) == (202, {"letters": 1, "unknown": [unknown]})
+        assert redis.lrange(NAMES.webhook_replays(hook), 0, -1) == [letter]
+        assert http.post("/api/webhooks/discard").json() == {"letters": 1, "unknown": []}
+        assert http.get("/api/webhooks/dead").json() == []
+        assert problem(http.post("/api/webhooks/replay", json={"ids": ["all of them"]})) == (422, "bad_arguments")
+        redis.delete(NAMES.webhooks)
 
 
 def test_snapshots_are_read_from_the_store_by_a_process_of_its_own(http: httpx.Client) -> None:
