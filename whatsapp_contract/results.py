@@ -74,6 +74,16 @@ class BackupResult(_Result):
     took_ms: float
 
 
+class PairingCodeResult(_Result):
+    """`code` is what a person types into the phone, as `ABCD-EFGH`; it is a login, to be kept from logs. WhatsApp Web
+    takes it until `expires_at`. A `qr` event before that says that it is void, as is every code when another is asked
+    for."""
+
+    code: str
+    expires_at: AwareDatetime
+    took_ms: float
+
+
 # -- results: chats and messages
 
 
