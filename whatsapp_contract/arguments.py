@@ -11,7 +11,7 @@ from .errors import BadArguments
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 INCIDENT_ID_PATTERN = r"^[A-Za-z0-9_.:-]{1,64}$"

@@ -34,7 +34,7 @@ class EventType(StrEnum):
 class Event(BaseModel):
     """The envelope. `epoch` is the fencing token of the agent's life that spoke (or was spoken of)."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     v: Literal[1] = 1
     type: str
@@ -48,7 +48,7 @@ class Event(BaseModel):
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Person(_Data):
@@ -273,7 +273,7 @@ class AlertData(_Data):
 class QrOnShow(BaseModel):
     """What the `qr` key holds, as JSON."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     payload: Annotated[str, Field(min_length=1)]
     sequence: int

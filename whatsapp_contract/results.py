@@ -12,7 +12,7 @@ from .states import SessionState
 class _Result(BaseModel):
     """Results may gain fields, so a reader ignores what it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class PingResult(_Result):

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whatsapp_contract.event_script import PUBLISH_LUA, epoch_arg, event_args, publish_keys
 from whatsapp_contract.events import AlertData, EventType
 from whatsapp_contract.health import SUPERVISOR_SILENT
+from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
 
 from . import recovery
@@ -14,6 +15,8 @@ from .memory import Decision, Limits, Memory
 
 if TYPE_CHECKING:
     import redis
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,18 @@ class Alert:
     message: str
     incident: str | None = None
 
-    def publish(self, redis_client: "redis.Redis", names: SessionNames) -> None:
-        """As an event of the session, whoever holds it. The client may be a pipeline."""
+    def publish(self, step: "redis.client.Pipeline", names: SessionNames) -> None:
+        """As an event of the session, whoever holds it. Comes last in the step, see `told`."""
         now = datetime.now(UTC)
         data = AlertData(code=self.code, message=self.message, incident=self.incident)
         args = event_args(names.session_id, EventType.ALERT.value, data, number=None, occurred_at=now, observed_at=now)
         keys = publish_keys(names)
-        redis_client.eval(PUBLISH_LUA, len(keys), *keys, epoch_arg(None), *args)
+        step.eval(PUBLISH_LUA, len(keys), *keys, epoch_arg(None), *args)
+
+    def told(self, answers: Any) -> None:
+        """The step was carried out, with these answers."""
+        about = {"code": self.code, "message": self.message, "event_id": str(answers[-1][0])}
+        log.error("a person should look", **about, incident=self.incident)
 
 
 def of_decision(decision: Decision, incident: str | None, limits: Limits) -> Alert | None:

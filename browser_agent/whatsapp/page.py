@@ -309,9 +309,9 @@ class WhatsAppPage:
             within_s=within_s,
         )
         if "exceptionDetails" in answer:
-            details = answer["exceptionDetails"]
-            said = details.get("exception", {}).get("description") or details.get("text", "")
-            raise Internal(f"the page's script failed: {said.splitlines()[0] if said else '?'}")
+            # Its words may be a message's.
+            kind = answer["exceptionDetails"].get("exception", {}).get("className", "")
+            raise Internal(f"the page's script failed: {kind if _PAGE_CODE.fullmatch(kind) else '?'}")
         return answer["result"].get("value")
 
     async def _load_anew(self, within_s: float) -> bool:

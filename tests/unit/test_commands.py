@@ -185,3 +185,22 @@ def test_what_is_no_phone_number_is_refused_without_repeating_it(written: object
         parse_args(Command(name="pairing_code", args={"phone": written}))
     assert str(raised.value).startswith("phone: ")
     assert "333" not in str(raised.value).replace("+39 333 111 1111", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "said"),
+    [
+        ("393331111111", {}, "no such command"),
+        ("list_labels", {}, "no command 'list_labels'"),
+        ("ping", {"393331111111": 1}, "…: no such argument"),
+        ("ping", {"labels": 1}, "labels: no such argument"),
+        ("suppress", {"add": [["393331111111"]]}, "add.0: "),
+    ],
+)
+def test_a_name_that_is_none_of_ours_is_repeated_only_where_it_reads_like_one(
+    name: str, args: dict[str, object], said: str
+) -> None:
+    with pytest.raises((BadArguments, UnknownCommand)) as raised:
+        parse_args(Command(name=name, args=args))
+    assert str(raised.value).startswith(said)
+    assert "393331111111" not in str(raised.value)
