@@ -3,7 +3,10 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 KUBERNETES := 1.34
 
-.PHONY: help run demo stand-in test faults soak image-test resolve-arm64 lint format bench lock sbom audit setup setup-dev setup-supply clean
+# Each is a module of tools/ that writes a document of the contract from the code.
+CONTRACT := asyncapi
+
+.PHONY: help run demo stand-in test faults soak image-test resolve-arm64 lint format contract bench lock sbom audit setup setup-dev setup-supply clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -49,6 +52,9 @@ lint: setup-dev ## ruff, mypy, hadolint, shellcheck, and the schemas of compose.
 format: setup-dev ## let ruff mend what it can
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
+
+contract: setup-dev ## write the contract's documents anew from the code: docs/asyncapi.yaml
+	@for document in $(CONTRACT); do $(PY) -m tools.$$document || exit; done
 
 bench: setup-dev ## the figures, beside their floor; takes 25 minutes and a quiet machine
 	@$(PY) -m benchmarks

@@ -15,7 +15,7 @@ from typing import Any
 import redis.asyncio
 from pydantic import BaseModel
 
-from whatsapp_contract import commands, log_context
+from whatsapp_contract import command_errors, commands, log_context
 from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.commands import Command, CommandSpec
 from whatsapp_contract.errors import Busy, ContractError, Expired, Internal
@@ -120,6 +120,8 @@ class CommandBus:
             if not isinstance(error, ContractError):
                 log.exception("a command failed with a bug", command_id=reply_to)
             known = error if isinstance(error, ContractError) else Internal("see the agent's log")
+            if command is not None and not command_errors.is_foreseen(command.name, known):
+                log.error("a command failed with an error that its contract does not name", code=known.code)
             if reply_to is None:
                 self.refused += 1
                 log.warning(

@@ -82,12 +82,29 @@ def _idempotency_key(given: str) -> str:
     return given
 
 
-Address = Annotated[str, StringConstraints(max_length=100), AfterValidator(_address)]
+Address = Annotated[
+    str,
+    StringConstraints(max_length=100),
+    AfterValidator(_address),
+    Field(json_schema_extra={"description": NO_ADDRESS}),
+]
 """A chat's id as in events, or a phone number with its country code; in its one form, see addresses.py."""
-PhoneNumber = Annotated[str, StringConstraints(max_length=100), AfterValidator(_phone_number)]
+PhoneNumber = Annotated[
+    str,
+    StringConstraints(max_length=100),
+    AfterValidator(_phone_number),
+    Field(json_schema_extra={"description": NO_PHONE_NUMBER}),
+]
 """With its country code; digits alone, see addresses.py."""
-MessageKey = Annotated[str, StringConstraints(max_length=512), AfterValidator(_message_key)]
-IdempotencyKey = Annotated[str, AfterValidator(_idempotency_key)]
+MessageKey = Annotated[
+    str,
+    StringConstraints(max_length=512),
+    AfterValidator(_message_key),
+    Field(json_schema_extra={"description": "A message's key, as its event has it."}),
+]
+IdempotencyKey = Annotated[
+    str, AfterValidator(_idempotency_key), Field(json_schema_extra={"pattern": IDEMPOTENCY_KEY_PATTERN})
+]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_CHARS)]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^/\x00-\x1f]+$")]
 FollowRule = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]

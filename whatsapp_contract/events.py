@@ -3,6 +3,7 @@
 An event's `id` is its stream entry's id. On pub/sub it is in the payload; in the stream it is the entry's own.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -268,6 +269,25 @@ class AlertData(_Data):
     message: str
     incident: str | None = None
     dossier: str | None = None
+
+
+EVENT_DATA: Mapping[EventType, type[BaseModel]] = {
+    EventType.QR: QrData,
+    EventType.AUTHENTICATED: AuthenticatedData,
+    EventType.READY: ReadyData,
+    EventType.AUTH_FAILURE: AuthFailureData,
+    EventType.DISCONNECTED: DisconnectedData,
+    EventType.STATE_CHANGED: StateChangedData,
+    EventType.MESSAGE: MessageData,
+    EventType.MEDIA: MediaData,
+    EventType.MESSAGE_ACK: MessageAckData,
+    EventType.SESSION_SAVED: SessionSavedData,
+    EventType.SESSION_RESTORED: SessionRestoredData,
+    EventType.RESET: ResetData,
+    EventType.RESTARTED: RestartedData,
+    EventType.ALERT: AlertData,
+}
+"""Which data an event of each type has. Nobody publishes anything else: event_script.py."""
 
 
 class QrOnShow(BaseModel):

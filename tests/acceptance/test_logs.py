@@ -269,6 +269,8 @@ def test_the_lines_of_a_command_an_incident_and_a_send_are_found_by_what_they_sh
     nobody = having(event="a command failed with nobody to tell")
     assert {line["code"] for line in nobody} == {"bad_json", "bad_command", "unknown_command", "bad_arguments"}
 
+    assert having(event="a command failed with an error that its contract does not name") == []
+
     (rung, *_) = having(event="taking a rung")
     of_incident = having(incident=rung["incident"])
     assert {line["process"] for line in of_incident} == {"worker", "browser-agent"}
