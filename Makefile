@@ -3,7 +3,10 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 KUBERNETES := 1.34
 
-.PHONY: help run demo stand-in test faults soak image-test resolve-arm64 lint format bench contract lock sbom audit setup setup-dev setup-supply clean
+# Each is a module of tools/ that writes a document of the contract from the code.
+CONTRACT := asyncapi openapi
+
+.PHONY: help run demo stand-in test faults soak image-test resolve-arm64 lint format contract bench lock sbom audit setup setup-dev setup-supply clean
 
 help: ## this list
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -50,11 +53,11 @@ format: setup-dev ## let ruff mend what it can
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
 
+contract: setup-dev ## write the contract's documents anew from the code: docs/asyncapi.yaml, docs/openapi.json
+	@for document in $(CONTRACT); do $(PY) -m tools.$$document || exit; done
+
 bench: setup-dev ## the figures, beside their floor; takes 25 minutes and a quiet machine
 	@$(PY) -m benchmarks
-
-contract: setup-dev ## write docs/openapi.json from the models
-	@$(PY) -m tools.openapi > docs/openapi.json
 
 lock: export PATH := $(PATH):$(CURDIR)/.venv-supply/bin
 lock: setup-supply ## renew the lock files from setup.cfg and package.json

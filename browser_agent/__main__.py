@@ -27,7 +27,13 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
         return 2
-    logs.configure("browser-agent", settings.log_level, settings.log_format, settings.secrets())
+    logs.configure(
+        "browser-agent",
+        settings.log_level,
+        settings.log_format,
+        settings.secrets(),
+        on_terminal=settings.log_on_terminal,
+    )
     log = logs.get_logger(__name__)
     try:
         with profile_lock(settings.session_dir):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import redis.asyncio
 from pydantic import BaseModel
 
+from whatsapp_contract import log_context
 from whatsapp_contract.arguments import RungArgs
 from whatsapp_contract.commands import CommandSpec
 from whatsapp_contract.errors import BrowserGone, Busy, ContractError, PageTimeout
@@ -216,6 +217,7 @@ class BrowserAgent:
         with contextlib.suppress(redis.exceptions.RedisError, OSError):
             left = await client.getdel(self.settings.instance_names.restart_cause)
         found = RestartCause.read(left)
+        log.info("the agent was started again", cause=found.cause, incident=found.incident)
         self.event_log.publish(
             EventType.RESTARTED, RestartedData(what="agent", cause=found.cause, incident=found.incident)
         )
@@ -276,19 +278,20 @@ class BrowserAgent:
         handler = handlers.HANDLERS[spec.name]
         if not spec.mutating:
             return await handler(self, args)
-        async with self.exclusive(spec.name):
+        async with self.exclusive(spec.name, incident=getattr(args, "incident", None)):
             return await handler(self, args)
 
     @contextlib.asynccontextmanager
-    async def exclusive(self, operation: str) -> AsyncIterator[None]:
-        """One operation at a time. Raises Busy."""
+    async def exclusive(self, operation: str, incident: str | None = None) -> AsyncIterator[None]:
+        """One operation at a time. Raises Busy. Its work is done by many tasks: all lines of the log name it."""
         if self.operation is not None:
             raise Busy(f"{self.operation} is under way")
         self.operation = operation
         self._operating_since = asyncio.get_running_loop().time()
         self.board.poke()
         try:
-            yield
+            with log_context.during(operation=operation, incident=incident):
+                yield
         finally:
             self.operation = None
             self.board.poke()

@@ -15,7 +15,7 @@ from typing import Any
 import redis.asyncio
 from pydantic import BaseModel
 
-from whatsapp_contract import commands
+from whatsapp_contract import command_errors, commands, log_context
 from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.commands import Command, CommandSpec
 from whatsapp_contract.errors import Busy, ContractError, Expired, Internal
@@ -32,6 +32,7 @@ AT_MOST_AT_ONCE = 64  # of each group, so that none takes another's place: messa
 # make no work without end: of the rungs one is under way at most, all checks wait for one answer of the page, and a
 # ping waits for nothing.
 _SENDS, _WATCHDOGS, _OTHERS = "sends", "the watchdog's", "others"
+_TICKS = ("ping", "check")
 _GROUPS = {"carry_send": _SENDS} | dict.fromkeys(("ping", "check", "reset", "reload", "restart_browser"), _WATCHDOGS)
 REPLIES_AT_ONCE = 16  # each takes a connection, of which redis-py opens a hundred and refuses more
 
@@ -102,8 +103,14 @@ class CommandBus:
         command: Command | None = None
         try:
             command = commands.parse_command(payload)
+            is_known = command.name in commands.COMMANDS  # else it may be anything
+            log_context.bind(command=command.name if is_known else None, command_id=command.id)
             with self._admitted(command) as (spec, args):
+                log_context.bind(incident=getattr(args, "incident", None))
+                if (key := getattr(args, "idempotency_key", None)) is not None:
+                    log_context.bind(send=log_context.send_ref(key))
                 result = await self._handle(spec, args)
+            _log_end(command, "a command was carried out", took_ms=round(_ms_since(started), 1))
             reply_to = _sender(command)
             if reply_to is None:
                 return
@@ -113,12 +120,15 @@ class CommandBus:
             if not isinstance(error, ContractError):
                 log.exception("a command failed with a bug", command_id=reply_to)
             known = error if isinstance(error, ContractError) else Internal("see the agent's log")
+            if command is not None and not command_errors.is_foreseen(command.name, known):
+                log.error("a command failed with an error that its contract does not name", code=known.code)
             if reply_to is None:
                 self.refused += 1
                 log.warning(
                     "a command failed with nobody to tell", code=known.code, error=str(known), refused=self.refused
                 )
                 return
+            _log_end(command, "a command failed", code=known.code)
             reply = commands.reply_error(reply_to, known, _ms_since(started))
         await self._reply(reply_to, reply)
 
@@ -150,6 +160,14 @@ class CommandBus:
 
 def _sender(command: Command) -> str | None:
     return command.id if command.reply else None
+
+
+def _log_end(command: Command | None, sentence: str, **facts: Any) -> None:
+    """Those that change something are news; the others are many, and the watchdog's questions mere ticks."""
+    spec = commands.COMMANDS.get(command.name) if command is not None else None
+    if spec is not None and spec.name in _TICKS:
+        return
+    (log.info if spec is not None and spec.mutating else log.debug)(sentence, **facts)
 
 
 def _ms_since(started: float) -> float:

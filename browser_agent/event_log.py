@@ -17,10 +17,10 @@ import redis.asyncio
 from pydantic import BaseModel
 from redis.exceptions import NoScriptError
 
-from whatsapp_contract import event_script
+from whatsapp_contract import event_script, log_context
 from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.event_script import RedisCommand
-from whatsapp_contract.events import EventType
+from whatsapp_contract.events import AlertData, EventType
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import is_outage
@@ -39,8 +39,11 @@ Sent = Callable[[bool], None]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Entry:
+    """`about` is what the log says of an event, in its own words and in those of whoever published it."""
+
     args: list[str]
     sent: Sent | None
+    about: dict[str, Any] | None = None
 
 
 class EventLog:
@@ -93,7 +96,9 @@ class EventLog:
             claim=claim,
             also=also,
         )
-        self._enqueue(_Entry(args, sent))
+        code = {"code": data.code} if isinstance(data, AlertData) else {}
+        about = {"event_type": event_type.value, **code, **log_context.current()}
+        self._enqueue(_Entry(args, sent, about))
 
     def write(self, also: Sequence[RedisCommand], sent: Sent | None = None) -> None:
         """Queue Redis commands: fenced, and carried out after all events before them are in the stream."""
@@ -166,6 +171,8 @@ class EventLog:
         for entry, answer in zip(batch, answers, strict=True):
             if entry.sent is not None:
                 entry.sent(answer != event_script.CLAIMED)
+            if entry.about is not None and answer not in (event_script.CLAIMED, event_script.REPEATED):
+                _log_told(entry.about, str(answer))
         return batch
 
     async def _evaluate(self, epoch: int, batch: list[_Entry]) -> list[Any]:
@@ -185,3 +192,10 @@ class EventLog:
         if not self._queue:
             self._waiting.clear()
             self._idle.set()
+
+
+def _log_told(about: dict[str, Any], event_id: str) -> None:
+    if about["event_type"] == EventType.ALERT:
+        log.error("a person should look", **about, event_id=event_id)
+    else:
+        log.debug("an event was told", **about, event_id=event_id)

@@ -27,6 +27,7 @@ from whatsapp_contract.states import SessionState
 
 from . import chat_handlers
 from .media import handlers as media_handlers
+from .pairing_code import pairing_code
 from .sending import handlers as send_handlers
 
 if TYPE_CHECKING:
@@ -139,7 +140,10 @@ async def shutdown(agent: "BrowserAgent", _args: CauseArgs) -> ShutdownResult:
 Handler = Callable[["BrowserAgent", Any], Awaitable[BaseModel]]
 
 HANDLERS: dict[str, Handler] = (
-    {handler.__name__: handler for handler in (ping, check, reset, reload, restart_browser, logout, backup, shutdown)}
+    {
+        handler.__name__: handler
+        for handler in (ping, check, reset, reload, restart_browser, logout, backup, shutdown, pairing_code)
+    }
     | chat_handlers.HANDLERS
     | media_handlers.HANDLERS
     | send_handlers.HANDLERS

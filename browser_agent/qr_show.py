@@ -58,6 +58,11 @@ class QrShow:
         if self._on_console:
             self._aside(_print(payload, valid_s))
 
+    def stand_back(self, for_s: float) -> None:
+        """None can be scanned for so long, and none is missed: this device is being linked in another way."""
+        self._expires_at = asyncio.get_running_loop().time() + for_s
+        self.take_down()
+
     def take_down(self) -> None:
         """It cannot be scanned any more."""
         self._board.show_qr(None)

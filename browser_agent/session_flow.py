@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 _BEFORE_A_SCAN = frozenset({SessionState.STARTING, SessionState.AWAITING_SCAN, SessionState.LOGGED_OUT})
+LINKING_BY_PHONE = "pairing_code"  # the reason of AWAITING_SCAN while no QR code can be scanned
 _MAY_SHOW_A_CODE = _BEFORE_A_SCAN | {SessionState.BLOCKED}
 # Of these nobody can say that it is still coming up: it is there, or a person's. A link that is lost is neither.
 _SETTLED = frozenset(SessionState) - COMING_UP - {SessionState.DISCONNECTED}
@@ -248,7 +249,14 @@ class SessionFlow:
     async def _show_early_qr(self, payload: str) -> None:
         self._on_qr(payload)
 
+    def on_linking_by_phone(self, for_s: float) -> None:
+        """The page gives up its QR code for a phone number's, for so long at most. Another QR code ends it."""
+        self._qr.stand_back(for_s)
+        self.enter(SessionState.AWAITING_SCAN, LINKING_BY_PHONE)
+
     async def refresh_qr(self) -> None:
         """Ask the page for a new code; one that does not answer shows none."""
+        from .whatsapp.linking import PageLinking
+
         with contextlib.suppress(ContractError):
-            await self._page().refresh_qr()
+            await PageLinking(self._page()).refresh_qr()

@@ -9,6 +9,7 @@ import click
 
 from whatsapp_contract.commands import COMMANDS
 from whatsapp_contract.names import InstanceNames
+from whatsapp_contract.results import PairingCodeResult
 from whatsapp_contract.status import SILENT_AFTER_S
 
 from .output import Cli, Exit, json_option
@@ -60,6 +61,28 @@ def logout(yes: bool, cause: str, as_json: bool) -> None:
     with cli.working("logging out"):
         result = cli.client.call("logout", {"cause": cause})
     cli.show(result.model_dump(mode="json"), "logged out: a QR code is on show")
+
+
+@click.command(short_help="Link by a code for a phone number, in place of the QR code.")
+@click.argument("phone", required=False)
+@json_option
+def pair(phone: str | None, as_json: bool) -> None:
+    """Print a code with which the account of PHONE (with its country code) is linked, in place of the QR code.
+
+    Without PHONE it is asked for, and stands in no list of processes and in no history of a shell. Exit code 4 when
+    nothing is to be linked now.
+    """
+    cli = Cli(as_json)
+    given = phone if phone is not None else click.prompt("Phone number", err=True)
+    with cli.working("asking WhatsApp for a code"):
+        result = cli.client.call("pairing_code", {"phone": given})
+    assert isinstance(result, PairingCodeResult)
+    left_s = max(0, round((result.expires_at - datetime.now(UTC)).total_seconds()))
+    text = (
+        f"{result.code}\nOn the phone, within {left_s} s: WhatsApp > Linked devices > Link a device > Link with phone "
+        f"number instead.\nIt expires at {result.expires_at:%H:%M:%S} UTC; no QR code is on show until then."
+    )
+    cli.show(result.model_dump(mode="json"), text)
 
 
 @click.command(short_help="Send the agent any command.")

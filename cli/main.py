@@ -16,6 +16,7 @@ _COMMANDS = {
     "reset": "cli.act",
     "restart": "cli.act",
     "logout": "cli.act",
+    "pair": "cli.act",
     "call": "cli.act",
     "session": "cli.session",
     "media": "cli.media",

@@ -54,6 +54,7 @@ def start(environ: Mapping[str, str]) -> NoReturn:
             "PYTHONPATH": os.pathsep.join(filter(None, (str(PROJECT), environ.get("PYTHONPATH")))),
             "PYTHONUNBUFFERED": "1",
             "TZ": "UTC",
+            "LOG_ON_TERMINAL": "1" if sys.stdout.isatty() and not environ.get("NO_COLOR") else "",
             "DATA_DIR": str(settings.data_dir.absolute()),
             "RUN_DIR": str(settings.run_dir),
             "REDIS_AUTOSTART": "true" if embedded else "false",

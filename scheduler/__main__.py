@@ -19,7 +19,9 @@ def main() -> int:
         return 2
     from .consumer import create_scheduling_consumer
 
-    logs.configure("scheduler", settings.log_level, settings.log_format, settings.secrets())
+    logs.configure(
+        "scheduler", settings.log_level, settings.log_format, settings.secrets(), on_terminal=settings.log_on_terminal
+    )
     logging.getLogger("huey").setLevel(logging.WARNING)
     logs.get_logger(__name__).info("scheduler started", **{entry.name: entry.cron.text for entry in entries})
     create_scheduling_consumer(task_queue, settings.instance_names, entries).run()

@@ -1,11 +1,13 @@
-"""Prints docs/openapi.json: the HTTP API's description, as /openapi.json of a running service gives it."""
+"""Writes docs/openapi.json: the HTTP API's description, as /openapi.json of a running service gives it."""
 
 import json
-import sys
+from pathlib import Path
 
 from web.app import create_app
 from whatsapp_contract.redis_connection import connect_async
 from whatsapp_contract.settings import Settings
+
+DOCUMENT = Path(__file__).parents[1] / "docs/openapi.json"
 
 
 def text() -> str:
@@ -16,4 +18,4 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(text())
+    DOCUMENT.write_text(text())

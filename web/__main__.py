@@ -22,7 +22,13 @@ def main() -> int:
         sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
         return 2
     token, is_new = kept_token(settings.api_token, settings.data_dir)
-    logs.configure("web", settings.log_level, settings.log_format, [*settings.secrets(), token])
+    logs.configure(
+        "web",
+        settings.log_level,
+        settings.log_format,
+        [*settings.secrets(), token],
+        on_terminal=settings.log_on_terminal,
+    )
     _say_where(settings.port, token if is_new else None)
     app = create_app(
         settings, connect_async(settings.redis_url.get_secret_value(), most_connections=MOST_CONNECTIONS), token

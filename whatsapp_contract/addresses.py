@@ -10,6 +10,7 @@ _FOR_THE_EYE = re.compile(r"[\s().\[\]\u00ad\u2010-\u2015\u2212\u200b-\u200f\u20
 # No country's code begins with 0: with one 0 it is a number as it is dialled at home, whose country nobody knows.
 _PERSON = re.compile(r"\+?(?:00)?([1-9]\d{4,19})(?::\d+)?", re.ASCII)
 _PERSONS_ENDINGS = ("@c.us", "@s.whatsapp.net")
+_PHONES_DIGITS = range(7, 16)
 _LID = re.compile(r"(\d{5,20})(?::\d+)?@lid", re.ASCII)
 _GROUP = re.compile(r"\d{5,25}(?:-\d{5,15})?@g\.us", re.ASCII)
 _TRUNK_ZERO = re.compile(r"\(\s*0\s*\)")
@@ -18,6 +19,7 @@ NO_ADDRESS = (
     "an address is a phone number with its country code, as in +39 333 111 1111, or a chat's id ending in @c.us, @lid "
     "or @g.us"
 )
+NO_PHONE_NUMBER = "a phone number has its country code and 7 to 15 digits, as in +39 333 111 1111"
 
 
 def canonical(address: str) -> str:
@@ -33,11 +35,23 @@ def canonical(address: str) -> str:
     number = address
     for ending in _PERSONS_ENDINGS:
         number = number.removesuffix(ending)
-    if _TRUNK_ZERO.search(number):  # whether it belongs to the number depends on the country
-        raise BadArguments(NO_ADDRESS)
-    if found := _PERSON.fullmatch(_FOR_THE_EYE.sub("", number)):
-        return f"{found[1]}@c.us"
+    if digits := _number(number):
+        return f"{digits}@c.us"
     raise BadArguments(NO_ADDRESS)
+
+
+def phone_number(given: str) -> str:
+    """`393331111111` for a phone number with its country code, however it is written. Raises BadArguments."""
+    if (found := _number(given)) and ":" not in given and len(found) in _PHONES_DIGITS:
+        return found
+    raise BadArguments(NO_PHONE_NUMBER)
+
+
+def _number(given: str) -> str | None:
+    if _TRUNK_ZERO.search(given):  # whether it belongs to the number depends on the country
+        return None
+    found = _PERSON.fullmatch(_FOR_THE_EYE.sub("", given))
+    return found[1] if found else None
 
 
 def chat_of(message_key: str) -> str:

@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from .addresses import NO_ADDRESS, canonical, chat_of
+from .addresses import NO_ADDRESS, NO_PHONE_NUMBER, canonical, chat_of, phone_number
 from .errors import BadArguments
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 INCIDENT_ID_PATTERN = r"^[A-Za-z0-9_.:-]{1,64}$"
@@ -53,6 +53,13 @@ def _address(given: str) -> str:
         raise PydanticCustomError("address", "{reason}", {"reason": NO_ADDRESS}) from None
 
 
+def _phone_number(given: str) -> str:
+    try:
+        return phone_number(given)
+    except BadArguments:
+        raise PydanticCustomError("phone_number", "{reason}", {"reason": NO_PHONE_NUMBER}) from None
+
+
 def _message_key(given: str) -> str:
     try:
         chat_of(given)
@@ -86,6 +93,13 @@ Address = Annotated[
     ),
 ]
 """In its one form, see addresses.py."""
+PhoneNumber = Annotated[
+    str,
+    StringConstraints(max_length=100),
+    AfterValidator(_phone_number),
+    Field(description=NO_PHONE_NUMBER, examples=["+39 333 111 1111"]),
+]
+"""With its country code; digits alone, see addresses.py."""
 MessageKey = Annotated[
     str,
     StringConstraints(max_length=512),
@@ -100,6 +114,12 @@ IdempotencyKey = Annotated[
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_CHARS)]
 FileName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^/\x00-\x1f]+$")]
 FollowRule = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+class PairingCodeArgs(_Strict):
+    """`phone` is the number of the account that is to be linked; its phone is notified."""
+
+    phone: PhoneNumber
 
 
 class FollowChatsArgs(_Strict):

@@ -18,6 +18,7 @@ from .arguments import (
     MediaRetryArgs,
     MediaUrlArgs,
     NoArgs,
+    PairingCodeArgs,
     RungArgs,
     SendKeyArgs,
     SendMediaArgs,
@@ -38,6 +39,7 @@ from .results import (
     LogoutResult,
     MediaRetryResult,
     MediaUrlResult,
+    PairingCodeResult,
     PingResult,
     ReloadResult,
     ResetResult,
@@ -53,13 +55,14 @@ MAX_COMMAND_BYTES = 1024 * 1024
 REPLY_TTL_S = 60
 
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+_A_NAME = re.compile(r"[A-Za-z_]{1,32}")
 _BARE_WORD = re.compile(rb"^[a-z_]{1,32}$")
 _ID = re.compile(rb'"id"\s*:\s*"(' + _UUID.encode() + rb')"')
 _ID_WITHIN_BYTES = 1024
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Command(_Strict):
@@ -113,6 +116,7 @@ COMMANDS: dict[str, CommandSpec] = {
         CommandSpec("logout", CauseArgs, LogoutResult, mutating=True, reply_within_s=30),
         CommandSpec("backup", CauseArgs, BackupResult, mutating=True, reply_within_s=125),
         CommandSpec("shutdown", CauseArgs, ShutdownResult, mutating=True, reply_within_s=5),
+        CommandSpec("pairing_code", PairingCodeArgs, PairingCodeResult, mutating=True, reply_within_s=20),
         CommandSpec("follow_chats", FollowChatsArgs, FollowChatsResult, mutating=False, reply_within_s=10),
         CommandSpec("list_chats", ListChatsArgs, ListChatsResult, mutating=False, reply_within_s=15),
         CommandSpec("list_groups", ListGroupsArgs, ListGroupsResult, mutating=False, reply_within_s=30),
@@ -167,7 +171,8 @@ def parse_args(command: Command) -> tuple[CommandSpec, BaseModel]:
     """Raises UnknownCommand or BadArguments."""
     spec = COMMANDS.get(command.name)
     if spec is None:
-        raise UnknownCommand(f"no command {command.name!r}; there are {', '.join(sorted(COMMANDS))}")
+        named = f"no command {command.name!r}" if _A_NAME.fullmatch(command.name) else "no such command"
+        raise UnknownCommand(f"{named}; there are {', '.join(sorted(COMMANDS))}")
     try:
         return spec, spec.args.model_validate_json(json.dumps(command.args))
     except ValidationError as error:
@@ -198,10 +203,15 @@ def _json_object(payload: bytes) -> dict[str, Any] | None:
 def _first_problem(error: ValidationError) -> str:
     """Where and what, without the value: it may be a message text or a number."""
     first = error.errors(include_input=False, include_url=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "command"
+    where = ".".join(_shown(part) for part in first["loc"]) or "command"
     is_id = first["loc"] == ("id",) and first["type"] == "string_pattern_mismatch"
     words = "should be a UUID" if is_id else _WORDS.get(first["type"], first["msg"])
     return f"{where}: {words}"
+
+
+def _shown(part: str | int) -> str:
+    """Of where it is wrong; a name that is none of ours may be anything, somebody's number too."""
+    return str(part) if isinstance(part, int) or _A_NAME.fullmatch(part) else "…"
 
 
 # Where pydantic speaks of its own affairs.

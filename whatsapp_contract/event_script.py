@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from .counters import of_event
+from .events import EVENT_DATA, EventType
 from .names import SessionNames
 
 # KEYS: fence, sequence, events, claims, counts. ARGV: epoch ("" = whoever holds it), then for each event its number of
@@ -112,7 +113,11 @@ def event_args(
     """One event's arguments of PUBLISH_LUA.
 
     `claim` is told once, whoever comes with it; `also` are Redis commands carried out in the same step.
+
+    Raises TypeError for data that is not this type's.
     """
+    if not isinstance(data, EVENT_DATA[EventType(event_type)]):
+        raise TypeError(f"an event {event_type} does not have {type(data).__name__}")
     opening: dict[str, Any] = {"v": 1, "type": event_type, "session_id": session_id}
     times = {"occurred_at": rfc3339(occurred_at), "observed_at": rfc3339(observed_at)}
     head = json.dumps(opening, separators=(",", ":"))[:-1] + ","

@@ -3,6 +3,7 @@
 An event's `id` is its stream entry's id. On pub/sub it is in the payload; in the stream it is the entry's own.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -34,7 +35,7 @@ class EventType(StrEnum):
 class Event(BaseModel):
     """The envelope. `epoch` is the fencing token of the agent's life that spoke (or was spoken of)."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     v: Literal[1] = 1
     type: str
@@ -48,7 +49,7 @@ class Event(BaseModel):
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Person(_Data):
@@ -270,10 +271,29 @@ class AlertData(_Data):
     dossier: str | None = None
 
 
+EVENT_DATA: Mapping[EventType, type[BaseModel]] = {
+    EventType.QR: QrData,
+    EventType.AUTHENTICATED: AuthenticatedData,
+    EventType.READY: ReadyData,
+    EventType.AUTH_FAILURE: AuthFailureData,
+    EventType.DISCONNECTED: DisconnectedData,
+    EventType.STATE_CHANGED: StateChangedData,
+    EventType.MESSAGE: MessageData,
+    EventType.MEDIA: MediaData,
+    EventType.MESSAGE_ACK: MessageAckData,
+    EventType.SESSION_SAVED: SessionSavedData,
+    EventType.SESSION_RESTORED: SessionRestoredData,
+    EventType.RESET: ResetData,
+    EventType.RESTARTED: RestartedData,
+    EventType.ALERT: AlertData,
+}
+"""Which data an event of each type has. Nobody publishes anything else: event_script.py."""
+
+
 class QrOnShow(BaseModel):
     """What the `qr` key holds, as JSON."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     payload: Annotated[str, Field(min_length=1)]
     sequence: int

@@ -6,29 +6,44 @@ Everything that uses stdlib logging (Huey, uvicorn, redis) comes out in the same
 import logging
 import re
 import sys
+import threading
 from collections.abc import Iterable
 from typing import Any
 
 import structlog
+
+from . import log_context
 
 # Fields whose values are never shown, whoever logs them.
 _SECRET_FIELDS = frozenset({"token", "password", "secret", "payload", "text", "qr", "phone", "authorization"})
 # Phone numbers in addresses of WhatsApp, passwords in addresses of Redis, and the QR's own form.
 # `_`, as in a message's key, is no word boundary; an old group's address is its maker's number and a time.
 _PHONE = re.compile(r"(?<!\d)\d{6,15}(?=(?:[.:]\d+)*@(?:c\.us|s\.whatsapp\.net|lid)|-\d+@g\.us)")
+# As people write them, with the sign that nothing else begins with.
+_WRITTEN_PHONE = re.compile(r"\+\d(?:[\s().\u00a0-]{0,2}\d){6,14}(?!\d)")
 _URL_PASSWORD = re.compile(r"(?<=://)([^\s/@:]*):[^\s/@]+(?=@)")
 _HIDDEN = "[hidden]"
 
 _OURS = ("whatsapp_contract", "browser_agent", "scheduler", "workers", "web", "webhooks", "cli", "__main__")
 
 
-def configure(process: str, level: str = "INFO", log_format: str = "text", secrets: Iterable[str] = ()) -> None:
-    """Call once, first thing in a process. `secrets` are values to hide wherever they turn up."""
+def configure(
+    process: str,
+    level: str = "INFO",
+    log_format: str = "text",
+    secrets: Iterable[str] = (),
+    *,
+    on_terminal: bool = False,
+) -> None:
+    """Call once, first thing in a process. `secrets` are values to hide wherever they turn up. `on_terminal` where it
+    is known that a person reads this, though stdout is a pipe, as for all of supervisord's programs. What ends the
+    process with a traceback comes out in the same form.
+    """
     redact = _redactor(secrets)
     # structlog calls a processor with (logger, method, event).
     shared: list[Any] = [
         _of_process(process),
-        structlog.contextvars.merge_contextvars,
+        log_context.add,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -38,8 +53,9 @@ def configure(process: str, level: str = "INFO", log_format: str = "text", secre
     if log_format == "json":
         last: Any = structlog.processors.JSONRenderer()
     else:
+        colors = on_terminal or sys.stdout.isatty()
         last = structlog.dev.ConsoleRenderer(
-            colors=sys.stdout.isatty(), pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+            colors=colors, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
         )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
@@ -62,6 +78,24 @@ def configure(process: str, level: str = "INFO", log_format: str = "text", secre
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    _tell_how_it_ends()
+
+
+def _tell_how_it_ends() -> None:
+    log = get_logger("whatsapp_contract.logs")
+
+    def of_the_process(kind: type[BaseException], error: BaseException, trace: Any) -> None:
+        if issubclass(kind, Exception):
+            log.critical("the process ends with a bug", exc_info=(kind, error, trace))
+        else:  # Ctrl-C
+            sys.__excepthook__(kind, error, trace)
+
+    def of_a_thread(ended: threading.ExceptHookArgs) -> None:
+        if ended.exc_value is not None:
+            log.critical("a thread ended with a bug", exc_info=(ended.exc_type, ended.exc_value, ended.exc_traceback))
+
+    sys.excepthook = of_the_process
+    threading.excepthook = of_a_thread
 
 
 def _of_process(process: str) -> Any:
@@ -101,4 +135,5 @@ class _Redactor:
         text = value if isinstance(value, str) else str(value)
         for secret in self._secrets:
             text = text.replace(secret, _HIDDEN)
-        return _URL_PASSWORD.sub(rf"\1:{_HIDDEN}", _PHONE.sub(_HIDDEN, text))
+        text = _WRITTEN_PHONE.sub(_HIDDEN, _PHONE.sub(_HIDDEN, text))
+        return _URL_PASSWORD.sub(rf"\1:{_HIDDEN}", text)

@@ -26,7 +26,7 @@ class MediaRecord(BaseModel):
     Neither the key that decrypts it nor any of its bytes are in Redis.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     key: str
     chat_id: str

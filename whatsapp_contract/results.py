@@ -12,7 +12,7 @@ from .states import SessionState
 class _Result(BaseModel):
     """Results may gain fields, so a reader ignores what it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class PingResult(_Result):
@@ -71,6 +71,16 @@ class BackupResult(_Result):
     generation: str
     is_new: bool
     stored_bytes: int
+    took_ms: float
+
+
+class PairingCodeResult(_Result):
+    """`code` is what a person types into the phone, as `ABCD-EFGH`; it is a login, to be kept from logs. WhatsApp Web
+    takes it until `expires_at`. A `qr` event before that says that it is void, as is every code when another is asked
+    for."""
+
+    code: str
+    expires_at: AwareDatetime
     took_ms: float
 
 

@@ -38,7 +38,7 @@ class SendRecord(BaseModel):
     """Times are epoch seconds, by Redis' clock. `tried_at` is when it was first given to the page: from then on it may
     have gone out. At its end only `kind` is left of the arguments: texts and addresses of files are nobody's then."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     idempotency_key: str
     kind: Kind

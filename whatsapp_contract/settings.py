@@ -164,6 +164,7 @@ class Settings(BaseModel):
     trusted_proxies: str = Field("", alias="TRUSTED_PROXIES", pattern=r"^[0-9A-Fa-f.:/, ]*$")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", alias="LOG_LEVEL")
     log_format: Literal["text", "json"] = Field("text", alias="LOG_FORMAT")
+    log_on_terminal: bool = Field(False, alias="LOG_ON_TERMINAL")  # said by the entry point: cli/service.py
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":

@@ -47,7 +47,9 @@ def main() -> int:
     except SettingsError as error:
         sys.stderr.write("".join(f"{problem}\n" for problem in error.problems))
         return 2
-    logs.configure("worker", settings.log_level, settings.log_format, settings.secrets())
+    logs.configure(
+        "worker", settings.log_level, settings.log_format, settings.secrets(), on_terminal=settings.log_on_terminal
+    )
     logging.getLogger("huey").setLevel(logging.WARNING)
     one_line = OneLinePerOutage()
     for name in ("huey", "huey.consumer.Worker", "huey.consumer.Scheduler"):

@@ -55,15 +55,15 @@ class LadderMemory:
 
     def keep(self, memory: Memory, written: Iterable[Incident] = (), alert: Alert | None = None) -> None:
         """Remember, write the incidents, and tell the alert, in one step."""
-        if alert is not None:
-            log.error("a person should look", code=alert.code, message=alert.message)
         with self._redis.pipeline(transaction=True) as step:
             step.set(self._names.ladder, memory.model_dump_json(), ex=KEPT_S)
             for incident in written:
                 incidents.keep(step, self._session, incident)
             if alert is not None:
                 alert.publish(step, self._session)
-            step.execute()
+            answers = step.execute()
+        if alert is not None:
+            alert.told(answers)
 
     def note_person(self) -> None:
         """A person restarts the agent, whoever looks at it meanwhile: the next look begins the ladder anew."""

@@ -85,11 +85,12 @@ class Restarter:
             "every check. The log says more; restart the container if it does not help."
         )
         cause = RestartCause.read(self._owed_cause())
-        log.error("a person should look", code=UNFINISHED, message=message)
+        alert = Alert(UNFINISHED, message, cause.incident)
         with self._redis.pipeline(transaction=True) as step:
             step.hset(key, "told", "1")
-            Alert(UNFINISHED, message, cause.incident).publish(step, SessionNames(self._names.session_id))
-            step.execute()
+            alert.publish(step, SessionNames(self._names.session_id))
+            answers = step.execute()
+        alert.told(answers)
 
     def _owed_cause(self) -> str:
         return str(self._redis.hget(self._names.start_owed, "cause") or "")

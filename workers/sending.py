@@ -9,6 +9,7 @@ import random
 import threading
 from collections.abc import Callable
 
+from whatsapp_contract import log_context
 from whatsapp_contract.client import AgentClient
 from whatsapp_contract.errors import BadArguments, ContractError
 from whatsapp_contract.logs import get_logger
@@ -40,6 +41,10 @@ class Carrier:
 
         Raises redis' own errors.
         """
+        with log_context.bound(send=log_context.send_ref(key)):
+            return self._carry(key, redeliveries)
+
+    def _carry(self, key: str, redeliveries: int) -> float | None:
         args: dict[str, str] = {"idempotency_key": key}
         if redeliveries > REDELIVERIES_AT_MOST:
             log.error("a send is given up: workers died over it", times=redeliveries)

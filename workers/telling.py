@@ -1,11 +1,12 @@
 """What a person is told of the ladder: its alerts, and their words."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whatsapp_contract import event_script
 from whatsapp_contract.events import AlertData, EventType
 from whatsapp_contract.health import SUPERVISOR_SILENT
+from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
 
 from . import recovery
@@ -13,6 +14,8 @@ from .memory import Decision, Limits, Memory
 
 if TYPE_CHECKING:
     import redis
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -23,10 +26,15 @@ class Alert:
     message: str
     incident: str | None = None
 
-    def publish(self, redis_client: "redis.Redis", names: SessionNames) -> None:
-        """As an event of the session, whoever holds it. The client may be a pipeline."""
+    def publish(self, step: "redis.client.Pipeline", names: SessionNames) -> None:
+        """As an event of the session, whoever holds it. Comes last in the step, see `told`."""
         data = AlertData(code=self.code, message=self.message, incident=self.incident)
-        event_script.publish(redis_client, names, EventType.ALERT.value, data)
+        event_script.publish(step, names, EventType.ALERT.value, data)
+
+    def told(self, answers: Any) -> None:
+        """The step was carried out, with these answers."""
+        about = {"code": self.code, "message": self.message, "event_id": str(answers[-1][0])}
+        log.error("a person should look", **about, incident=self.incident)
 
 
 def of_decision(decision: Decision, incident: str | None, limits: Limits) -> Alert | None:

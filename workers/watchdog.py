@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from redis.lock import Lock
 
-from whatsapp_contract import counters, health
+from whatsapp_contract import counters, health, log_context
 from whatsapp_contract.client import AgentClient
 from whatsapp_contract.errors import (
     AgentUnreachable,
@@ -190,7 +190,12 @@ class Watchdog:
 
     def _carry_out(self, rung: Rung, cause: str, seen: Observation, incident: Incident | None) -> None:
         incident_id = incident.id if incident else None
-        log.warning("taking a rung", rung=rung.value, cause=cause, incident=incident_id)
+        with log_context.bound(incident=incident_id, rung=rung.value):
+            log.warning("taking a rung", cause=cause)
+            self._take(rung, cause, seen, incident)
+
+    def _take(self, rung: Rung, cause: str, seen: Observation, incident: Incident | None) -> None:
+        incident_id = incident.id if incident else None
         started = time.monotonic()
         failure: ContractError | SupervisorUnavailable | None = None
         try:
@@ -201,13 +206,16 @@ class Watchdog:
                 self._client.call(rung.value, {"cause": cause[:200], "incident": incident_id})
         except (ContractError, SupervisorUnavailable) as error:
             failure = error
-            log.warning("a rung failed", rung=rung.value, error=str(error))
+            log.warning("a rung failed", error=str(error))
         alert = None
         is_told = isinstance(failure, SupervisorUnavailable) and _was_unavailable(incident)
         if failure is not None and not is_told and not isinstance(failure, _TOLD_BY_AGENT.get(rung, ())):
             message = f"{rung.value} ({cause}) could not be carried out: {failure}"
             alert = Alert("rung_failed", message, incident_id)
-        self._note_done(rung, round((time.monotonic() - started) * 1000, 1), failure, alert)
+        took_ms = round((time.monotonic() - started) * 1000, 1)
+        if failure is None:
+            log.info("a rung was carried out", took_ms=took_ms)
+        self._note_done(rung, took_ms, failure, alert)
         self._history.keep([counters.rung(rung, failed=failure is not None)])
 
     def _note_done(self, rung: Rung, took_ms: float, failure: Exception | None, alert: Alert | None) -> None:

@@ -26,7 +26,9 @@ def main() -> int:
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # the logs' stdout
     settings = Settings.from_env(os.environ)
-    logs.configure("media", settings.log_level, settings.log_format, settings.secrets())
+    logs.configure(
+        "media", settings.log_level, settings.log_format, settings.secrets(), on_terminal=settings.log_on_terminal
+    )
     serving = _Serving(Work(settings), answers.write)
     answers.write(to_line(0, Ready(), is_note=True))
     with ThreadPoolExecutor(THREADS, thread_name_prefix="media") as pool:

@@ -29,7 +29,7 @@ BATCH = 500
 class StoredFile(BaseModel):
     """Where a file of some content is stored, when a message last named it, and when it was last known to be there."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     url: str
     size: int

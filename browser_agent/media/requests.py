@@ -36,7 +36,7 @@ class ProcessDied(MediaWorkError):
 
 
 class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
 class Store(_Message):

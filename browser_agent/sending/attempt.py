@@ -13,6 +13,7 @@ from browser_agent.whatsapp.outgoing import FileOut, PageOutgoing, TextOut
 from browser_agent.whatsapp.page import PageScriptFailed
 from whatsapp_contract.addresses import is_group
 from whatsapp_contract.errors import ContractError, Expired, Internal, NotReady, Refused
+from whatsapp_contract.log_context import send_ref
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.send_record import Kind, SendRecord
 
@@ -237,7 +238,7 @@ class Attempt:
         why; by default what it waited for."""
         detail = detail or self.record.detail or CODE_SAYS.get(error)
         facts = {"error": error, "detail": detail, "kind": self.record.kind.value, "attempts": self.record.tries}
-        log.warning("a send is given up", idempotency_key=self._key, **facts)
+        log.warning("a send is given up", send=send_ref(self._key), **facts)
         self.record = self.record.ended("failed", error=error, detail=detail)
         return await self._life.end(self.record)
 

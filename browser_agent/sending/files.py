@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from browser_agent.whatsapp.outgoing import FileOut, FileType
 from whatsapp_contract.errors import Refused, StoreUnavailable
+from whatsapp_contract.log_context import send_ref
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.send_record import SendRecord
 
@@ -119,8 +120,8 @@ class Files:
             return _Kept(path, await _in_a_process(record.args["source"], path, self.rules))
         except SourceFailed as failure:
             path.unlink(missing_ok=True)
-            key = record.idempotency_key
-            log.warning("a file to be sent cannot be had", idempotency_key=key, code=failure.code, error=str(failure))
+            ref = send_ref(record.idempotency_key)
+            log.warning("a file to be sent cannot be had", send=ref, code=failure.code, error=str(failure))
             raise
         except BaseException as error:
             path.unlink(missing_ok=True)

@@ -15,7 +15,9 @@ def main() -> int:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # the logs' stdout
     settings = Settings.from_env(os.environ)
-    logs.configure("session", settings.log_level, settings.log_format, settings.secrets())
+    logs.configure(
+        "session", settings.log_level, settings.log_format, settings.secrets(), on_terminal=settings.log_on_terminal
+    )
     try:
         answer = to_wire(Work(settings).do(from_wire(sys.stdin.buffer.read())))
     except SessionError as error:

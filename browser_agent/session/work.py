@@ -20,7 +20,7 @@ from .vault import Progress, Vault
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
 class Prepare(_Model):

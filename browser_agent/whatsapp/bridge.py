@@ -7,6 +7,7 @@ FOLDER = Path(__file__).parent / "bridge"
 FILES = (
     "reading.js",
     "connection.js",
+    "linking.js",
     "hearing.js",
     "messages.js",
     "history.js",

@@ -28,7 +28,7 @@ _OrEmpty = Annotated[list[T], WrapValidator(_or_empty)]
 
 
 class _FromPage(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class StoreSeen(_FromPage):

@@ -33,6 +33,11 @@ USES: Mapping[str, tuple[str, ...]] = {
     "conn.isAuthenticated": ("functions.isAuthenticated",),
     "conn.isRegistered": ("functions.isRegistered",),
     "conn.getMyUserId": ("UserPrefs",),
+    "conn.genLinkDeviceCodeForPhoneNumber": (
+        "functions.initializeAltDeviceLinking",
+        "functions.genLinkDeviceCodeForPhoneNumber",
+        "functions.isAuthenticated",
+    ),
     "conn.getAuthCode": (
         "Conn",
         "Base64",
@@ -86,6 +91,7 @@ USES: Mapping[str, tuple[str, ...]] = {
     "whatsapp.ChatStore": ("ChatStore",),
     "whatsapp.ContactStore": ("ContactStore",),
     "whatsapp.GroupMetadataStore": ("GroupMetadataStore",),
+    "whatsapp.LinkDeviceEvents": ("LinkDeviceEvents",),
     "whatsapp.LruMediaStore": ("LruMediaStore",),
     "whatsapp.MsgKey": ("MsgKey",),
     "whatsapp.MsgStore": ("MsgStore",),
@@ -93,6 +99,7 @@ USES: Mapping[str, tuple[str, ...]] = {
     "whatsapp.Stream": ("Stream",),
     "whatsapp.WidFactory": _WID,
     "whatsapp.lidPnCache": ("lidPnCache",),
+    "whatsapp.functions.initializeAltDeviceLinking": ("functions.initializeAltDeviceLinking",),
     "whatsapp.functions.queryAllGroups": ("functions.queryAllGroups",),
     "whatsapp.functions.queryWidExists": ("functions.queryWidExists",),
 }
@@ -120,7 +127,17 @@ CALLS: Mapping[str, tuple[str, ...]] = {
 }
 
 # Uses without which the bridge goes on: it has another way, or less to tell.
-SPARED = frozenset({"whatsapp.LruMediaStore", "chat.getMessageACK"})
+SPARED = frozenset(
+    {
+        "whatsapp.LruMediaStore",
+        "chat.getMessageACK",
+        # Of the screen that links: a page that has an account need not have loaded it, and the build is no worse for
+        # that. The command says itself when it cannot be carried out, and the QR code is there.
+        "conn.genLinkDeviceCodeForPhoneNumber",
+        "whatsapp.functions.initializeAltDeviceLinking",
+        "whatsapp.LinkDeviceEvents",
+    }
+)
 
 
 def modules() -> list[str]:

@@ -12,6 +12,7 @@ process that we cannot look into) the state alone has to do.
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -61,6 +62,7 @@ LOGOUT_WITHIN_S = 15.0
 CLOSE_WITHIN_S = 0.7
 EXIT_WITHIN_S = 0.8
 
+_PAGE_CODE = re.compile(r"[A-Za-z_]{1,64}")  # else it may hold anything
 _ELSEWHERE = "the tab shows something else than WhatsApp Web"
 
 ReloadStep = Literal["terminate", "reload", "crash", "kill_renderer"]
@@ -70,7 +72,8 @@ class PageScriptFailed(Internal):
     """The page's function threw. `code` is wa-js' own, or the error's name."""
 
     def __init__(self, function: str, code: str) -> None:
-        super().__init__(f"{function} failed in the page: {code}")
+        said = code if _PAGE_CODE.fullmatch(code) else "an error of its own"
+        super().__init__(f"{function} failed in the page: {said}")
         self.page_code = code
 
 
@@ -178,10 +181,6 @@ class WhatsAppPage:
         if answer is None:
             raise PageTimeout(_ELSEWHERE)
         return cast(dict[str, Any], json.loads(answer))
-
-    async def refresh_qr(self) -> None:
-        """Ask for a new code where the page stopped rotating it."""
-        await self._evaluate("void waAgent.refreshQr()")
 
     async def ask_server(self) -> bool:
         """Have the page ask its server something, and whether it could. Whether an answer came shows at the link."""
@@ -310,9 +309,9 @@ class WhatsAppPage:
             within_s=within_s,
         )
         if "exceptionDetails" in answer:
-            details = answer["exceptionDetails"]
-            said = details.get("exception", {}).get("description") or details.get("text", "")
-            raise Internal(f"the page's script failed: {said.splitlines()[0] if said else '?'}")
+            # Its words may be a message's.
+            kind = answer["exceptionDetails"].get("exception", {}).get("className", "")
+            raise Internal(f"the page's script failed: {kind if _PAGE_CODE.fullmatch(kind) else '?'}")
         return answer["result"].get("value")
 
     async def _load_anew(self, within_s: float) -> bool:

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -19,7 +20,9 @@ from cli.checks.service import judge_programs
 from tests.harness.service import COMMAND, PROGRAMS, REPOSITORY, SESSION, Service
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web.client import WhatsAppWeb
-from tests.whatsapp_web.people import FAMILY
+from tests.whatsapp_web.people import FAMILY, ME
+from whatsapp_contract.addresses import NO_PHONE_NUMBER
+from whatsapp_contract.errors import BadArguments, Busy, Refused
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c626001000000ffff030000060005"
@@ -157,6 +160,58 @@ def test_the_code_rotates_on_console_events_and_page_and_an_idle_one_is_renewed(
     ready = str(waiting.wait_event("ready", after=before).id)
     waiting.client.call("logout", {"cause": "the test"})
     waiting.wait_event("qr", after=ready)
+
+
+def test_a_code_for_a_phone_number_is_the_other_way_in(waiting: Service, waited_for: WhatsAppWeb) -> None:
+    number, before = ME.phone.partition("@")[0], waiting.last_event_id()
+    wait_until(lambda: waiting.client.ping().state == "awaiting_scan", 20, "a code is waited for")
+    for phone in ("0333 111", "+39 (0) 333 1111111", number * 2, "120363000000000001@g.us", ""):
+        with pytest.raises(BadArguments) as bad:
+            waiting.client.call("pairing_code", {"phone": phone})
+        assert str(bad.value) == f"phone: {NO_PHONE_NUMBER}"
+
+    waited_for.answer_link_codes("IQErrorRateOverlimit")
+    with pytest.raises(Refused, match="too many codes"):
+        waiting.client.call("pairing_code", {"phone": number})
+    again = waiting.wait_event("qr", after=before)
+    assert again.data["payload"] == waited_for.code_on_show()
+
+    waited_for.answer_link_codes(after_s=3)
+    asked = subprocess.Popen(
+        [COMMAND, "pair", "--json"],
+        env=waiting.environ, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert asked.stdin
+        asked.stdin.write(f"+{number[:2]} {number[2:5]}-{number[5:]}\n")
+        asked.stdin.flush()
+        wait_until(lambda: waiting.client.ping().operation == "pairing_code", 20, "a code is asked for")
+        with pytest.raises(Busy, match="pairing_code"):
+            waiting.client.call("pairing_code", {"phone": number})
+        told, _ = asked.communicate(timeout=30)
+    finally:
+        asked.kill()
+        asked.wait()
+    assert asked.returncode == 0
+    given = json.loads(told)
+    assert re.fullmatch(r"[0-9A-Z]{4}-[0-9A-Z]{4}", given["code"])
+    left_s = (datetime.fromisoformat(given["expires_at"]) - datetime.now(UTC)).total_seconds()
+    assert 100 < left_s < 180
+    assert waited_for.link_codes_asked()[-1] == {"phone": number, "push": True}
+    assert waiting.redis.get(f"whatsapp:{SESSION}:qr") is None
+    wait_until(lambda: waiting.status().reason == "pairing_code", 10, "the status says why there is no QR code")
+
+    waited_for.enter_link_code(given["code"])
+    ready = waiting.wait_event("ready", after=before)
+    assert waiting.wait_event("authenticated", after=before).data == {"restored": False}
+    late = subprocess.run(
+        [COMMAND, "pair", number],
+        env=waiting.environ, cwd=REPOSITORY, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert (late.returncode, late.stdout) == (4, "")
+    assert given["code"] not in waiting.log()
+    waiting.client.call("logout", {"cause": "the test"})
+    waiting.wait_event("qr", after=str(ready.id))
 
 
 def test_bad_settings_end_with_2_and_name_every_variable(tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ _FIELDS: dict[type[BaseModel], dict[str, Any]] = {
     results.ReloadResult: {"steps": ["reload"], "took_ms": 1.0},
     results.RestartBrowserResult: {"browser_pid": 2, "took_ms": 1.0},
     results.LogoutResult: {"took_ms": 1.0},
+    results.PairingCodeResult: {"code": "ABCD-EFGH", "expires_at": _NOW, "took_ms": 1.0},
     results.BackupResult: {"generation": "g1", "is_new": True, "stored_bytes": 1, "took_ms": 1.0},
     results.FollowChatsResult: {"chats": ["groups"], "since": _NOW, "matching": 1},
     results.ListChatsResult: {"chats": [_CHAT]},

@@ -155,3 +155,52 @@ def test_every_code_of_the_contract_has_its_error() -> None:
     for code in codes.split():
         assert type(error_from_wire(code, "m")).code == code
     assert isinstance(error_from_wire("from_the_future", "m"), Internal)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["393331111111", "+393331111111", "+39 333 111-1111", "0039 (333) 111.1111", "\u202a+39\u00a03331111111\u202c"],
+)
+def test_a_phone_number_however_it_is_written(written: str) -> None:
+    _spec, args = parse_args(Command(name="pairing_code", args={"phone": written}))
+    assert args.model_dump() == {"phone": "393331111111"}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        "+",
+        "333111",
+        "0333 1111111",
+        "3933311111111111",
+        "39333111111a",
+        "393331111111@c.us",
+        "393331111111:2",
+        393331111111,
+    ],
+)
+def test_what_is_no_phone_number_is_refused_without_repeating_it(written: object) -> None:
+    with pytest.raises(BadArguments) as raised:
+        parse_args(Command(name="pairing_code", args={"phone": written}))
+    assert str(raised.value).startswith("phone: ")
+    assert "333" not in str(raised.value).replace("+39 333 111 1111", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "said"),
+    [
+        ("393331111111", {}, "no such command"),
+        ("list_labels", {}, "no command 'list_labels'"),
+        ("ping", {"393331111111": 1}, "…: no such argument"),
+        ("ping", {"labels": 1}, "labels: no such argument"),
+        ("suppress", {"add": [["393331111111"]]}, "add.0: "),
+    ],
+)
+def test_a_name_that_is_none_of_ours_is_repeated_only_where_it_reads_like_one(
+    name: str, args: dict[str, object], said: str
+) -> None:
+    with pytest.raises((BadArguments, UnknownCommand)) as raised:
+        parse_args(Command(name=name, args=args))
+    assert str(raised.value).startswith(said)
+    assert "393331111111" not in str(raised.value)

@@ -11,13 +11,14 @@ from tests.whatsapp_web.doors.base import Json
 from tests.whatsapp_web.doors.changes import ChangeDoors
 from tests.whatsapp_web.doors.groups import GroupDoors
 from tests.whatsapp_web.doors.kinds import KindDoors
+from tests.whatsapp_web.doors.linking import LinkingDoors
 from tests.whatsapp_web.doors.sends import SendDoors
 from tests.whatsapp_web.server_process import ServerProcess
 
 __all__ = ["NoPageAnswered", "PhoneRefused", "WhatsAppWeb", "WhatsAppWebError"]
 
 
-class WhatsAppWeb(KindDoors, ChangeDoors, GroupDoors, SendDoors):
+class WhatsAppWeb(KindDoors, ChangeDoors, GroupDoors, SendDoors, LinkingDoors):
     """WhatsApp Web's server side, the phone that owns the account, and the network in between.
 
     A context manager: the server is a process of its own on a free port of the loopback, and ends with the
@@ -52,39 +53,10 @@ class WhatsAppWeb(KindDoors, ChangeDoors, GroupDoors, SendDoors):
 
     # --- the phone
 
-    def code_on_show(self, timeout_s: float = 10.0) -> str:
-        """The complete five-part code that the page shows, awaited."""
-        code: str = self._control.call("code_on_show", timeout_s=timeout_s)
-        return code
-
-    def scan(self, payload: str | None = None, timeout_s: float = 10.0) -> int:
-        """Scan the QR code; returns the number of the linked device once the page has kept its keys.
-
-        With a payload, that is what the phone sees: anything but the complete code that is on show now raises
-        PhoneRefused. Without, the phone looks at what is on show.
-        """
-        device: int = self._control.call("scan", payload=payload, timeout_s=timeout_s)
-        return device
-
-    def enter_link_code(self, code: str, timeout_s: float = 10.0) -> int:
-        """Link with the code a page got for a phone number; returns the device's number."""
-        device: int = self._control.call("enter_link_code", code=code, timeout_s=timeout_s)
-        return device
-
     def log_out_from_phone(self) -> int:
         """Unlink every device; returns how many there were. An unreachable one learns it when it comes back."""
         unlinked: int = self._control.call("log_out_from_phone")
         return unlinked
-
-    # --- the QR code on the page
-
-    def rotate_qr(self) -> None:
-        """Show the next code now, as if the time of this one were over."""
-        self._control.call("rotate_qr")
-
-    def idle_qr(self) -> None:
-        """Stop showing codes, as after the last of them."""
-        self._control.call("idle_qr")
 
     # --- the network
 

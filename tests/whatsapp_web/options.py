@@ -40,6 +40,7 @@ class Options:
     qr_first_s: float = 60.0
     qr_next_s: float = 20.0
     qr_rotations_before_idle: int = 5
+    link_code_s: float = 180.0
     # the server
     messages_during_boot: int = 0
     author_lid: bool = False

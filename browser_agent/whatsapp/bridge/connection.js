@@ -1,6 +1,4 @@
-/* What the page is in, its QR code, and what the agent asks of its connection. */
-
-const QR_POLL_MS = 250;
+/* What the page is in, and what the agent asks of its connection. */
 
 // -- what the page is in ----------------------------------------------------------------------------------------
 
@@ -32,42 +30,6 @@ const tellStream = () => {
   if (text === lastTold) return;
   lastTold = text;
   tell('stream', { stream: now });
-};
-
-// -- the QR -----------------------------------------------------------------------------------------------------
-
-// The element holds the complete code, five parts, before wa-js is ready; wa-js' own lacks the last, the platform.
-let lastQr = null;
-const tellQr = (payload) => {
-  if (!payload || payload === lastQr) return;
-  lastQr = payload;
-  tell('qr', { payload });
-};
-const qrFromDom = () => {
-  const ref = document.querySelector('[data-ref]')?.getAttribute('data-ref');
-  return ref && ref.split(',').length >= 4 ? ref : null;
-};
-const qrFromWaJs = async () => {
-  const code = await attempt(() => WPP.conn.getAuthCode());
-  const full = code?.fullCode;
-  if (!full || full.split(',').length > 4) return full;
-  const platform = attempt(() => window.require('WAWebCompanionRegClientUtils').DEVICE_PLATFORM);
-  return platform ? `${full},${platform}` : full;
-};
-const lookForQr = async () => {
-  const onShow = qrFromDom();
-  if (onShow) return tellQr(onShow);
-  if (mode() === 'QR') tellQr(await qrFromWaJs());
-};
-const watchQr = () => {
-  const timer = setInterval(() => {
-    if (mode() === 'MAIN') return clearInterval(timer);
-    lookForQr();
-  }, QR_POLL_MS);
-  const observer = new MutationObserver(() => tellQr(qrFromDom()));
-  observer.observe(document, { subtree: true, childList: true, attributes: true, attributeFilter: ['data-ref'] });
-  // A busy page mutates all the time; a paired one has no code to look for.
-  WPP.on('conn.stream_mode_changed', (mode) => mode === 'MAIN' && observer.disconnect());
 };
 
 // -- the agent's calls ------------------------------------------------------------------------------------------
@@ -107,7 +69,6 @@ Object.assign(waAgent, {
   reconnect: () => WPP.whatsapp.Socket.reconnect(),
   // It throws where the conflict is over already: then there is nothing to take over, and the state will say so.
   takeOver: () => attempt(() => WPP.whatsapp.Socket.takeover()),
-  refreshQr: () => WPP.whatsapp.BackendEventBus.triggerRefreshQR(),
   logout: () => WPP.whatsapp.Socket.logout(),
   // Asks the server something cheap, for the sake of an answer: what it says does not matter, nor is it awaited.
   // Whether there was something to ask with.
@@ -136,6 +97,3 @@ WPP.on('conn.backend_event', (name) => {
   tellStream();
 });
 WPP.on('conn.logout', () => tell('logout', {}));
-WPP.on('conn.qrcode_idle', () => tell('qr_idle', {}));
-WPP.on('conn.auth_code_change', lookForQr);
-watchQr();

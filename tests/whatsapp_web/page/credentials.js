@@ -36,6 +36,17 @@
       if (linked) return;
       if (this.#me || (this.#keys && this.#keys.device)) await this.clear();
       if (!this.#keys) await this.#mint();
+      if (!this.#keys.advSecret) await this.mintAdvSecret();
+    }
+
+    /** What only who has scanned the QR code knows; null while there is none. */
+    async setAdvSecret(advSecret) {
+      this.#keys = { ...this.#keys, advSecret };
+      await this.#storage.putAll([['keys', this.#keys]]);
+    }
+
+    async mintAdvSecret() {
+      await this.setAdvSecret(this.#random());
     }
 
     async accept({ me, device, key }) {
@@ -68,9 +79,12 @@
     }
 
     async #mint() {
-      const random = () => this.#encode(crypto.getRandomValues(new Uint8Array(32)));
-      this.#keys = { noise: random(), identity: random(), advSecret: random() };
-      await this.#storage.putAll([['keys', this.#keys]]);
+      this.#keys = { noise: this.#random(), identity: this.#random() };
+      await this.mintAdvSecret();
+    }
+
+    #random() {
+      return this.#encode(crypto.getRandomValues(new Uint8Array(32)));
     }
   }
 

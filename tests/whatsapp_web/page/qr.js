@@ -1,4 +1,4 @@
-/* Codes to link this browser with: the QR's refs one after the other, and the code for a phone number. */
+/* Codes to scan: the refs one after the other. */
 (function () {
   'use strict';
   const { define, options } = self.StandIn;
@@ -14,7 +14,7 @@
     let shown = 0;
     let timer;
 
-    /** The complete code, as the DOM carries it and the phone scans it. */
+    /** The code as the DOM carries it and the phone scans it; while a phone number's is in force it lacks a part. */
     exports.code = () => {
       const { noise, identity, advSecret } = credentials.keys;
       return [Conn.ref, noise, identity, advSecret, DEVICE_PLATFORM].join(',');
@@ -59,15 +59,4 @@
     refreshQR: () => require('StandInQr').refresh(),
     startCommsAndHandleRequests() {},
   }));
-
-  define('WAWebAltDeviceLinkingApi', (exports, require) => {
-    const linkCode = (phone) => require('StandInLink').query('link_code', { phone });
-    Object.assign(exports, {
-      setPairingType() {},
-      initializeAltDeviceLinking: async () => {},
-      initializeQRLinking: async () => {},
-      startAltLinkingFlow: linkCode,
-      genLinkDeviceCodeForPhoneNumber: linkCode,
-    });
-  });
 })();

@@ -54,6 +54,9 @@
         link.established();
         qr.begin(refs);
       },
+      link_code_void({ event }) {
+        require('WAWebLinkDeviceEvents').WAWebLinkDeviceEvents.trigger(`link_device_events:${event}`);
+      },
       async paired({ device, key, me }) {
         qr.end();
         await credentials.accept({ device, key, me });

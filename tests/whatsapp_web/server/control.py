@@ -71,6 +71,15 @@ class Control(MediaCalls, GroupCalls):
     async def enter_link_code(self, code: str, timeout_s: float) -> int:
         return await self._phone.enter_link_code(code, timeout_s)
 
+    def answer_link_codes(self, refusal: str | None, after_s: float) -> None:
+        self._site.link_codes.refusal, self._site.link_codes.after_s = refusal, after_s
+
+    def void_link_codes(self, event: str) -> int:
+        return self._phone.void_link_codes(event)
+
+    def link_codes_asked(self) -> list[Frame]:
+        return self._site.link_codes.asked
+
     async def code_on_show(self, timeout_s: float) -> str:
         return await self._phone.code_on_show(timeout_s)
 

@@ -32,9 +32,23 @@ class Phone:
         """Type in the code that a page shows instead of a QR; the answer is the new device's number."""
         typed = code.replace("-", "").upper()
         for session, registration in self._waiting():
-            if typed in registration.link_codes:
-                return await self._link(session, timeout_s)
+            known = registration.link_code
+            if known is None or known.code != typed:
+                continue
+            if not known.is_for(self._site.account.me.phone):
+                raise PhoneRefuses("this code is for another number")
+            if known.age_s > self._site.options.link_code_s:
+                raise PhoneRefuses("this code has expired")
+            return await self._link(session, timeout_s)
         raise PhoneRefuses("no page shows this link code")
+
+    def void_link_codes(self, event: str) -> int:
+        """Have every page that gave a code told that it is void; the answer is how many that were."""
+        given = [(session, registration) for session, registration in self._waiting() if registration.link_code]
+        for session, registration in given:
+            registration.link_code = None
+            session.connection.send({"type": "link_code_void", "event": event})
+        return len(given)
 
     async def code_on_show(self, timeout_s: float) -> str:
         """The complete code a page shows, awaited."""

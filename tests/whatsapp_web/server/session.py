@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tests.whatsapp_web.server.account import Device
 from tests.whatsapp_web.server.connection import Connection
+from tests.whatsapp_web.server.link_codes import LinkCode
 from tests.whatsapp_web.server.messages import Frame, Message
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Registration:
     platform: str
     refs: list[str] = field(default_factory=list)
     code_on_show: str | None = None
-    link_codes: set[str] = field(default_factory=set)
+    link_code: LinkCode | None = None
     accepted: asyncio.Future[int] | None = None
 
 
@@ -80,6 +81,7 @@ class Session:
         how_many = 1 + self._site.options.qr_rotations_before_idle
         refs = ["2@" + secrets.token_urlsafe(96) for _ in range(how_many)]
         self.registration.refs, self.registration.code_on_show = refs, None
+        self.registration.link_code = None
         self.connection.send({"type": "qr_refs", "refs": refs})
 
     def _idle(self, _: Frame) -> None:
@@ -155,7 +157,11 @@ class Session:
 
     def _query(self, frame: Frame) -> None:
         result = self._site.answer(self, frame["name"], frame["args"])
-        self.connection.send({"type": "result", "id": frame["id"], "result": result})
+        answer = {"type": "result", "id": frame["id"], "result": result}
+        if frame["name"] == "link_code" and self._site.link_codes.after_s:
+            asyncio.get_running_loop().call_later(self._site.link_codes.after_s, self.connection.send, answer)
+        else:
+            self.connection.send(answer)
 
     def _ping(self, _: Frame) -> None:
         self.connection.send({"type": "pong"})

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.whatsapp_web.options import Options
 from tests.whatsapp_web.people import ANNA, FAMILY
 from tests.whatsapp_web.server.account import Account
+from tests.whatsapp_web.server.link_codes import LinkCode, LinkCodes
 from tests.whatsapp_web.server.media import MediaStore
 from tests.whatsapp_web.server.messages import Frame, Message, Notice
 from tests.whatsapp_web.server.network import Network
 from tests.whatsapp_web.server.page_hooks import PageHooks
 from tests.whatsapp_web.server.session import Session
-
-LINK_CODE_ALPHABET = "123456789ABCDEFGHJKLMNPQRSTVWXYZ"
-LINK_CODE_LENGTH = 8
 
 
 class Site:
@@ -34,6 +31,7 @@ class Site:
         self.options = self._first_options
         self.account = Account()
         self.media = MediaStore()
+        self.link_codes = LinkCodes()
 
     def reset(self) -> None:
         """Forget everything that happened; links are cut, linked devices are strangers."""
@@ -46,7 +44,7 @@ class Site:
         ref, _, _ = code.partition(",")
         for session in self.network.sessions:
             if session.registration is not None and ref in session.registration.refs:
-                session.registration.code_on_show = code
+                session.registration.code_on_show = code if all(code.split(",")) else None
                 self.codes_changed.set()
 
     def roster(self) -> Frame:
@@ -143,11 +141,15 @@ class Site:
             message.change({"media": {**(message.media or {}), "directPath": path}}, {})
         return {"directPath": path}
 
-    def _link_code(self, session: Session, _: Frame) -> str:
-        assert session.registration is not None, "only an unpaired page asks for a link code"
-        code = "".join(secrets.choice(LINK_CODE_ALPHABET) for _ in range(LINK_CODE_LENGTH))
-        session.registration.link_codes.add(code)
-        return code
+    def _link_code(self, session: Session, args: Frame) -> Frame:
+        registration = session.registration
+        assert registration is not None, "only an unpaired page asks for a link code"
+        self.link_codes.asked.append(args)
+        registration.code_on_show = registration.link_code = None  # what was on show lacks its secret now
+        if self.link_codes.refusal:
+            return {"error": self.link_codes.refusal}
+        registration.link_code = LinkCode.make(args["phone"])
+        return {"code": registration.link_code.code}
 
     def _unlink(self, session: Session, _: Frame) -> None:
         if session.device is not None:
