@@ -1,0 +1,75 @@
+// What panels have in common: each is read once, then again while it is seen; what keeps it from being read is said,
+// and what was read before stays.
+
+import { byId, h } from './dom.js';
+import { ApiError } from './api.js';
+import { at } from './format.js';
+import { now } from './clock.js';
+import { live, on } from './live.js';
+
+const SOON_MS = 300;
+const AT_MOST_EVERY_MS = 2000;
+
+/** `load` asks, `show` draws what it gave. `absent` is called where the API does not have it. `soon` reads again. */
+export function panel(id, { load, show, everyMs, absent }) {
+  const section = byId(id);
+  let [readAt, isSeen, isReading, timer, note, isGone] = [0, false, false, 0, null, false];
+
+  async function read() {
+    if (isReading || isGone) return;
+    isReading = true;
+    clearTimeout(timer);
+    timer = 0;
+    try {
+      show(await load());
+      readAt = Date.now();
+      complain(null);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status === 404 && absent) {
+        isGone = true;
+        complain(null);
+        absent();
+      } else complain(error);
+    } finally {
+      isReading = false;
+    }
+  }
+
+  let readWell = null;
+
+  function complain(error) {
+    note?.remove();
+    note = null;
+    if (!error) readWell = now();
+    else {
+      const shown = readWell ? ` Shown is what was read at ${at(readWell)}.` : '';
+      note = h('p', { class: 'note', 'data-level': 'warn' }, `Cannot be read. ${error.words}${shown}`);
+      section.querySelector('h2').after(note);
+    }
+  }
+
+  function soon() {
+    if (!timer) timer = setTimeout(read, Math.max(SOON_MS, readAt + AT_MOST_EVERY_MS - Date.now()));
+  }
+
+  const isOld = () => Date.now() - readAt > everyMs;
+  new IntersectionObserver(([entry]) => {
+    isSeen = entry.isIntersecting;
+    if (isSeen && readAt && isOld()) read();
+  }, { rootMargin: '200px' }).observe(section);
+  setInterval(() => {
+    if ((isSeen || note) && !document.hidden && !live.connection.lost && isOld()) read();
+  }, 1000);
+  document.addEventListener('visibilitychange', () => {
+    if (!document.hidden && isSeen && isOld()) read();
+  });
+  on('resumed', soon);
+  let hadRedis = true;
+  on('status', ({ redis }) => {
+    if (redis && !hadRedis) soon();
+    hadRedis = redis;
+  });
+  read();
+  return { soon, read };
+}

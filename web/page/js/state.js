@@ -1,0 +1,66 @@
+// The session's state, in words: above the panels, in the tab's title and in its icon.
+
+import { body, byId, h, say } from './dom.js';
+import { age, at, everySecond } from './format.js';
+import { now } from './clock.js';
+import { live, on } from './live.js';
+import { describe, STATES } from './words.js';
+
+const COLOURS = { good: '#1a9c66', person: '#2f74d0', warn: '#d68a00', bad: '#d0213d', none: '#888' };
+const SHAPES = {
+  good: "<circle cx='8' cy='8' r='7'/>",
+  person: "<rect x='1' y='1' width='14' height='14' rx='4'/>",
+  warn: "<path d='M8 1l7 14H1z'/>",
+  bad: "<path d='M5 1h6l4 4v6l-4 4H5l-4-4V5z'/>",
+  none: "<circle cx='8' cy='8' r='5'/>",
+};
+
+let shown = '';
+
+function show() {
+  const { status, agent, connection } = live;
+  if (!status && !connection.lost) return;
+  const told = connection.lost
+    ? {
+        level: 'bad', title: connection.text, since: connection.since, form: 'lost',
+        why: agent ? `The last that is known is “${STATES[agent.state] ?? agent.state}”.` : '',
+        todo: connection.text === 'Logged out' ? null : 'This page tries on and on, and goes on by itself.',
+      }
+    : describe(agent, status.redis, now());
+  const key = JSON.stringify(told);
+  if (key === shown) return;
+  shown = key;
+  byId('state').dataset.level = told.level;
+  byId('state-icon').setAttribute('href', `#i-${told.level}`);
+  say(byId('state-title'), told.title);
+  say(byId('state-why'), told.why);
+  byId('state-since').replaceChildren(...since(told));
+  byId('state-todo').hidden = !told.todo;
+  say(byId('state-todo'), told.todo ?? '');
+  document.title = `${told.title} · ${body.dataset.session}`;
+  const icon = `<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16' fill='${COLOURS[told.level]}'>${SHAPES[told.level]}</svg>`;
+  byId('favicon').href = `data:image/svg+xml,${encodeURIComponent(icon)}`;
+}
+
+const SINCE = {
+  state: ['Since ', ', for '],
+  silent: ['Last heard at ', ', silent for '],
+  last: ['Last known at ', ', before '],
+  lost: ['Since ', ', for '],
+};
+
+function since({ since: moment, form }) {
+  if (!moment) return [' '];
+  const [before, between] = SINCE[form];
+  const time = typeof moment === 'number' ? moment / 1000 : moment;
+  return [h('span', {}, `${before}${at(typeof moment === 'number' ? moment : Date.parse(moment))}${between}`), age(time, 'for')];
+}
+
+on('status', () => {
+  show();
+  const operation = live.status?.redis ? live.agent?.operation : null;
+  byId('state-operation').hidden = !operation;
+  if (operation) say(byId('state-operation'), `Under way: ${operation.replaceAll('_', ' ')}.`);
+});
+on('connection', show);
+everySecond(show);

@@ -1,0 +1,69 @@
+// Where events are delivered to by HTTP, and those that could not be. Not shown where no endpoint is set up.
+
+import { byId, canAct, h, mark, say } from './dom.js';
+import { ApiError, get, post } from './api.js';
+import { age, count, several } from './format.js';
+import { panel } from './panel.js';
+
+const EVERY_MS = 15_000;
+const section = byId('webhooks');
+
+const parts = {
+  endpoints: h('tbody'),
+  dead: h('tbody'),
+  said: h('p', { class: 'said', role: 'status' }),
+  all: h('button', { type: 'button', class: 'small', onclick: () => replay(parts.all, null) }, 'Replay all'),
+};
+const heads = (names) => h('thead', {}, h('tr', {}, names.map((head) => h('th', { scope: 'col' }, head))));
+parts.deadTable = h('table', {}, h('caption', {}, 'Dead letters'), heads(['Event', 'Why', 'Given up', ...(canAct ? ['Again'] : [])]), parts.dead);
+
+async function load() {
+  const [{ endpoints }, dead] = await Promise.all([get('/api/webhooks'), get('/api/webhooks/dead')]);
+  return { endpoints, dead };
+}
+
+function show({ endpoints, dead }) {
+  section.hidden = !endpoints.length && !dead.length;
+  if (!parts.said.isConnected) {
+    byId('webhooks-body').replaceChildren(
+      h('table', {}, h('caption', { class: 'out' }, 'Endpoints'), heads(['Endpoint', 'Delivered', 'Behind', 'Dead']), parts.endpoints),
+      h('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Deliveries that failed' }, parts.deadTable),
+      canAct ? h('p', { class: 'bar more' }, parts.all) : '', parts.said);
+  }
+  parts.endpoints.replaceChildren(...endpoints.map((one) => h('tr', {},
+    h('th', { scope: 'row' }, mark(one.failing_since ? 'bad' : 'good'), ` ${one.host}`,
+      h('span', { class: 'detail' }, one.failing_since
+        ? ['failing for ', age(one.failing_since, 'for'), one.last_error ? `: ${one.last_error}` : '']
+        : one.last_success_at ? ['last delivered ', age(one.last_success_at)] : 'nothing delivered yet')),
+    h('td', {}, count(one.delivered)),
+    h('td', {}, count(one.behind)),
+    h('td', {}, count(one.dead)))));
+  parts.deadTable.parentElement.hidden = !dead.length;
+  parts.all.hidden = !dead.length;
+  parts.dead.replaceChildren(...dead.map((one) => h('tr', {},
+    h('th', { scope: 'row' }, one.event_type, h('span', { class: 'detail' }, h('code', {}, one.event_id))),
+    h('td', {}, mark('bad'), ` ${one.error}`, h('span', { class: 'detail' }, several(one.attempts, 'try', 'tries'))),
+    h('td', {}, age(one.failed_at)),
+    canAct ? h('td', {}, h('button', {
+      type: 'button', class: 'small', 'aria-label': `Replay ${one.event_type} ${one.event_id}`,
+      onclick: ({ currentTarget }) => replay(currentTarget, [one.id]),
+    }, 'Replay')) : '')));
+}
+
+async function replay(button, ids) {
+  if (button.getAttribute('aria-busy')) return;
+  button.setAttribute('aria-busy', 'true');
+  try {
+    await post('/api/webhooks/replay', { ids });
+    parts.said.dataset.level = 'good';
+    say(parts.said, ids ? 'It will be delivered again.' : 'All will be delivered again.');
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error;
+    parts.said.dataset.level = 'bad';
+    say(parts.said, error.words);
+  }
+  button.removeAttribute('aria-busy');
+  hooks.read();
+}
+
+const hooks = panel('webhooks', { load, show, everyMs: EVERY_MS, absent: () => { section.hidden = true; } });
