@@ -64,9 +64,7 @@ def _files() -> dict[str, PageFile]:
         if file.suffix in _TYPES:
             content = file.read_bytes()
             packed = gzip.compress(content, 9, mtime=0)
-            found[file.relative_to(PAGE).as_posix()] = PageFile(
-                packed, _TYPES[file.suffix], f'"{_digest(content)}"'
-            )
+            found[file.relative_to(PAGE).as_posix()] = PageFile(packed, _TYPES[file.suffix], f'"{_digest(content)}"')
     return found
 
 

@@ -108,15 +108,18 @@ export function isSure({ title, text, yes }) {
 async function restartAgent() {
   const { epoch } = await post('/api/agent/restart', CAUSE);
   return new Promise((resolve, reject) => {
+    let forget = () => {};
     const isThere = ({ agent }) => {
       if (!agent || agent.epoch <= epoch) return;
       clearTimeout(deadline);
+      forget();
       resolve(agent.epoch);
     };
     const deadline = setTimeout(() => {
+      forget();
       const words = 'the worker was asked and no new agent has spoken yet: see whether the worker runs';
       reject(new ApiError(504, 'no_reply_yet', words, true));
     }, NEW_AGENT_WITHIN_MS);
-    on('status', isThere);
+    forget = on('status', isThere);
   });
 }

@@ -18,7 +18,7 @@ export class ApiError extends Error {
       agent_unreachable: 'No agent listens for commands. Restart the agent, or wait for the watchdog to do so.',
       no_reply: 'The agent did not answer in time.',
       busy: `Not now: ${this.message}.`,
-      unauthorized: 'You are not logged in any more.',
+      unauthorized: 'You are signed out.',
     };
     return known[this.code] ?? `${this.message.charAt(0).toUpperCase()}${this.message.slice(1)} (${this.code}).`;
   }

@@ -5,7 +5,7 @@ import { byId, h, mark, say, svg } from './dom.js';
 import { get } from './api.js';
 import { atHour, lasting, size, took } from './format.js';
 import { now } from './clock.js';
-import { by, hours, SEGMENT_MS, SEGMENTS, spans, summary } from './history_data.js';
+import { by, hours, SEGMENT_MS, SEGMENTS, spans, summary, times } from './history_data.js';
 import { live } from './live.js';
 import { panel } from './panel.js';
 import { verdictWords } from './words.js';
@@ -71,9 +71,9 @@ function pointAt(event, chart) {
 function show({ minutes }) {
   if (!parts.sentence.isConnected) build();
   segments = by(minutes, now());
-  say(parts.sentence, summary(segments));
+  say(parts.sentence, summary(minutes));
   drawStrip();
-  drawLegend();
+  drawLegend(times(minutes));
   draw(parts.latency, [['worst', 'max'], ['line', 'p50']], scaleOf(segments.map(({ max }) => max)));
   const limit = live.agent?.memory_limit_bytes ?? null;
   draw(parts.memory, [['line', 'memory']], scaleOf([...segments.map(({ memory }) => memory), limit && limit * 0.9]), limit);
@@ -82,7 +82,7 @@ function show({ minutes }) {
     scaleOf([...segments.map(({ memory }) => memory), limit && limit * 0.9]), size);
   byId('history-axis').replaceChildren(...[0, 0.25, 0.5, 0.75, 1].map((part) =>
     h('span', {}, part === 1 ? 'now' : atHour(segments[0].from + part * SEGMENTS * SEGMENT_MS))));
-  fillTables();
+  fillTables(spans(minutes));
   readOff();
 }
 
@@ -104,11 +104,10 @@ function drawStrip() {
   parts.strip.replaceChildren(svg('rect', { class: 'ground', width: WIDTH, height: STRIP }), ...rects, cursor(STRIP));
 }
 
-function drawLegend() {
+function drawLegend(lasted) {
   const words = { good: 'healthy', person: 'waited for a person', warn: 'coming up', bad: 'not well', none: 'not checked' };
   parts.legend.replaceChildren(...Object.entries(words).map(([level, text]) => {
-    const time = segments.filter((segment) => segment.level === level).length * SEGMENT_MS;
-    return time ? h('li', {}, mark(level), ` ${text} ${lasting(time)}`) : null;
+    return lasted[level] ? h('li', {}, mark(level), ` ${text} ${lasting(lasted[level])}`) : null;
   }).filter(Boolean));
 }
 
@@ -181,8 +180,7 @@ function describe({ from, verdict, reason, checks, bad, p50, max, memory }) {
   ].filter(Boolean).join('; ');
 }
 
-function fillTables() {
-  const found = spans(segments);
+function fillTables(found) {
   parts.spans.replaceChildren(...(found.length ? found : [null]).map((span) => h('tr', {}, span
     ? [h('th', { scope: 'row' }, atHour(span.from)), h('td', {}, lasting(span.lasts)),
       h('td', {}, mark(span.level), ` ${verdictWords(span.verdict)} (${span.reason})`)]

@@ -5,6 +5,8 @@ import { levelOf } from './words.js';
 
 export const SEGMENT_MS = 300_000;
 export const SEGMENTS = 288;
+const MINUTE_MS = 60_000;
+const DAY_MINUTES = 1440;
 
 const ORDER = ['none', 'good', 'person', 'warn', 'bad'];
 const worst = (found, one) => (ORDER.indexOf(one.level) > ORDER.indexOf(found.level) ? one : found);
@@ -49,27 +51,35 @@ export function hours(segments) {
 }
 
 /** The times in which it was not healthy though it was checked, newest first: {from, lasts, level, verdict, reason}. */
-export function spans(segments) {
+export function spans(minutes) {
   const found = [];
-  for (const { from, level, verdict, reason } of segments) {
-    if (level === 'good' || level === 'none') continue;
+  for (const { at, verdict, reason } of minutes) {
+    const level = levelOf(verdict);
+    if (level === 'good') continue;
+    const from = Date.parse(at);
     const last = found.at(-1);
-    if (last && last.from + last.lasts === from && last.verdict === verdict) last.lasts += SEGMENT_MS;
-    else found.push({ from, lasts: SEGMENT_MS, level, verdict, reason });
+    if (last && last.from + last.lasts === from && last.verdict === verdict) last.lasts += MINUTE_MS;
+    else found.push({ from, lasts: MINUTE_MS, level, verdict, reason });
   }
   return found.reverse();
 }
 
+/** For how long it was at each level, in ms; `none` is the time without checks. */
+export function times(minutes) {
+  const found = { good: 0, person: 0, warn: 0, bad: 0 };
+  for (const { verdict } of minutes) found[levelOf(verdict)] += MINUTE_MS;
+  return { ...found, none: Math.max(0, DAY_MINUTES - minutes.length) * MINUTE_MS };
+}
+
 /** In a sentence, for those who do not see the strip, and for those who do. */
-export function summary(segments) {
-  const checked = segments.filter(({ level }) => level !== 'none');
-  if (!checked.length) return 'Nothing was checked in the last 24 hours.';
-  const good = checked.filter(({ level }) => level === 'good').length;
-  const share = `Healthy in ${percent(good / checked.length)} of the ${lasting(checked.length * SEGMENT_MS)} that were checked`;
-  const bad = spans(segments).filter(({ level }) => level === 'bad');
-  if (!bad.length) return `${share}; never unwell.`;
-  const time = lasting(bad.reduce((total, { lasts }) => total + lasts, 0));
-  return `${share}; not well in ${time}, last at ${atHour(bad[0].from)}.`;
+export function summary(minutes) {
+  if (!minutes.length) return 'Nothing was checked in the last 24 hours.';
+  const { good, bad } = times(minutes);
+  const checked = minutes.length * MINUTE_MS;
+  const share = `Healthy in ${percent(good / checked)} of the ${lasting(checked)} that were checked`;
+  if (!bad) return `${share}; never unwell.`;
+  const last = spans(minutes).find(({ level }) => level === 'bad');
+  return `${share}; not well in ${lasting(bad)}, last at ${atHour(last.from)}.`;
 }
 
 const percent = (share) => (share === 1 ? '100 %' : `${Math.min(99.9, share * 100).toFixed(1)} %`);

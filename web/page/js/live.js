@@ -16,11 +16,13 @@ const AGAIN_AT_MOST_MS = 8000;
 
 const listeners = { status: new Set(), event: new Set(), connection: new Set(), resumed: new Set() };
 
-/** `status` and `connection` are told at once, too, where they are known; `resumed` when what was asked for is old. */
+/** `status` and `connection` are told at once, too, where they are known; `resumed` when what was asked for is old.
+ * Gives what ends it. */
 export function on(what, listener) {
   listeners[what].add(listener);
   if (what === 'status' && live.status) listener(live.status);
   if (what === 'connection') listener(live.connection);
+  return () => listeners[what].delete(listener);
 }
 
 /** What is known now. `agent` is the last that was told, also while Redis is away. */
@@ -125,9 +127,9 @@ function connected() {
 async function leave() {
   signedOut = true;
   source.close();
-  told('bad', 'Logged out', true);
+  told('bad', 'Signed out', true);
   const { warn } = await import('./banner.js');
-  warn('You are not logged in any more: what is shown here is old.', '/', 'Log in');
+  warn('You are signed out: what is shown here is old.', '/', 'Sign in');
 }
 
 function take(status) {

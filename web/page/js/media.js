@@ -26,7 +26,7 @@ const parts = {
 };
 parts.failedTable = h('table', {},
   h('caption', {}, 'Dead letters, newest first'),
-  h('thead', {}, h('tr', {}, ['File', 'Why', 'Given up', canAct && 'Again'].filter(Boolean).map((head) => h('th', { scope: 'col' }, head)))),
+  h('thead', {}, h('tr', {}, ['File', 'Why', canAct && 'Again'].filter(Boolean).map((head) => h('th', { scope: 'col' }, head)))),
   parts.failed);
 parts.dueTable = h('table', {},
   h('caption', {}, 'Still to be stored'),
@@ -67,7 +67,8 @@ function keepFocus(tbody, rows) {
 
 function name(file) {
   const what = file.mimetype ?? 'a file';
-  return h('th', { scope: 'row', title: file.key }, what, h('span', { class: 'detail' }, file.size ? size(file.size) : 'size not known'));
+  const when = file.ended_at ? [', given up ', age(file.ended_at)] : '';
+  return h('th', { scope: 'row', title: file.key }, what, h('span', { class: 'detail' }, file.size ? size(file.size) : 'size not known', when));
 }
 
 function failedRow(file) {
@@ -78,7 +79,6 @@ function failedRow(file) {
   return h('tr', {},
     name(file),
     h('td', {}, mark('bad'), ` ${ERRORS[file.error] ?? file.error}`, h('span', { class: 'detail' }, [file.problem, several(file.attempts, 'try', 'tries')].filter(Boolean).join(', '))),
-    h('td', {}, age(file.ended_at)),
     canAct ? h('td', {}, again) : '');
 }
 

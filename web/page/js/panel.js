@@ -9,20 +9,25 @@ import { live, on } from './live.js';
 
 const SOON_MS = 300;
 const AT_MOST_EVERY_MS = 2000;
+const AGAIN_MS = 5000;
+const TOLD_ABOVE = new Set(['unreachable', 'redis_away', 'unauthorized']); // by the state, for all panels
 
 /** `load` asks, `show` draws what it gave. `absent` is called where the API does not have it. `soon` reads again. */
 export function panel(id, { load, show, everyMs, absent }) {
   const section = byId(id);
-  let [readAt, isSeen, isReading, timer, note, isGone] = [0, false, false, 0, null, false];
+  let [isSeen, isReading, isWanted, hasFailed, isGone] = [false, false, false, false, false];
+  let [triedAt, readAt, timer, note] = [0, null, 0, null];
 
   async function read() {
+    isWanted = isReading;
     if (isReading || isGone) return;
     isReading = true;
+    triedAt = Date.now();
     clearTimeout(timer);
     timer = 0;
     try {
       show(await load());
-      readAt = Date.now();
+      readAt = now();
       complain(null);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
@@ -34,32 +39,31 @@ export function panel(id, { load, show, everyMs, absent }) {
     } finally {
       isReading = false;
     }
+    if (isWanted) await read();
   }
-
-  let readWell = null;
 
   function complain(error) {
     note?.remove();
     note = null;
-    if (!error) readWell = now();
-    else {
-      const shown = readWell ? ` Shown is what was read at ${at(readWell)}.` : '';
+    hasFailed = error !== null;
+    if (error && (!readAt || !TOLD_ABOVE.has(error.code))) {
+      const shown = readAt ? ` Shown is what was read at ${at(readAt)}.` : '';
       note = h('p', { class: 'note', 'data-level': 'warn' }, `Cannot be read. ${error.words}${shown}`);
       section.querySelector('h2').after(note);
     }
   }
 
   function soon() {
-    if (!timer) timer = setTimeout(read, Math.max(SOON_MS, readAt + AT_MOST_EVERY_MS - Date.now()));
+    if (!timer) timer = setTimeout(read, Math.max(SOON_MS, triedAt + AT_MOST_EVERY_MS - Date.now()));
   }
 
-  const isOld = () => Date.now() - readAt > everyMs;
+  const isOld = () => Date.now() - triedAt > (hasFailed ? Math.min(everyMs, AGAIN_MS) : everyMs);
   new IntersectionObserver(([entry]) => {
     isSeen = entry.isIntersecting;
-    if (isSeen && readAt && isOld()) read();
+    if (isSeen && isOld()) read();
   }, { rootMargin: '200px' }).observe(section);
   setInterval(() => {
-    if ((isSeen || note) && !document.hidden && !live.connection.lost && isOld()) read();
+    if ((isSeen || hasFailed) && !document.hidden && !live.connection.lost && isOld()) read();
   }, 1000);
   document.addEventListener('visibilitychange', () => {
     if (!document.hidden && isSeen && isOld()) read();

@@ -1,7 +1,7 @@
 // The session's state, in words: above the panels, in the tab's title and in its icon.
 
 import { body, byId, h, say } from './dom.js';
-import { age, at, everySecond } from './format.js';
+import { age, at, everySecond, ms } from './format.js';
 import { now } from './clock.js';
 import { live, on } from './live.js';
 import { describe, STATES } from './words.js';
@@ -22,9 +22,9 @@ function show() {
   if (!status && !connection.lost) return;
   const told = connection.lost
     ? {
-        level: 'bad', title: connection.text, since: connection.since, form: 'lost',
+        level: 'bad', title: connection.text, since: connection.since / 1000, form: 'state',
         why: agent ? `The last that is known is “${STATES[agent.state] ?? agent.state}”.` : '',
-        todo: connection.text === 'Logged out' ? null : 'This page tries on and on, and goes on by itself.',
+        todo: connection.text === 'Signed out' ? null : 'This page tries on and on, and goes on by itself.',
       }
     : describe(agent, status.redis, now());
   const key = JSON.stringify(told);
@@ -43,17 +43,15 @@ function show() {
 }
 
 const SINCE = {
-  state: ['Since ', ', for '],
-  silent: ['Last heard at ', ', silent for '],
-  last: ['Last known at ', ', before '],
-  lost: ['Since ', ', for '],
+  state: ['Since ', ', for ', 'for'],
+  silent: ['Last heard at ', ', silent for ', 'for'],
+  last: ['Last heard at ', ', ', 'ago'],
 };
 
 function since({ since: moment, form }) {
   if (!moment) return [' '];
-  const [before, between] = SINCE[form];
-  const time = typeof moment === 'number' ? moment / 1000 : moment;
-  return [h('span', {}, `${before}${at(typeof moment === 'number' ? moment : Date.parse(moment))}${between}`), age(time, 'for')];
+  const [before, between, ageForm] = SINCE[form];
+  return [h('span', {}, `${before}${at(ms(moment))}${between}`), age(moment, ageForm)];
 }
 
 on('status', () => {

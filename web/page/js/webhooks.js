@@ -15,7 +15,7 @@ const parts = {
   all: h('button', { type: 'button', class: 'small', onclick: () => replay(parts.all, null) }, 'Replay all'),
 };
 const heads = (names) => h('thead', {}, h('tr', {}, names.map((head) => h('th', { scope: 'col' }, head))));
-parts.deadTable = h('table', {}, h('caption', {}, 'Dead letters'), heads(['Event', 'Why', 'Given up', ...(canAct ? ['Again'] : [])]), parts.dead);
+parts.deadTable = h('table', {}, h('caption', {}, 'Dead letters'), heads(['Event', 'Why', ...(canAct ? ['Again'] : [])]), parts.dead);
 
 async function load() {
   const [{ endpoints }, dead] = await Promise.all([get('/api/webhooks'), get('/api/webhooks/dead')]);
@@ -41,9 +41,8 @@ function show({ endpoints, dead }) {
   parts.deadTable.parentElement.hidden = !dead.length;
   parts.all.hidden = !dead.length;
   parts.dead.replaceChildren(...dead.map((one) => h('tr', {},
-    h('th', { scope: 'row' }, one.event_type, h('span', { class: 'detail' }, h('code', {}, one.event_id))),
+    h('th', { scope: 'row' }, one.event_type, h('span', { class: 'detail' }, h('code', {}, one.event_id), ', given up ', age(one.failed_at))),
     h('td', {}, mark('bad'), ` ${one.error}`, h('span', { class: 'detail' }, several(one.attempts, 'try', 'tries'))),
-    h('td', {}, age(one.failed_at)),
     canAct ? h('td', {}, h('button', {
       type: 'button', class: 'small', 'aria-label': `Replay ${one.event_type} ${one.event_id}`,
       onclick: ({ currentTarget }) => replay(currentTarget, [one.id]),

@@ -86,6 +86,24 @@ const REASONS = {
   nobody_listens: ['Nobody listens for commands.', LADDER],
 };
 
+// Where neither the state nor the verdict says what it is.
+const CANNOT_RESTORE = 'The session cannot be restored';
+const TITLES = {
+  start_budget_spent: 'The browser is left alone',
+  agent_slow: 'The agent is held up',
+  calls_broken: 'WhatsApp Web has changed',
+  site_unreachable: 'WhatsApp cannot be reached',
+  site_silent: 'WhatsApp cannot be reached',
+  outrun: 'Another container has the session',
+  store_unavailable: 'The session’s store does not answer',
+  disk_trouble: 'The disk is in trouble',
+  store_refused: CANNOT_RESTORE,
+  wrong_key: CANNOT_RESTORE,
+  newer_browser: CANNOT_RESTORE,
+  newer_format: CANNOT_RESTORE,
+  bad_archive: CANNOT_RESTORE,
+};
+
 /** Why, in a sentence, and what to do, or null. A reason that is not known is told as it is. */
 export function reasonWords(reason) {
   const [why, todo] = REASONS[reason] ?? [reason ? `The reason given is “${reason}”.` : '', null];
@@ -117,12 +135,15 @@ export function describe(agent, redis, now) {
       agent.heartbeat_at, 'silent');
   }
   const { why, todo } = reasonWords(agent.verdict_reason);
-  const level = levelOf(agent.verdict);
-  const ofState = level === 'good' || level === 'person' || agent.verdict === 'degraded' || agent.verdict === 'blocked';
-  const title = ofState && !(agent.state === 'ready' && level !== 'good')
-    ? STATES[agent.state] ?? agent.state
-    : verdictWords(agent.verdict);
-  return said(level, title, why, todo, agent.since);
+  return said(levelOf(agent.verdict), titleOf(agent), why, todo, agent.since);
+}
+
+const OF_THE_STATE = new Set(['healthy', 'waiting_for_person', 'degraded', 'blocked', 'disconnected']);
+
+function titleOf({ state, verdict, verdict_reason: reason }) {
+  if (TITLES[reason]) return TITLES[reason];
+  const isBorneOut = verdict === 'healthy' || state !== 'ready';
+  return OF_THE_STATE.has(verdict) && isBorneOut ? STATES[state] ?? state : verdictWords(verdict);
 }
 
 const REDIS_TODO = 'Every process waits for it and goes on when it is back; this page, too.';
