@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import backfill, evidence, footprint, image, media, recovery, sessions, startup, ticks, traffic
+from . import backfill, evidence, footprint, image, media, page, recovery, sessions, startup, ticks, traffic
 from .report import Figure, machine, table
 
 BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
     "recovery": recovery.run,
     "sessions": sessions.run,
     "media": media.run,
+    "page": page.run,
     "image": image.run,
 }
 NEED_AN_IMAGE = {"image"}

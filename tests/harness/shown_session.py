@@ -83,7 +83,7 @@ class ShownSession:
             "wa_js_version": "4.6.0",
             "whatsapp_web_version": "2.3000.1029000000",
         }
-        written = Status.model_validate({**known, **changes}).to_hash()
+        written: dict[Any, Any] = dict(Status.model_validate({**known, **changes}).to_hash())
         self.redis.hset(self.names.status, mapping=written)
 
     def waiting(self, sequence: int = 1, lasts_s: float = 60.0) -> None:

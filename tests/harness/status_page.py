@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -70,6 +71,12 @@ class StatusPage:
             body=base64.b64encode(body.encode()).decode(),
         )
 
+    def answers(self) -> bool:
+        """Whether somebody listens there."""
+        address = urlsplit(self.base)
+        with socket.socket() as probe:
+            return probe.connect_ex((address.hostname, address.port)) == 0
+
     # -- going through it
 
     def open(self, token: str) -> None:
@@ -83,10 +90,10 @@ class StatusPage:
     def until_title(self, title: str) -> None:
         self.until(f"document.querySelector('#state-title')?.textContent === {json.dumps(title)}")
 
-    def until_text(self, selector: str, text: str) -> None:
+    def until_text(self, selector: str, text: str, within_s: float = WITHIN_S) -> None:
         found = f"document.querySelector({json.dumps(selector)})?.textContent ?? ''"
         try:
-            self.until(f"({found}).includes({json.dumps(text)})")
+            self.until(f"({found}).includes({json.dumps(text)})", within_s)
         except AssertionError:
             raise AssertionError(f"no {text!r} in {selector}: {self.page.evaluate(found)!r}") from None
 
@@ -102,6 +109,7 @@ class StatusPage:
         codes = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowLeft": 37}
         text = {"Enter": "\r", " ": " "}.get(key)
         for kind in ("keyDown", "keyUp"):
+            params: dict[str, Any] = {"text": text} if text and kind == "keyDown" else {}
             self.page.devtools.call(
                 "Input.dispatchKeyEvent",
                 type=kind,
@@ -109,7 +117,7 @@ class StatusPage:
                 code="Space" if key == " " else key,
                 windowsVirtualKeyCode=codes[key],
                 modifiers=8 if shift else 0,
-                **({"text": text} if text and kind == "keyDown" else {}),
+                **params,
             )
 
     def focused(self) -> str:

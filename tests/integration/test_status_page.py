@@ -1,10 +1,9 @@
-"""The status page in a real Chromium, on the real web process and a real Redis: what it shows, and to whom; what it does
-while something is away; whether everybody can use it."""
+"""The status page in a real Chromium, on the real web process and a real Redis: what it shows, and to whom; what it
+does while something is away; whether everybody can use it."""
 
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -210,7 +209,7 @@ def test_redis_away_is_told_and_the_page_recovers_by_itself(
     try:
         page.until_title("Redis does not answer")
         assert "The last that is known is “Ready”" in page.text("#state-why")
-        assert "WhatsApp’s server heard" in page.text("#evidence")
+        assert "server heard" in page.text("#evidence")
         assert "Disconnected" in page.text("#incidents-body")
     finally:
         server.thaw()
@@ -343,7 +342,10 @@ def test_the_history_can_be_read_by_slider_and_table(shown: ShownSession, page: 
     page.page.evaluate("document.querySelector('#history-slider').focus()")
     page.press("ArrowLeft")
     page.until_text("#history-read", "slowest 9 ms")
-    assert page.page.evaluate("document.querySelector('#history-slider').ariaValueText") == page.text("#history-read").strip()
+    assert (
+        page.page.evaluate("document.querySelector('#history-slider').ariaValueText")
+        == page.text("#history-read").strip()
+    )
     page.click("#history-body summary")
     hours = "[...document.querySelectorAll('#history-body tbody:last-child tr')].map((row) => row.innerText)"
     assert any("Disconnected" in row and "72" not in row.split()[0] for row in page.page.evaluate(hours))
@@ -386,9 +388,8 @@ def test_events_come_are_filtered_and_show_nothing_personal_unless_opened(
     )
     kinds = "[...new Set([...document.querySelectorAll('#events-body .type')].map((one) => one.innerText))].join()"
     page.until(f"{kinds} === 'reset'")
-    page.page.evaluate(
-        "Object.assign(document.querySelector('#event-words'), { value: 'takeover' }).dispatchEvent(new Event('input'))"
-    )
+    words = "Object.assign(document.querySelector('#event-words'), { value: 'takeover' })"
+    page.page.evaluate(f"{words}.dispatchEvent(new Event('input'))")
     page.until("document.querySelectorAll('#events-body li').length === 1")
 
 

@@ -1,7 +1,7 @@
 // What it is made of, at the foot. A service that was updated meanwhile is told.
 
 import { byId, h } from './dom.js';
-import { age } from './format.js';
+import { age } from './times.js';
 import { on } from './live.js';
 
 const WHAT = [

@@ -2,7 +2,7 @@
 
 import { byId, canAct, say } from './dom.js';
 import { ApiError, post } from './api.js';
-import { size, took } from './format.js';
+import { size, took } from './times.js';
 import { on } from './live.js';
 import { reasonWords, STATES, verdictWords } from './words.js';
 

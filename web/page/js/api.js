@@ -1,7 +1,7 @@
 // Asking the API: with a deadline, the token against forged requests, and errors as the API tells them.
 
 import { body } from './dom.js';
-import { learnFrom } from './clock.js';
+import { learnFrom } from './times.js';
 
 export class ApiError extends Error {
   /** `code` is the API's, or `unreachable`. */

@@ -1,6 +1,6 @@
 // An event in a line: nothing personal is in it.
 
-import { size, took } from './format.js';
+import { size, took } from './times.js';
 import { STATES } from './words.js';
 
 export const EVENT_GROUPS = {

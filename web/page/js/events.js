@@ -2,7 +2,7 @@
 
 import { byId, h, say } from './dom.js';
 import { get } from './api.js';
-import { at, ms, several } from './format.js';
+import { at, ms, several } from './times.js';
 import { on } from './live.js';
 import { EVENT_GROUPS, eventLevel, eventWords, withoutSecrets } from './event_words.js';
 import { panel } from './panel.js';

@@ -1,8 +1,7 @@
 // What "healthy" stands on: each fact with its age, which goes amber and red by itself.
 
 import { byId, h, mark } from './dom.js';
-import { age, everySecond, ms, size, took } from './format.js';
-import { now } from './clock.js';
+import { age, everySecond, ms, now, size, took } from './times.js';
 import { live, on } from './live.js';
 
 const S = 1000;

@@ -3,8 +3,7 @@
 
 import { byId, h, mark, say, svg } from './dom.js';
 import { get } from './api.js';
-import { atHour, lasting, size, took } from './format.js';
-import { now } from './clock.js';
+import { atHour, lasting, now, size, took } from './times.js';
 import { by, hours, SEGMENT_MS, SEGMENTS, spans, summary, times } from './history_data.js';
 import { live } from './live.js';
 import { panel } from './panel.js';

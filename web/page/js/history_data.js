@@ -1,6 +1,6 @@
 // What is made of the minutes of the last 24 hours. Pure.
 
-import { atHour, lasting } from './format.js';
+import { atHour, lasting } from './times.js';
 import { levelOf } from './words.js';
 
 export const SEGMENT_MS = 300_000;

@@ -2,7 +2,7 @@
 
 import { byId, h, mark, reconcile, say } from './dom.js';
 import { get } from './api.js';
-import { age, at, lasting, ms, took } from './format.js';
+import { age, at, lasting, ms, took } from './times.js';
 import { on } from './live.js';
 import { panel } from './panel.js';
 import { levelOf, reasonWords, verdictWords } from './words.js';

@@ -2,9 +2,7 @@
 // status is asked for, since that is answered while Redis is away, too.
 
 import { body, byId, say } from './dom.js';
-import { ApiError, get } from './api.js';
-import { at } from './format.js';
-import { learn, now } from './clock.js';
+import { at, learn, now } from './times.js';
 
 const TYPES = [
   'qr', 'authenticated', 'ready', 'auth_failure', 'disconnected', 'state_changed', 'message', 'media', 'message_ack',
@@ -102,6 +100,7 @@ async function askInstead() {
   if (isAsking || signedOut) return;
   isAsking = true;
   try {
+    const { get } = await import('./api.js'); // not needed for the first state
     const answered = await get('/api/status', 8000);
     if (answered.agent) delete answered.agent.heartbeat_age_s;
     const isNews = JSON.stringify(answered) !== JSON.stringify(live.status);
@@ -110,8 +109,8 @@ async function askInstead() {
     if (source.readyState !== EventSource.OPEN) told('warn', 'Asking again and again', false);
     else if (isNews) connect(); // a connection that is open and says nothing of it is none
   } catch (error) {
-    if (!(error instanceof ApiError)) throw error;
     if (error.code === 'unauthorized') await leave();
+    else if (error.code && error.code !== 'unreachable') told('bad', 'The service is in trouble', true);
     else told('bad', 'The service does not answer', true);
   } finally {
     isAsking = false;

@@ -2,7 +2,7 @@
 
 import { byId, canAct, h, mark, say } from './dom.js';
 import { ApiError, get, post } from './api.js';
-import { age, several, size } from './format.js';
+import { age, several, size } from './times.js';
 import { on } from './live.js';
 import { panel } from './panel.js';
 import { tiles } from './tiles.js';

@@ -2,8 +2,7 @@
 
 import { byId, canAct, h, say } from './dom.js';
 import { ApiError, post } from './api.js';
-import { everySecond, lasting } from './format.js';
-import { now } from './clock.js';
+import { everySecond, lasting, now } from './times.js';
 import { on } from './live.js';
 
 let expires = 0;

@@ -3,8 +3,7 @@
 
 import { byId, h } from './dom.js';
 import { ApiError } from './api.js';
-import { at } from './format.js';
-import { now } from './clock.js';
+import { at, now } from './times.js';
 import { live, on } from './live.js';
 
 const SOON_MS = 300;

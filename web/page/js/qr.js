@@ -1,8 +1,7 @@
 // The code to be scanned, with its countdown; shown to those who may link a phone, told to others.
 
 import { byId, canAct, say } from './dom.js';
-import { everySecond, lasting } from './format.js';
-import { now } from './clock.js';
+import { everySecond, lasting, now } from './times.js';
 import { live, on } from './live.js';
 
 const LIFE_MS = 20_000; // of a code, unless a longer one is told: WhatsApp's first one lives a minute

@@ -2,8 +2,7 @@
 
 import { byId, h, mark, say } from './dom.js';
 import { get } from './api.js';
-import { age, count, ms, several } from './format.js';
-import { now } from './clock.js';
+import { age, count, ms, now, several } from './times.js';
 import { panel } from './panel.js';
 import { tiles } from './tiles.js';
 

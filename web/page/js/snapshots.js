@@ -2,7 +2,7 @@
 
 import { byId, canAct, h, mark, say } from './dom.js';
 import { ApiError, get, post } from './api.js';
-import { age, size, several } from './format.js';
+import { age, several, size } from './times.js';
 import { live, on } from './live.js';
 
 const parts = {

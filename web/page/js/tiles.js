@@ -1,7 +1,7 @@
 // Numbers that are read at a glance.
 
 import { h } from './dom.js';
-import { count } from './format.js';
+import { count } from './times.js';
 
 /** Fills a <dl> with [name, number, level or null]. */
 export function tiles(list, numbers) {

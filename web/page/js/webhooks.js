@@ -2,7 +2,7 @@
 
 import { byId, canAct, h, mark, say } from './dom.js';
 import { ApiError, get, post } from './api.js';
-import { age, count, several } from './format.js';
+import { age, count, several } from './times.js';
 import { panel } from './panel.js';
 
 const EVERY_MS = 15_000;
