@@ -61,6 +61,17 @@ class WebProcess:
         process, self._process = self._process, None
         processes.stop(process)
 
+    def read(self, path: str, token: str, until: str) -> str:
+        """An answer up to the line that has this in it: a stream has no end."""
+        request = urllib.request.Request(f"{self.url}{path}", headers={"Authorization": f"Bearer {token}"})
+        read = ""
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            while until not in read:
+                line = answer.readline().decode()
+                assert line, f"it ended without {until!r}"
+                read += line
+        return read
+
     def _answers(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self.url}/healthz", timeout=5):

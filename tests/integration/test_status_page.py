@@ -16,7 +16,7 @@ from tests.harness.waiting import wait_until
 from tests.harness.watched import Agent
 from tests.harness.web_process import API_TOKEN, VIEW_TOKEN, WebProcess
 from tests.whatsapp_web.browser import Browser
-from whatsapp_contract.events import ResetData
+from whatsapp_contract.events import QrData, ResetData
 from whatsapp_contract.health import Verdict
 from whatsapp_contract.states import SessionState
 
@@ -393,11 +393,14 @@ def test_events_come_are_filtered_and_show_nothing_personal_unless_opened(
     page.until("document.querySelectorAll('#events-body li').length === 1")
 
 
-def test_the_payload_of_a_code_is_on_no_page(shown: ShownSession, page: StatusPage) -> None:
-    from whatsapp_contract.events import QrData
-
+def test_the_payload_of_a_code_is_on_no_page_and_told_to_no_viewer(
+    web: WebProcess, shown: ShownSession, page: StatusPage
+) -> None:
     shown.waiting(1)
     told = shown.event("qr", QrData(payload="2@secret", sequence=1, expires_at=datetime.now(UTC)))
+    for token, is_told in ((API_TOKEN, True), (VIEW_TOKEN, False)):
+        for path in ("/api/events", "/api/events/stream?after=0-0"):
+            assert ("2@secret" in web.read(path, token, until='"type"')) == is_told
     page.open(API_TOKEN)
     page.click(f'[data-key="{told}"] summary')
     page.until_text(f'[data-key="{told}"]', "(not shown)")
