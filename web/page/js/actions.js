@@ -101,7 +101,11 @@ export function isSure({ title, text, yes }) {
   dialog.returnValue = 'no';
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener('close', () => resolve(dialog.returnValue === 'yes'), { once: true });
+    dialog.addEventListener('close', function closed() {
+      if (dialog.open) return; // this was told of its last closing
+      dialog.removeEventListener('close', closed);
+      resolve(dialog.returnValue === 'yes');
+    });
   });
 }
 
