@@ -9,7 +9,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from . import backfill, evidence, footprint, image, media, recovery, sessions, startup, ticks, traffic, web, webhooks
+from . import (
+    backfill,
+    evidence,
+    footprint,
+    image,
+    media,
+    page,
+    recovery,
+    sessions,
+    startup,
+    ticks,
+    traffic,
+    web,
+    webhooks,
+)
 from .report import Figure, machine, table
 
 BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
@@ -24,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[Path], list[Figure]]] = {
     "media": media.run,
     "web": web.run,
     "webhooks": webhooks.run,
+    "page": page.run,
     "image": image.run,
 }
 NEED_AN_IMAGE = {"image"}

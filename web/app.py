@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.middleware.gzip import GZipMiddleware
 
 from whatsapp_contract.commands import MAX_COMMAND_BYTES
 from whatsapp_contract.settings import Settings
@@ -22,6 +23,7 @@ from .tokens import Tokens
 if TYPE_CHECKING:
     import redis.asyncio
 
+PACKED_FROM_BYTES = 1024
 BURST_S = 3.0  # for how long an address may ask as often as it likes, after a pause
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 
@@ -38,6 +40,7 @@ def create_app(settings: Settings, redis: "redis.asyncio.Redis", token: str) -> 
     app.include_router(pages.routes(here))
     openapi.install(app, here)
     # The last one added is the first to see a request.
+    app.add_middleware(GZipMiddleware, minimum_size=PACKED_FROM_BYTES, compresslevel=5)  # server-sent events pass
     app.add_middleware(guards.BodyLimit, most_bytes=MAX_COMMAND_BYTES)
     app.add_middleware(
         guards.AskedTooOften,

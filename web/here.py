@@ -1,5 +1,6 @@
 """What every route stands on."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ class Here:
     reader: Reader
     feed: Feed
     status_feed: StatusFeed
+    status_as_json: Callable[[], Awaitable[str]]  # as `status_feed` tells it
 
     @classmethod
     def of(cls, settings: Settings, redis: "redis.asyncio.Redis", gate: Gate) -> "Here":
@@ -35,4 +37,5 @@ class Here:
             answer = await reader.described()
             return answer.model_dump_json(exclude={"agent": {"heartbeat_age_s"}})  # it grows by itself
 
-        return cls(settings, client, gate, reader, Feed(redis, client.names), StatusFeed(status_as_json))
+        feed = Feed(redis, client.names)
+        return cls(settings, client, gate, reader, feed, StatusFeed(status_as_json), status_as_json)

@@ -1,23 +1,26 @@
 """What a person opens: the status page, and the form that opens it."""
 
+import asyncio
+import gzip
+import json
 import secrets
-from functools import cache
-from pathlib import Path
+from datetime import UTC, datetime
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.responses import RedirectResponse
 
+from . import page_files
 from .auth import address_of, equal
 from .here import Here
 from .logins import COOKIE, LASTS_S
 from .problems import Problem
 from .tokens import Role
 
-PAGE = Path(__file__).parent / "page"
 LOGIN_COOKIE = "whatsapp_container_login"
 _LOGIN_WITHIN_S = 3600
-_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+# The page comes without the state where it would have to wait for it, and then asks for it itself.
+_STATE_WITHIN_S = 0.3
 
 
 def routes(here: Here) -> APIRouter:
@@ -33,7 +36,14 @@ def routes(here: Here) -> APIRouter:
         login = gate.login_of(request)
         if login is None:
             return _form(here, request, "")
-        return _html("index.html", csrf=login.csrf, role=login.role.name.lower(), session=here.settings.session_id)
+        return _html(
+            request,
+            "index.html",
+            csrf=login.csrf,
+            role=login.role.name.lower(),
+            session=here.settings.session_id,
+            first=await _first(here),
+        )
 
     @router.post("/login")
     async def log_in(request: Request) -> Response:
@@ -61,20 +71,22 @@ def routes(here: Here) -> APIRouter:
         return response
 
     @router.get("/page/{name:path}")
-    async def page_file(name: str) -> Response:
+    async def page_file(request: Request, name: str) -> Response:
         """Style and script hold nothing secret."""
-        file = _files().get(name)
-        if file is None:
-            raise Problem(404, "not_found", "there is no such file")
-        return FileResponse(file, media_type=_TYPES[file.suffix], headers={"Cache-Control": "no-cache"})
+        return page_files.answer(request, name)
 
     return router
 
 
-@cache
-def _files() -> dict[str, Path]:
-    """Those that are there, by their names: nothing else is ever looked for."""
-    return {str(file.relative_to(PAGE)): file for file in PAGE.rglob("*") if file.suffix in _TYPES}
+async def _first(here: Here) -> str:
+    """What the page shows before it has asked for anything: the status and the time here, as JSON that no `<` ends."""
+    try:
+        async with asyncio.timeout(_STATE_WITHIN_S):
+            status = await here.status_as_json()
+    except TimeoutError:
+        status = "null"
+    now = json.dumps(datetime.now(UTC).isoformat())
+    return f'{{"now": {now}, "status": {status}}}'.replace("<", "\\u003c")
 
 
 def _opened(here: Here, request: Request, role: Role) -> Response:
@@ -90,19 +102,19 @@ def _form(
 ) -> Response:
     """A program that asks for the page without a token is told so by the code; a person by the form."""
     nonce = secrets.token_urlsafe(16)
-    response = _html("login.html", csrf=here.gate.logins.form_token(nonce), said=said)
+    response = _html(request, "login.html", csrf=here.gate.logins.form_token(nonce), said=said)
     response.status_code = status
     response.headers.update({"WWW-Authenticate": "Bearer", **(headers or {})})
     _set_cookie(response, request, LOGIN_COOKIE, nonce, _LOGIN_WITHIN_S)
     return response
 
 
-def _html(name: str, **values: str) -> Response:
+def _html(request: Request, name: str, **values: str) -> Response:
     """A page with its `{{name}}`s filled in: all of them our own tokens and words."""
-    text = (PAGE / name).read_text()
-    for key, value in values.items():
+    text = (page_files.PAGE / name).read_text()
+    for key, value in {"version": page_files.version(), **values}.items():
         text = text.replace("{{" + key + "}}", value)
-    return Response(text, media_type="text/html")
+    return page_files.packed_or_not(request, gzip.compress(text.encode(), 6), "text/html", {})
 
 
 def _set_cookie(response: Response, request: Request, name: str, value: str, max_age_s: int) -> None:

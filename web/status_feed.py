@@ -21,11 +21,11 @@ class StatusFeed:
     async def followed(self) -> AsyncIterator[None]:
         """Around whatever waits for changes."""
         self._followers += 1
-        if self._asker is None or self._asker.done():
-            self._told = await self._ask()
-            self._asker = asyncio.create_task(self._go_on())
-            self._asker.add_done_callback(lambda _asker: self._tell())
         try:
+            await self._look()  # whoever comes knows more than was told a second ago: the page was served with it
+            if self._asker is None or self._asker.done():
+                self._asker = asyncio.create_task(self._go_on())
+                self._asker.add_done_callback(lambda _asker: self._tell())
             yield
         finally:
             self._followers -= 1
@@ -44,10 +44,13 @@ class StatusFeed:
     async def _go_on(self) -> None:
         while True:
             await asyncio.sleep(EVERY_S)
-            now = await self._ask()
-            if now != self._told:
-                self._told = now
-                self._tell()
+            await self._look()
+
+    async def _look(self) -> None:
+        now = await self._ask()
+        if now != self._told:
+            self._told = now
+            self._tell()
 
     def _tell(self) -> None:
         self._news.set()

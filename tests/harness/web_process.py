@@ -70,6 +70,16 @@ class WebProcess:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False, **options)  # type: ignore[arg-type]
 
+    def read(self, path: str, token: str, until: str) -> str:
+        """An answer up to the line that has this in it: a stream has no end."""
+        read = ""
+        with self.client(token) as client, client.stream("GET", path) as answer:
+            for line in answer.iter_lines():
+                read += line + "\n"
+                if until in line:
+                    return read
+        raise AssertionError(f"it ended without {until!r}")
+
     def __enter__(self) -> Self:
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         self.start()

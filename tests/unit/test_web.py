@@ -1,5 +1,7 @@
 """The web process over fakeredis: what is open, what a token opens, and what a status grows old into."""
 
+import json
+import re
 import socket
 import stat
 import subprocess
@@ -164,7 +166,7 @@ async def test_page_and_answers_are_not_kept_or_framed(web: Web) -> None:
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
-    assert (await web.http.get("/page/status.js")).status_code == 200
+    assert (await web.http.get("/page/js/main.js")).status_code == 200
     assert (await web.http.get("/page/..%2Fauth.py")).status_code == 404
 
 
@@ -282,3 +284,37 @@ def test_a_given_token_is_used_and_not_kept(tmp_path: Path) -> None:
     settings = Settings.from_env({"API_TOKEN": "given-token"})
     assert kept_token(settings.api_token, tmp_path) == ("given-token", False)
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_the_files_of_the_page_are_asked_for_once(web: Web) -> None:
+    """Their address changes with what they hold; without that a browser asks each time whether something changed."""
+    page = await web.http.get("/", params={"token": TOKEN}, follow_redirects=True)
+    versioned = re.findall(r'"(/page/v[0-9a-f]{16}/js/main\.js)"', page.text)
+    assert len(versioned) == 1
+    answer = await web.http.get(versioned[0])
+    assert "immutable" in answer.headers["cache-control"]
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    plain = await web.http.get("/page/js/main.js", headers={"Accept-Encoding": "identity"})
+    assert "content-encoding" not in plain.headers
+    assert plain.text == answer.text
+    assert plain.headers["cache-control"] == "no-cache"
+    known = await web.http.get("/page/js/main.js", headers={"If-None-Match": plain.headers["etag"]})
+    assert (known.status_code, known.content) == (304, b"")
+    assert (await web.http.get("/page/v0123456789abcdef/js/main.js")).status_code == 404
+
+
+async def test_the_page_has_the_status_with_it_whatever_stands_in_it(web: Web) -> None:
+    await web.write(status(reason="</script><script>alert(1)</script>"))
+    page = await web.http.get("/", params={"token": TOKEN}, follow_redirects=True)
+    assert page.text.count("</script>") == 2
+    first = re.findall(r'id="first">(.*?)</script>', page.text)
+    assert json.loads(first[0])["status"]["agent"]["reason"] == "</script><script>alert(1)</script>"
+    assert "heartbeat_age_s" not in json.loads(first[0])["status"]["agent"]
+
+
+async def test_the_page_comes_while_redis_is_away(web: Web) -> None:
+    web.server.connected = False
+    page = await web.http.get("/", params={"token": TOKEN}, follow_redirects=True)
+    first = re.findall(r'id="first">(.*?)</script>', page.text)
+    assert json.loads(first[0])["status"] == {"redis": False, "agent": None, "qr": None}

@@ -1,6 +1,7 @@
 """/api/events: the stream of events, a page at a time, by long poll, or as server-sent events."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from web.feed import AT_ONCE, PLACE_PATTERN, START, Entry, Place, place_of
 from web.here import Here
 from web.problems import Problem
+from web.tokens import Role
 from whatsapp_contract.events import Event, EventType
 from whatsapp_contract.redis_connection import is_outage
 
@@ -48,6 +50,7 @@ def routes(here: Here) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=AT_ONCE)] = 50,
         wait_s: Annotated[float, Query(ge=0, le=LONGEST_WAIT_S, description="For how long to wait for one.")] = 0,
         types: Types = None,
+        role: Role = Depends(here.gate.view),  # noqa: B008  # FastAPI's form
     ) -> EventPage:
         """Events in their order: those after `after`, or the newest. The stream holds the last EVENTS_MAXLEN at most;
         a backend that must miss none reads it as a consumer group, or takes webhooks."""
@@ -61,7 +64,7 @@ def routes(here: Here) -> APIRouter:
                     found, place = await _wait(here, place, wanted, wait_s, limit)
             else:
                 found, place = await _wait(here, place_of(after), wanted, wait_s, limit)
-        return EventPage(events=[Event.model_validate_json(one.document) for one in found], next=_id(place))
+        return EventPage(events=[Event.model_validate_json(_told_to(role, one)) for one in found], next=_id(place))
 
     @router.get("/stream", response_class=StreamingResponse, responses={200: {"content": {"text/event-stream": {}}}})
     async def stream(
@@ -69,6 +72,7 @@ def routes(here: Here) -> APIRouter:
         after: Annotated[EventId | None, Query(description="As Last-Event-ID, for the first request.")] = None,
         last_event_id: Annotated[EventId | None, Header()] = None,
         status: Annotated[bool, Query(description="Also an item `status` whenever that changes.")] = False,
+        role: Role = Depends(here.gate.view),  # noqa: B008  # FastAPI's form
     ) -> StreamingResponse:
         """Server-sent events: the event's type, its id and, as data, the event; from now on, or after the one that
         Last-Event-ID names. A comment every 15 s keeps the connection open."""
@@ -77,7 +81,7 @@ def routes(here: Here) -> APIRouter:
         place = await here.feed.newest()
         if start is not None:
             place = min(place, place_of(start))  # of another stream, or made up: from now on
-        body = _followed(here, followers, place, None if types is None else set(types), with_status=status)
+        body = _followed(here, followers, place, None if types is None else set(types), role, with_status=status)
         return StreamingResponse(body, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
     return router
@@ -117,7 +121,7 @@ def _id(place: Place) -> str:
 
 
 async def _followed(
-    here: Here, followers: _Followers, place: Place, types: set[EventType] | None, *, with_status: bool
+    here: Here, followers: _Followers, place: Place, types: set[EventType] | None, role: Role, *, with_status: bool
 ) -> AsyncIterator[str]:
     """The lines of a stream. Its place is kept through outages of Redis."""
     async with AsyncExitStack() as stack:
@@ -142,7 +146,7 @@ async def _followed(
                         yield f"event: status\ndata: {told}\n\n"
                         continue
                     found, place = result
-                    yield "".join(_item(entry) for entry in found) or ": still here\n\n"
+                    yield "".join(_item(entry, role) for entry in found) or ": still here\n\n"
         finally:
             for task in sources.values():
                 task.cancel()
@@ -158,5 +162,13 @@ async def _next_events(here: Here, place: Place, types: set[EventType] | None) -
         return [], place
 
 
-def _item(entry: Entry) -> str:
-    return f"id: {entry.id}\nevent: {entry.type}\ndata: {entry.document}\n\n"
+def _item(entry: Entry, role: Role) -> str:
+    return f"id: {entry.id}\nevent: {entry.type}\ndata: {_told_to(role, entry)}\n\n"
+
+
+def _told_to(role: Role, entry: Entry) -> str:
+    """The event's JSON. Who may only look is not told what a QR code encodes: it links a phone."""
+    if role >= Role.ACT or entry.type != EventType.QR:
+        return entry.document
+    event = json.loads(entry.document)
+    return json.dumps({**event, "data": {**event["data"], "payload": ""}})
