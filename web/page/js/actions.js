@@ -61,6 +61,7 @@ async function act(button) {
   if (running) return;
   const action = ACTIONS[button.dataset.action];
   if (action.sure && !(await isSure(action.sure))) return;
+  if (running) return;
   running = button;
   mark();
   tell(action.doing);
@@ -92,20 +93,25 @@ function tell(text, level) {
   say(said, text);
 }
 
+let answer = null;
+
+byId('sure').addEventListener('close', ({ target }) => {
+  if (target.open) return; // it was opened again before its last closing was told
+  answer?.(target.returnValue === 'yes');
+  answer = null;
+});
+
 /** Whether the person says yes. The focus returns to where it was. */
-export function isSure({ title, text, yes }) {
+function isSure({ title, text, yes }) {
   const dialog = byId('sure');
   byId('sure-title').textContent = title;
   byId('sure-text').textContent = text;
   byId('sure-yes').textContent = yes;
+  answer?.(false);
   dialog.returnValue = 'no';
   dialog.showModal();
   return new Promise((resolve) => {
-    dialog.addEventListener('close', function closed() {
-      if (dialog.open) return; // this was told of its last closing
-      dialog.removeEventListener('close', closed);
-      resolve(dialog.returnValue === 'yes');
-    });
+    answer = resolve;
   });
 }
 
