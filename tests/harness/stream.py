@@ -6,17 +6,17 @@ from inspect import isawaitable
 from typing import Any
 
 from whatsapp_contract import event_script
-from whatsapp_contract.events import AlertData
+from whatsapp_contract.events import AlertData, AuthFailureData
 from whatsapp_contract.names import SessionNames
 
 
 def add_event(redis: Any, names: SessionNames, code: str, event_type: str = "alert") -> Any:
-    """The entry's id. With a client for asyncio it is to be awaited."""
+    """The entry's id; of an `auth_failure` the code is the reason. With a client for asyncio it is to be awaited."""
     now = datetime.now(UTC)
     args = event_script.event_args(
         names.session_id,
         event_type,
-        AlertData(code=code, message="m"),
+        AlertData(code=code, message="m") if event_type == "alert" else AuthFailureData(reason=code),
         number=None,
         occurred_at=now,
         observed_at=now,
