@@ -5,13 +5,14 @@ from inspect import isawaitable
 from typing import Any
 
 from whatsapp_contract import event_script
-from whatsapp_contract.events import AlertData
+from whatsapp_contract.events import AlertData, AuthFailureData
 from whatsapp_contract.names import SessionNames
 
 
 def add_event(redis: Any, names: SessionNames, code: str, event_type: str = "alert") -> Any:
-    """The entry's id. With a client for asyncio it is to be awaited."""
-    answer = event_script.publish(redis, names, event_type, AlertData(code=code, message="m"))
+    """The entry's id; of an `auth_failure` the code is the reason. With a client for asyncio it is to be awaited."""
+    data = AlertData(code=code, message="m") if event_type == "alert" else AuthFailureData(reason=code)
+    answer = event_script.publish(redis, names, event_type, data)
     return _only_of(answer) if isawaitable(answer) else answer[0]
 
 

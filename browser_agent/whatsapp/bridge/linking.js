@@ -18,14 +18,18 @@ const isWhole = (code) => {
 
 // The element holds the complete code, five parts, before wa-js is ready; wa-js' own lacks the last, the platform.
 let lastQr = null;
+// Refs, the first parts, of codes that are on show and cannot be scanned any more.
+let voidRefs = [];
+const refOf = (code) => code?.split(',')[0];
 const tellQr = (payload) => {
-  if (!payload || payload === lastQr || isByPhone || !isWhole(payload)) return;
+  if (!payload || payload === lastQr || isByPhone || !isWhole(payload) || voidRefs.includes(refOf(payload))) return;
   lastQr = payload;
   tell('qr', { payload });
 };
+const onShow = () => document.querySelector('[data-ref]')?.getAttribute('data-ref');
 const qrFromDom = () => {
-  const ref = document.querySelector('[data-ref]')?.getAttribute('data-ref');
-  return ref && isWhole(ref) ? ref : null;
+  const code = onShow();
+  return code && isWhole(code) ? code : null;
 };
 const qrFromWaJs = async () => {
   const code = await attempt(() => WPP.conn.getAuthCode());
@@ -35,8 +39,8 @@ const qrFromWaJs = async () => {
   return platform ? `${full},${platform}` : full;
 };
 const lookForQr = async () => {
-  const onShow = qrFromDom();
-  if (onShow) return tellQr(onShow);
+  const found = qrFromDom();
+  if (found) return tellQr(found);
   if (mode() === 'QR') tellQr(await qrFromWaJs());
 };
 const watchQr = () => {
@@ -62,6 +66,8 @@ const backToQr = async () => {
   clearTimeout(backTimer);
   // Linked, or being linked by that code: there is nothing to go back to.
   if (!isByPhone || flag(() => WPP.conn.isRegistered())) return;
+  // With its new secret the code that is on show would look whole until the new ones come.
+  voidRefs = [refOf(onShow()), (await attempt(() => WPP.conn.getAuthCode()))?.ref];
   isByPhone = false;
   await attempt(() => window.require('WAWebAltDeviceLinkingApi').initializeQRLinking());
   refreshQr();

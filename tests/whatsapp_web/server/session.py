@@ -40,6 +40,7 @@ class Session:
         self._site = site
         self._challenge = secrets.token_hex(16)
         self._pairing: Device | None = None
+        self._held: set[str] = set()
         self._handlers: dict[str, Callable[[Frame], None]] = {
             "register": self._register,
             "refresh_refs": self._refresh_refs,
@@ -156,9 +157,12 @@ class Session:
             self.connection.send(answer)
 
     def _query(self, frame: Frame) -> None:
+        if frame["id"] in self._held:
+            return  # asked again before it was answered
         result = self._site.answer(self, frame["name"], frame["args"])
         answer = {"type": "result", "id": frame["id"], "result": result}
         if frame["name"] == "link_code" and self._site.link_codes.after_s:
+            self._held.add(frame["id"])
             asyncio.get_running_loop().call_later(self._site.link_codes.after_s, self.connection.send, answer)
         else:
             self.connection.send(answer)
