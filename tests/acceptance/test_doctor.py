@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness.ports import free_port
-from tests.harness.service import COMMAND, REPOSITORY, Service
+from tests.harness.service import COMMAND, PROGRAMS, REPOSITORY, Service
 from tests.harness.waiting import wait_until
 from whatsapp_contract.names import SessionNames
 
@@ -30,8 +30,7 @@ def doctor(environ: dict[str, str]) -> tuple[int, dict[str, Any], str]:
 def all_run(service: Service) -> None:
     """A program counts as running some seconds after its start."""
     wait_until(lambda: service.status().verdict == "healthy", 30, "healthy")
-    programs = service.control.programs()
-    wait_until(lambda: all(service.program(name).name == "RUNNING" for name in programs), 30, "all run")
+    wait_until(lambda: all(service.program(name).name == "RUNNING" for name in PROGRAMS), 30, "all run")
 
 
 def test_all_is_well_with_a_service_that_is_well(ready_service: Service) -> None:
@@ -42,7 +41,7 @@ def test_all_is_well_with_a_service_that_is_well(ready_service: Service) -> None
     unwell = {name: each for name, each in findings.items() if each["level"] != "ok"}
     assert (code, unwell) == (0, {})
     looked_at = {"settings", "redis", "browser", "wa-js", "session store", "disk", "clock", "site", "agent"}
-    assert looked_at | {"watchdog"} <= set(findings)
+    assert looked_at | {"watchdog", "webhooks"} <= set(findings)
     assert "conditional" in findings["session store"]["found"]
     assert ready_service.environ["API_TOKEN"] not in printed
     # Nothing was changed, and nobody disturbed.

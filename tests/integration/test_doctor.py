@@ -305,6 +305,7 @@ def test_broken_settings_leave_the_rest_to_be_looked_at(tmp_path: Path) -> None:
         "redis",
         "site",
         "watchdog",
+        "webhooks",
         "agent",
     }
     assert findings["browser"]["level"] == findings["wa-js"]["level"] == findings["disk"]["level"] == "ok"

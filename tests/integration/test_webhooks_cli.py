@@ -13,6 +13,7 @@ from cli.main import cli
 from tests.harness.redis_server import RedisServer
 from tests.harness.stream import add_event
 from tests.harness.waiting import wait_until
+from tests.harness.webhook_bench import wait_for_groups
 from tests.harness.webhook_receiver import Receiver, receiving
 from tests.harness.webhooks_process import delivering
 from whatsapp_contract.names import SessionNames
@@ -118,7 +119,7 @@ def test_how_they_stand(redis_server: RedisServer) -> None:
         receiving() as receiver,
         delivering(redis_server, receiver.url),
     ):
-        wait_until(lambda: told(redis_server, "list")[0]["webhooks"], 30, "it is there", every_s=0.1)
+        wait_for_groups(redis_server, receiver)
         state = only(redis_server)
         assert (state["is_served"], state["host"]) == (True, f"http://127.0.0.1:{receiver.port}")
         assert " works delivered=0" in text(redis_server, "list", url=receiver.url)

@@ -64,7 +64,8 @@ def test_who_refuses_everything_is_waited_for(redis_server: RedisServer) -> None
         is_broken = False
         receiver.wait_taken(36)
         assert settled(redis_server).dead == 5
-        assert receiver.codes() == [*codes[5:], "webhook_dead_letters"]
+        assert [code for code in receiver.codes() if code.isdigit()] == codes[5:]
+        assert receiver.codes().count("webhook_dead_letters") == 1
         with redis_server.client() as redis:
             assert carry_out(redis, request_replay(NAMES)) == (5, [])
         receiver.wait_taken(41)
