@@ -58,7 +58,7 @@ def logout(yes: bool, cause: str, as_json: bool) -> None:
     """Unlink this device from the account. Somebody must scan a QR code afterwards."""
     cli = Cli(as_json)
     if not yes:
-        click.confirm(f"Log session {cli.settings.session_id} out?", abort=True, err=True)
+        cli.confirm(f"Log session {cli.settings.session_id} out?")
     with cli.working("logging out"):
         result = cli.client.call("logout", {"cause": cause})
     cli.show(result.model_dump(mode="json"), "logged out: a QR code is on show")
