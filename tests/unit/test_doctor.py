@@ -101,7 +101,7 @@ def test_every_bad_variable_has_a_line_and_the_others_are_used() -> None:
     settings, problems = usable_settings(
         {"PORT": "x", "HEALTH_CHECK_CRON": "often", "SESSION_ENCRYPTION_KEY": "s3cret", "REDIS_HOST": "elsewhere"}
     )
-    *findings, misspelled = variables.variables(problems, {"QR_CONSOL": "off", "PATH": "/bin"})
+    *findings, misspelled = variables.variables(problems, {"QR_CONSOL": "off", "PATH": "/bin"}, ())
     assert [finding.found.partition(":")[0] for finding in findings] == [
         "PORT",
         "HEALTH_CHECK_CRON",
@@ -111,6 +111,19 @@ def test_every_bad_variable_has_a_line_and_the_others_are_used() -> None:
     assert (misspelled.level, misspelled.advice) == (Level.WARN, "is QR_CONSOLE meant?")
     assert settings.redis_host == "elsewhere"
     assert "s3cret" not in str(findings)
+
+
+def test_a_rule_that_is_a_word_but_for_its_spelling_is_told_with_the_word() -> None:
+    chats = ("group", "!privates", "all", "Family*", "393331111111")
+    findings = variables.variables([], {}, chats)
+    assert {finding.level for finding in findings} == {Level.WARN}
+    assert [finding.found.partition(" is taken")[0] for finding in findings] == [
+        "FOLLOW_CHATS: 'group'",
+        "FOLLOW_CHATS: '!privates'",
+    ]
+    assert [str(finding.advice).partition("?")[0] for finding in findings] == ["is groups meant", "is private meant"]
+    (finding,) = variables.variables([], {}, Settings.from_env({}).follow_chats)
+    assert finding.level is Level.OK
 
 
 def test_keys_are_named_not_told() -> None:
