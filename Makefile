@@ -72,10 +72,10 @@ lock: setup-supply ## renew the lock files from setup.cfg and package.json
 	@npm install --package-lock-only --ignore-scripts
 
 sbom: setup-supply ## build/sbom.cdx.json: what the locks bring, as CycloneDX
-	@.venv-supply/bin/python tools/sbom.py
+	@.venv-supply/bin/python -m tools.sbom
 
 audit: setup-supply ## known holes in what the locks bring; ends with 2 where a source could not be asked
-	@.venv-supply/bin/python tools/audit.py
+	@.venv-supply/bin/python -m tools.audit
 
 setup:
 	@tools/setup runtime

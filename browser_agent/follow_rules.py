@@ -5,6 +5,7 @@ A rule is a chat's id, a pattern for its name (`Family*`, `?` for one character,
 is not known yet, it does. Statuses, broadcasts and newsletters are never followed.
 """
 
+import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from .whatsapp.models import PageChat, PageMessage, PageWid
 
 _NEVER = ("@broadcast", "@newsletter")
 _WORDS = frozenset({"all", "groups", "private"})
+_CLOSE = 0.83  # one letter more, one less, or two in the wrong order
 _NUMBER = re.compile(r"^(!?)\s*\+?([0-9]{5,20})$")
 _ID = re.compile(r"[0-9A-Za-z._:-]+@(c\.us|s\.whatsapp\.net|g\.us|lid|broadcast|newsletter)")
 
@@ -38,6 +40,20 @@ class Chat:
 def normalised(rule: str) -> str:
     """A bare number is a person's chat."""
     return _NUMBER.sub(r"\1\2@c.us", rule)
+
+
+def nearly_words(rules: Iterable[str]) -> dict[str, str]:
+    """Rules that go by a chat's name and look as if a word was meant, with that word. One with `*` or `?` is meant."""
+    found = {}
+    for rule in rules:
+        name = rule.removeprefix("!").strip()
+        if not _is_pattern(normalised(name)) or "*" in name or "?" in name:
+            continue
+        # An env file's quotes may come along with what they are around.
+        close = difflib.get_close_matches(name.strip("\"' ").lower(), _WORDS, n=1, cutoff=_CLOSE)
+        if close:
+            found[rule] = close[0]
+    return found
 
 
 class FollowRules:

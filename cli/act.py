@@ -10,8 +10,9 @@ import click
 from whatsapp_contract.commands import COMMANDS
 from whatsapp_contract.names import InstanceNames
 from whatsapp_contract.results import PairingCodeResult
-from whatsapp_contract.status import SILENT_AFTER_S
+from whatsapp_contract.status import SILENT_AFTER_S, Status
 
+from .advice import TAKE_BACK
 from .output import Cli, Exit, json_option
 
 RESTART_WITHIN_S = 45.0
@@ -45,7 +46,8 @@ def restart(browser: bool, cause: str, as_json: bool) -> None:
     with cli.working("restarting the agent"):
         epoch = _restart_agent(cli, cause)
     if epoch is None:
-        cli.fail(Exit.NO_AGENT, "no_reply", f"no new agent within {RESTART_WITHIN_S:g} s; {_why_none(cli)}")
+        why = why_none(cli.client.status(), datetime.now(UTC))
+        cli.fail(Exit.NO_AGENT, "no_reply", f"no new agent within {RESTART_WITHIN_S:g} s; {why}")
     cli.show({"epoch": epoch}, f"restarted: the agent's start {epoch}")
 
 
@@ -57,7 +59,7 @@ def logout(yes: bool, cause: str, as_json: bool) -> None:
     """Unlink this device from the account. Somebody must scan a QR code afterwards."""
     cli = Cli(as_json)
     if not yes:
-        click.confirm(f"Log session {cli.settings.session_id} out?", abort=True, err=True)
+        cli.confirm(f"Log session {cli.settings.session_id} out?")
     with cli.working("logging out"):
         result = cli.client.call("logout", {"cause": cause})
     cli.show(result.model_dump(mode="json"), "logged out: a QR code is on show")
@@ -109,13 +111,10 @@ def call(name: str, args: str, as_json: bool) -> None:
     cli.show(result, json.dumps(result, indent=2, ensure_ascii=False))
 
 
-def _why_none(cli: Cli) -> str:
-    status = cli.client.status()
-    if status is not None and (age_s := status.age_s(datetime.now(UTC))) > SILENT_AFTER_S:
-        return (
-            f"the session is held by {status.instance}, which was last heard {age_s:.0f} s ago: start it again, or in "
-            "the container that is to have the session: supervisorctl restart browser-agent"
-        )
+def why_none(status: Status | None, now: datetime) -> str:
+    """What may have kept a new agent from coming up, by what is known of the one before."""
+    if status is not None and (age_s := status.age_s(now)) > SILENT_AFTER_S:
+        return f"the session is held by {status.instance}, which was last heard {age_s:.0f} s ago: {TAKE_BACK}"
     return "is the worker running?"
 
 

@@ -59,7 +59,12 @@ def checks(settings: Settings, problems: list[str], unusable: frozenset[str]) ->
     in_session = REDIS_VARIABLES | {"WHATSAPP_SESSION_ID", "INSTANCE_ID"}
     folders = frozenset({"DATA_DIR", "RUN_DIR"})
     return [
-        Check("settings", lambda: variables.variables(problems, os.environ), 5.0, "look again"),
+        Check(
+            "settings",
+            lambda: variables.variables(problems, os.environ, settings.follow_chats),
+            5.0,
+            "look again",
+        ),
         Check(
             "encryption",
             lambda: variables.encryption(settings),

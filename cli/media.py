@@ -1,5 +1,6 @@
-"""Files of messages: which are on their way or failed, trying again, links."""
+"""Files of messages: which are on their way, stored or failed, trying again, links."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,24 +16,30 @@ def media() -> None:
     """Photos and files: what became of them."""
 
 
-@media.command("list", short_help="Show files that wait or were given up.")
+@media.command("list", short_help="Show files that wait, failed, or are stored.")
 @click.option("--failed", is_flag=True, help="Only those that were given up.")
+@click.option("--stored", is_flag=True, help="Instead those that are stored, with their URLs.")
 @click.option("--last", "-n", default=50, show_default=True, type=click.IntRange(1), help="How many at most.")
 @json_option
-def list_(failed: bool, last: int, as_json: bool) -> None:
+def list_(failed: bool, stored: bool, last: int, as_json: bool) -> None:
     """Show files that are still to be stored and those that were given up, newest last; with --json one document a
-    file."""
+    file. What is stored is known for 30 days."""
     cli = Cli(as_json)
+    if failed and stored:
+        cli.fail(Exit.BAD_SETTINGS, "bad_usage", "give --failed or --stored")
+    names = cli.client.names
+    wanted = [names.media_stored] if stored else [names.media_failed]
+    if not failed and not stored:
+        wanted.append(names.media_due)
     with cli.working("asking Redis"):
-        records = _records(cli, failed_only=failed, last=last)
-        names = cli.client.names
-        due, stored, dead = (
+        records = _records(cli, wanted, last)
+        due, kept, dead = (
             cli.client.redis.zcard(n) for n in (names.media_due, names.media_stored, names.media_failed)
         )
     for record in records:
         cli.show(record.model_dump(mode="json"), _text(record))
     if not as_json:
-        click.echo(f"{due} to be stored, {dead} failed, {stored} stored in the last 30 days")
+        click.echo(f"{due} to be stored, {dead} failed, {kept} stored in the last 30 days")
 
 
 @media.command()
@@ -65,14 +72,13 @@ def url(key: str, expires_in_s: int, as_json: bool) -> None:
     cli.show(answer, str(answer["url"]))
 
 
-def _records(cli: Cli, *, failed_only: bool, last: int) -> list[MediaRecord]:
-    """Of the newest failed and the newest due."""
-    names, redis = cli.client.names, cli.client.redis
-    keys: list[Any] = [] if failed_only else list(_typed(redis.zrange(names.media_due, -last, -1)))
-    keys += _typed(redis.zrange(names.media_failed, -last, -1))
-    values = _typed(redis.hmget(names.media, keys)) if keys else []
+def _records(cli: Cli, wanted: Iterable[str], last: int) -> list[MediaRecord]:
+    """The newest in these sorted sets, by when they ended or were seen."""
+    redis = cli.client.redis
+    keys = [key for name in wanted for key in _typed(redis.zrange(name, -last, -1))]
+    values = _typed(redis.hmget(cli.client.names.media, keys)) if keys else []
     records = [MediaRecord.model_validate_json(value) for value in values if value]
-    return sorted(records, key=lambda record: record.ended_at or record.seen_at)[-last:]
+    return sorted(records, key=_at)[-last:]
 
 
 def _typed(answer: Any) -> list[Any]:
@@ -80,11 +86,18 @@ def _typed(answer: Any) -> list[Any]:
     return list(answer)
 
 
+def _at(record: MediaRecord) -> float:
+    return record.ended_at or record.seen_at
+
+
 def _text(record: MediaRecord) -> str:
-    at = datetime.fromtimestamp(record.seen_at, UTC)
+    at = datetime.fromtimestamp(_at(record), UTC)
     size = "?" if record.size is None else f"{record.size:,}"
-    if record.state is MediaState.FAILED:
-        stand = f"failed: {record.error}"
-    else:
-        stand = record.state + (f" (last try: {record.problem})" if record.problem else "")
+    match record.state:
+        case MediaState.FAILED:
+            stand = f"failed: {record.error}"
+        case MediaState.STORED:
+            stand = f"{record.url}"
+        case _:
+            stand = record.state + (f" (last try: {record.problem})" if record.problem else "")
     return f"{at:%Y-%m-%d %H:%M:%S} {record.mimetype or '?':<16} {size:>12} {stand:<24} {record.key}"

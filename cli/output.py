@@ -58,6 +58,15 @@ class Cli:
             click.echo(f"whatsapp-container: {message}", err=True)
         sys.exit(code)
 
+    def confirm(self, question: str) -> None:
+        """Go on where somebody says yes; else end with 1, also where there is nobody to ask."""
+        try:
+            if sys.stdin is not None and click.confirm(question, err=True):
+                return
+        except click.Abort:
+            click.echo(err=True)  # nobody has ended the question's line
+        self.fail(Exit.FAILED, "not_confirmed", "nothing was done: nobody said yes; --yes does it without asking")
+
     @contextmanager
     def working(self, what: str) -> Iterator[None]:
         """Around whatever may take longer than a second: a spinner on a terminal, and errors as exit codes."""

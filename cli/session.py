@@ -84,7 +84,7 @@ def restore(generation: str | None, yes: bool, as_json: bool) -> None:
     with _store(cli) as vault:
         wanted = _wanted(cli, vault.pointer(), generation)
     if not yes:
-        click.confirm(f"Restore {wanted.id} in place of the session as it is now?", abort=True, err=True)
+        cli.confirm(f"Restore {wanted.id} in place of the session as it is now?")
     with _progress(cli, "verifying") as progress, _store(cli, progress) as vault:
         promoted = vault.promote(wanted.id)
     restarted = _restart_if_running(cli)
@@ -154,7 +154,7 @@ def import_session(
         if source is None:
             cli.fail(Exit.FAILED, "not_found", f"there is no backup of whatsapp-web.js in {vault.store.location}")
         if vault.pointer().generations and not yes:
-            click.confirm("There is a session already; put this one before it?", abort=True, err=True)
+            cli.confirm("There is a session already; put this one before it?")
         generation = importing.import_archive(vault, source, Path(folder) / "session")
     cli.show(
         {"generation": generation.id, "files": generation.files, "bytes": generation.profile_bytes},
@@ -171,7 +171,7 @@ def delete(yes: bool, as_json: bool) -> None:
     cli = Cli(as_json)
     _must_not_run(cli)
     if not yes:
-        click.confirm(f"Delete all of session {cli.settings.session_id} for good?", abort=True, err=True)
+        cli.confirm(f"Delete all of session {cli.settings.session_id} for good?")
     with _store(cli) as vault, cli.working("deleting"):
         pointer = vault.pointer()
         vault.bury(pointer.epoch + 1, "session delete")

@@ -4,14 +4,11 @@ Ends with 1 where there are any, and with 2 where a source could not be asked fo
 """
 
 import json
-import os
-import shutil
-import subprocess
 import sys
-from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[1]
-TOOLS = Path(sys.executable).parent
+from .supply import installed, npm, run
+
+ANSWER_WITHIN_S = 180.0  # of a source, for one lock; it is asked for each package
 LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-node.lock", "requirements-supply.lock")
 
 
@@ -28,7 +25,7 @@ def main() -> None:
 def _pip(lock: str) -> tuple[int, bool]:
     """How many holes, and whether every package was asked for."""
     arguments = ["-r", lock, "--require-hashes", "--disable-pip", "--progress-spinner", "off", "--format", "json"]
-    done = _run(str(TOOLS / "pip-audit"), *arguments)
+    done = run(installed("pip-audit"), *arguments, within_s=ANSWER_WITHIN_S)
     try:
         packages = json.loads(done.stdout)["dependencies"]
     except (ValueError, KeyError):
@@ -47,8 +44,7 @@ def _pip(lock: str) -> tuple[int, bool]:
 
 
 def _npm() -> tuple[int, bool]:
-    npm = shutil.which("npm") or str(TOOLS / "npm")  # tools/setup has put it there, where the machine has none
-    done = _run(npm, "audit", "--json", "--audit=true")
+    done = run(npm(), "audit", "--json", "--audit=true", within_s=ANSWER_WITHIN_S)
     try:
         counts = json.loads(done.stdout)["metadata"]["vulnerabilities"]
     except (ValueError, KeyError):
@@ -58,11 +54,6 @@ def _npm() -> tuple[int, bool]:
     holes = int(counts["total"])
     print(f"package-lock.json: audited, {holes} holes{'; `npm audit` names them' if holes else ''}")
     return holes, True
-
-
-def _run(*command: str) -> "subprocess.CompletedProcess[str]":
-    environ = {**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}{os.pathsep}{TOOLS}"}
-    return subprocess.run(command, cwd=REPOSITORY, env=environ, capture_output=True, text=True, check=False)
 
 
 def _last_line(text: str) -> str:

@@ -5,30 +5,28 @@ Debian's packages in the image are not in it: `dpkg-query --show` there names th
 
 import configparser
 import json
-import os
-import shutil
-import subprocess
 import sys
 import venv
-from pathlib import Path
 from typing import Any
 
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-REPOSITORY = Path(__file__).parents[1]
+from .supply import REPOSITORY, installed, npm, run
+
 BUILD = REPOSITORY / "build"
-TOOLS = Path(sys.executable).parent
+INSTALL_WITHIN_S = 600.0  # all packages of the lock are fetched
+READ_WITHIN_S = 120.0
 NPM_SBOM = ("sbom", "--sbom-format=cyclonedx", "--omit=dev", "--omit=optional", "--package-lock-only")
 
 
 def main() -> None:
     BUILD.mkdir(exist_ok=True)
-    document, npm = _python(), _npm()
+    document, bundle = _python(), _npm()
     document["metadata"]["component"] = _ourselves()
-    document["components"] += npm["components"]
+    document["components"] += bundle["components"]
     # npm's own entry for the project is what its package.json depends on; the project is one thing here.
-    bundled = [entry for entry in npm["dependencies"] if entry["ref"] != npm["metadata"]["component"]["bom-ref"]]
+    bundled = [entry for entry in bundle["dependencies"] if entry["ref"] != bundle["metadata"]["component"]["bom-ref"]]
     document["dependencies"] = [*document.get("dependencies", []), *bundled]
     text = json.dumps(document, indent=2, sort_keys=True)
     problems = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
@@ -46,13 +44,14 @@ def _python() -> Any:
     python = environment / "bin/python"
     quiet = ["--quiet", "--disable-pip-version-check"]
     lock = ["--require-hashes", "--no-deps", "-r", "requirements.lock"]
-    _run(sys.executable, "-m", "pip", "--python", str(python), "install", *quiet, *lock)
-    return json.loads(_run(str(TOOLS / "cyclonedx-py"), "environment", "--output-reproducible", str(python)))
+    pip = (sys.executable, "-m", "pip", "--python", str(python))
+    _printed(*pip, "install", *quiet, *lock, within_s=INSTALL_WITHIN_S)
+    tool = installed("cyclonedx-py")
+    return json.loads(_printed(tool, "environment", "--output-reproducible", str(python), within_s=READ_WITHIN_S))
 
 
 def _npm() -> Any:
-    npm = shutil.which("npm") or str(TOOLS / "npm")  # tools/setup has put it there, where the machine has none
-    return json.loads(_run(npm, *NPM_SBOM))
+    return json.loads(_printed(npm(), *NPM_SBOM, within_s=READ_WITHIN_S))
 
 
 def _ourselves() -> dict[str, str]:
@@ -62,10 +61,8 @@ def _ourselves() -> dict[str, str]:
     return {"type": "application", "bom-ref": name, "name": name, "version": version}
 
 
-def _run(*command: str) -> str:
-    path = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}{TOOLS}"
-    environ = {**os.environ, "PATH": path}
-    done = subprocess.run(command, cwd=REPOSITORY, env=environ, capture_output=True, text=True, check=False)
+def _printed(*command: str, within_s: float) -> str:
+    done = run(*command, within_s=within_s)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")
     return done.stdout

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cli.advice import TAKE_BACK
 from whatsapp_contract.client import AgentClient
 from whatsapp_contract.health import LEFT_TO_A_PERSON, RETRIED_BY_AGENT, Limits, Verdict, verdict
 from whatsapp_contract.redis_connection import connect, is_outage
@@ -20,7 +21,6 @@ CONNECT_WITHIN_S = 0.5
 _AGENT, _SUPERVISORD = "agent", "supervisord"
 _LOG = "read the service's log: docker logs, or where `make run` runs"
 _SESSIONS = "docs/sessions.md tells what to do; the `alert` has the cause: whatsapp-container events --type alert"
-TAKE_BACK = "take the session back in this container: supervisorctl restart browser-agent"
 _ADVICE = {
     "awaiting_scan": "scan the code: whatsapp-container qr",
     "logged_out": "the phone unlinked this device: scan the new code: whatsapp-container qr",
@@ -106,7 +106,7 @@ def judge_agent(status: Status | None, now: datetime, instance: str, *, runs_her
     if age_s > SILENT_AFTER_S:
         found = f"last heard {_duration(age_s)} ago, on {status.instance}, in state {status.state}"
         if runs_here and status.instance != instance:
-            return bad(_AGENT, f"{found}, not here ({instance})", f"start that one again, or {TAKE_BACK}")
+            return bad(_AGENT, f"{found}, not here ({instance})", TAKE_BACK)
         if runs_here:
             return bad(_AGENT, found, f"the worker restarts it; if not, whatsapp-container restart, and {_LOG}")
         return warn(_AGENT, found, f"start the service; if it runs elsewhere, look there, on {status.instance}")

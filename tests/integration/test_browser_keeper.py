@@ -1,4 +1,4 @@
-"""The keeper with real browsers, on a site of the test's own: what it survives, whom it answers, what it leaves."""
+"""The keeper with real browsers, on a site of the test's own: what it survives, what it gives and leaves."""
 
 import asyncio
 import gc
@@ -7,37 +7,18 @@ import os
 import signal
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import fakeredis.aioredis
 import psutil
 import pytest
 
-from browser_agent.browser_keeper import BrowserKeeper, BrowserSettings, Observer
 from browser_agent.start_budget import StartBudget
-from browser_agent.whatsapp.executable import find_executable
 from browser_agent.whatsapp.net_errors import SiteUnreachable, may_be_cut_off
-from whatsapp_contract.errors import StoreUnavailable
+from tests.harness.kept_browser import Setting, Site, answering_site, running, until
 from whatsapp_contract.names import InstanceNames
-
-if TYPE_CHECKING:
-    from browser_agent.whatsapp.page import WhatsAppPage
-
-WA_JS = "window.WPP = { isInjected: false, on() {} };"
-DOCUMENT = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n<title>site</title>"
-DOWN = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
-
-def running(profile: Path) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            if process.status() != psutil.STATUS_ZOMBIE and f"{profile}" in " ".join(process.cmdline()):
-                found.append(process)
-    return found
 
 
 def is_ours(process: psutil.Process) -> bool:
@@ -45,79 +26,6 @@ def is_ours(process: psutil.Process) -> bool:
         return process.ppid() == os.getpid()
     except psutil.NoSuchProcess:
         return False
-
-
-async def until(condition: Callable[[], object], within_s: float = 15) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
-class Site:
-    """One document. While it is `mute` it takes connections and says nothing; while it is `down` its proxy says so."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.mute = False
-        self.down = False
-        self.asked = 0
-
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
-            await reader.readuntil(b"\r\n\r\n")
-            self.asked += 1
-            if self.mute:
-                await reader.read()
-            writer.write(DOWN if self.down else DOCUMENT)
-            await writer.drain()
-        writer.close()
-
-
-class Recorder(Observer):
-    def __init__(self) -> None:
-        self.failures: list[str] = []
-        self.causes: list[str | None] = []
-        self.reasons: list[str] = []
-        self.prepared: list[str] = []
-        self.pages: list[WhatsAppPage] = []
-        self.lost_at: float | None = None
-        self.pauses_s: list[float] = []  # from a browser's loss until the next is prepared
-        self.held: list[bool] = []  # whether each hold was news
-        self.dump: str | None = None
-        self.refusals = 0  # how often the store cannot be reached
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def prepare(self, executable_version: str) -> None:
-        if self.lost_at is not None:
-            self.pauses_s.append(time.monotonic() - self.lost_at)
-        await self.gate.wait()
-        self.prepared.append(executable_version)
-        if self.refusals:
-            self.refusals -= 1
-            raise StoreUnavailable("no store")
-
-    def local_storage(self) -> str | None:
-        return self.dump
-
-    def on_local_storage_given(self) -> None:
-        self.dump = None
-
-    def on_starting(self, reason: str) -> None:
-        self.reasons.append(reason)
-        self.lost_at = time.monotonic()
-
-    def on_page(self, page: "WhatsAppPage") -> None:
-        self.pages.append(page)
-
-    def on_started(self, cause: str | None, starts: int) -> None:
-        self.causes.append(cause)
-
-    def on_held(self, until: float, *, is_news: bool) -> None:
-        self.held.append(is_news)
-
-    def on_failure(self, reason: str, error: str) -> None:
-        self.failures.append(f"{reason}: {error}")
 
 
 class SpentByEachStart(StartBudget):
@@ -132,52 +40,10 @@ class SpentByEachStart(StartBudget):
         return time.time() if self._held else None
 
 
-class Setting:
-    """A browser that runs unless it is `broken`, and a keeper of it that is not running yet."""
-
-    def __init__(self, folder: Path, site: Site, **options: Any) -> None:
-        self.site = site
-        self.broken = folder / "broken"
-        self.executable = folder / "chrome"
-        self.executable.write_text(
-            f'#!/bin/sh\n[ -e {self.broken} ] && [ "$1" != --version ] && exit 1\nexec {find_executable(None)} "$@"\n'
-        )
-        self.executable.chmod(0o755)
-        wa_js = folder / "wa.js"
-        wa_js.write_text(WA_JS)
-        self.profile = folder / "profile"
-        settings = BrowserSettings(self.executable, sandbox=False, profile=self.profile, url=site.url, wa_js=wa_js)
-        budget = StartBudget(fakeredis.aioredis.FakeRedis(), InstanceNames("sid", "instance"), 50, 600.0)
-        self.told = Recorder()
-        self.keeper = BrowserKeeper(settings, options.pop("budget", budget), self.told, **options)
-        self.running: asyncio.Task[None]
-
-    @asynccontextmanager
-    async def kept(self) -> AsyncIterator[None]:
-        """While its block runs, so does the keeper: an exception of its own fails the test."""
-        self.running = asyncio.create_task(self.keeper.run())
-        try:
-            yield
-            assert not self.running.done() or self.running.cancelled(), self.running.exception()
-        finally:
-            await self.stop()
-
-    async def stop(self) -> None:
-        self.running.cancel()
-        with suppress(asyncio.CancelledError):
-            await self.running
-
-    async def loaded(self) -> None:
-        await until(lambda: self.keeper._loaded == self.keeper._opened > 0)
-
-
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
-    site = Site()
-    server = await asyncio.start_server(site.answer, "127.0.0.1", 0)
-    site.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-    yield site
-    server.close()
+    async with answering_site() as site:
+        yield site
 
 
 @pytest.fixture
@@ -253,42 +119,7 @@ async def test_a_store_that_cannot_be_reached_keeps_the_browser_from_starting(se
     assert setting.told.prepared[0].count(".") == 3
 
 
-# -- whom it answers -------------------------------------------------------------------------------------------------
-
-
-async def test_a_restart_is_answered_with_a_browser_that_was_opened_after_it(setting: Setting) -> None:
-    async with setting.kept():
-        await setting.loaded()
-        former = setting.keeper.chromium
-        assert former is not None
-        chromium = await setting.keeper.restart("asked", 15)
-        assert chromium.pid != former.pid
-        assert chromium.is_running
-    assert setting.told.causes == [None, "asked"]
-
-
-async def test_a_restart_while_a_browser_comes_up_is_not_answered_with_that_one(setting: Setting) -> None:
-    async with setting.kept():
-        await until(lambda: running(setting.profile))
-        coming = running(setting.profile)[0].pid
-        chromium = await setting.keeper.restart("asked", 15)
-        assert chromium.pid != coming
-        assert chromium.is_running
-        assert setting.keeper._opened == 2
-    assert setting.told.causes[-1] == "asked"
-
-
-async def test_a_restart_does_not_wait_for_a_site_that_says_nothing(setting: Setting) -> None:
-    setting.site.mute = True
-    async with setting.kept():
-        await until(lambda: setting.site.asked)
-        coming = setting.keeper.chromium
-        assert coming is not None
-        setting.site.mute = False
-        started = time.monotonic()
-        chromium = await setting.keeper.restart("asked", 15)
-        assert time.monotonic() - started < 8  # not the 20 s of a navigation
-        assert chromium.pid != coming.pid
+# -- a site that cannot be loaded ------------------------------------------------------------------------------------
 
 
 async def test_why_the_site_cannot_be_loaded_is_known_until_it_can(setting: Setting) -> None:
@@ -329,28 +160,6 @@ async def test_a_browser_that_cannot_load_the_site_for_long_makes_way_for_anothe
         await setting.loaded()
         assert setting.told.reasons[:2] == ["site_unreachable"] * 2  # found, and given up
     assert setting.told.failures == []
-
-
-async def test_who_asks_while_the_start_is_prepared_gets_the_browser_that_follows(setting: Setting) -> None:
-    setting.told.gate.clear()
-    async with setting.kept():
-        asking = asyncio.create_task(setting.keeper.restart("asked", 15))
-        await asyncio.sleep(0.3)
-        setting.told.gate.set()
-        assert (await asking).is_running
-        assert setting.keeper._opened == 1
-    assert setting.told.causes == ["asked"]
-
-
-async def test_the_asked_cause_is_told_also_when_the_first_start_failed(setting: Setting) -> None:
-    async with setting.kept():
-        await setting.loaded()
-        setting.broken.touch()
-        asking = asyncio.create_task(setting.keeper.restart("the ladder", 15))
-        await until(lambda: setting.told.failures)
-        setting.broken.unlink()
-        assert (await asking).is_running
-    assert setting.told.causes == [None, "the ladder"]
 
 
 # -- what it gives and what it leaves --------------------------------------------------------------------------------

@@ -194,6 +194,23 @@ async def test_a_message_that_cannot_be_told_is_logged_without_its_text(tab: Tab
     assert len(await tab.hear("message()")) == 1
 
 
+async def test_a_message_that_was_not_taken_in_does_not_count_as_told(tab: Tab) -> None:
+    def refuse(_event: PageEvent) -> None:
+        raise RuntimeError("there is no room")
+
+    hearing, tab.page.on_event = tab.page.hearing, refuse
+    with capture_logs() as logs:
+        await tab.hear("message()")
+    assert [entry["event"] for entry in logs] == ["a DevTools event handler failed"]
+    assert hearing.told_at is None
+    await tab.page.probe()
+    assert hearing.unheard_since == hearing.stored_at is not None
+    tab.page.on_event = tab.told.append
+    assert len(await tab.hear("message()")) == 1
+    assert hearing.told_at is not None
+    assert hearing.unheard_since is None
+
+
 # -- the link --------------------------------------------------------------------------------------------------------
 
 

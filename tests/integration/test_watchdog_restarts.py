@@ -267,6 +267,39 @@ class _StopsOnly(ProcessControl):
         self._real.start(program)
 
 
+class _StartsNothing(ProcessControl):
+    """A supervisord that stops the agent, and refuses to start it."""
+
+    def start(self, program: str) -> None:
+        raise SupervisorUnavailable(f"startProcess: no memory for {program}")
+
+
+def test_a_restart_that_got_no_further_than_the_stop_was_one_of_the_ladder_s(
+    redis_server: RedisServer, supervisor: Supervisor, agent: Agent, tmp_path: Path
+) -> None:
+    """Else its start, once it is made, is taken for one that the agent made by itself, and the rung for none."""
+    take_epoch(redis_server)
+    agent.verdict = Verdict.PAGE_HUNG
+    impatient = Limits(deadlines_s=dict.fromkeys(Rung, 0.0))
+    refusing = _StartsNothing(tmp_path / "supervisor.sock")
+    dog = Watchdog(AgentClient(redis_server.client(), "s1"), NAMES, refusing, impatient)
+    for _ in range(4):
+        dog.check()
+    assert supervisor.control.state(AGENT).name == "STOPPED"
+    attempt = remembered(redis_server).attempt
+    assert attempt is not None
+    assert (attempt.taken, attempt.failed) == ((Rung.RELOAD, Rung.RESTART_BROWSER, Rung.RESTART_AGENT), True)
+
+    agent.verdict = Verdict.HEALTHY
+    dog = watchdog(redis_server, supervisor, impatient)
+    dog.check()
+    assert supervisor.control.state(AGENT).name in ("STARTING", "RUNNING")
+    take_epoch(redis_server)  # it has come up
+    dog.check()
+    memory = remembered(redis_server)
+    assert (len(memory.agent_starts), len(memory.others_starts)) == (1, 0)
+
+
 def test_a_frozen_supervisor_holds_no_check_up_past_its_time(
     redis_server: RedisServer, supervisor: Supervisor
 ) -> None:

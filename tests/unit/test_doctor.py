@@ -13,6 +13,8 @@ from redis.exceptions import AuthenticationError, BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from cli.act import why_none
+from cli.advice import TAKE_BACK
 from cli.checks import browser, machine, redis_server, service, site, stores, variables, watchdog
 from cli.checks.finding import Finding, Level, ok
 from cli.checks.machine import Skew
@@ -99,7 +101,7 @@ def test_every_bad_variable_has_a_line_and_the_others_are_used() -> None:
     settings, problems = usable_settings(
         {"PORT": "x", "HEALTH_CHECK_CRON": "often", "SESSION_ENCRYPTION_KEY": "s3cret", "REDIS_HOST": "elsewhere"}
     )
-    *findings, misspelled = variables.variables(problems, {"QR_CONSOL": "off", "PATH": "/bin"})
+    *findings, misspelled = variables.variables(problems, {"QR_CONSOL": "off", "PATH": "/bin"}, ())
     assert [finding.found.partition(":")[0] for finding in findings] == [
         "PORT",
         "HEALTH_CHECK_CRON",
@@ -109,6 +111,19 @@ def test_every_bad_variable_has_a_line_and_the_others_are_used() -> None:
     assert (misspelled.level, misspelled.advice) == (Level.WARN, "is QR_CONSOLE meant?")
     assert settings.redis_host == "elsewhere"
     assert "s3cret" not in str(findings)
+
+
+def test_a_rule_that_is_a_word_but_for_its_spelling_is_told_with_the_word() -> None:
+    chats = ("group", "!privates", "all", "Family*", "393331111111")
+    findings = variables.variables([], {}, chats)
+    assert {finding.level for finding in findings} == {Level.WARN}
+    assert [finding.found.partition(" is taken")[0] for finding in findings] == [
+        "FOLLOW_CHATS: 'group'",
+        "FOLLOW_CHATS: '!privates'",
+    ]
+    assert [str(finding.advice).partition("?")[0] for finding in findings] == ["is groups meant", "is private meant"]
+    (finding,) = variables.variables([], {}, Settings.from_env({}).follow_chats)
+    assert finding.level is Level.OK
 
 
 def test_keys_are_named_not_told() -> None:
@@ -307,13 +322,19 @@ def test_a_watchdog_that_does_not_look_any_more_is_told(watched_at: float | None
         ({"page_seen_at": NOW - timedelta(minutes=5)}, Level.BAD, "worker"),
         ({"heartbeat_at": NOW - timedelta(minutes=5)}, Level.BAD, "restart"),
         ({"instance": "elsewhere"}, Level.BAD, "one of the two"),
-        ({"instance": "elsewhere", "heartbeat_at": NOW - timedelta(minutes=5)}, Level.BAD, "take the session back"),
+        ({"instance": "elsewhere", "heartbeat_at": NOW - timedelta(minutes=5)}, Level.BAD, TAKE_BACK),
     ],
 )
 def test_the_agent(changed: dict[str, Any], level: Level, advice: str) -> None:
     finding = service.judge_agent(STATUS.model_copy(update=changed), NOW, "here", runs_here=True)
     assert finding.level is level
     assert advice in (finding.advice or "")
+
+
+def test_a_restart_that_nobody_makes_is_told_with_what_the_doctor_says() -> None:
+    assert why_none(STATUS, NOW) == why_none(None, NOW) == "is the worker running?"
+    silent = STATUS.model_copy(update={"instance": "elsewhere", "heartbeat_at": NOW - timedelta(minutes=5)})
+    assert why_none(silent, NOW) == f"the session is held by elsewhere, which was last heard 300 s ago: {TAKE_BACK}"
 
 
 def test_an_agent_that_does_not_run_here_is_not_missed_here() -> None:

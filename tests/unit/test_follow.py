@@ -7,7 +7,7 @@ import pytest
 from fakeredis.aioredis import FakeRedis
 
 from browser_agent.follow import Follow
-from browser_agent.follow_rules import Chat, FollowRules
+from browser_agent.follow_rules import Chat, FollowRules, nearly_words
 from whatsapp_contract.errors import StoreUnavailable
 from whatsapp_contract.names import SessionNames
 
@@ -49,6 +49,32 @@ def redis() -> Any:
 )
 def test_rules(rules: list[str], chat: str, name: str | None, is_group: bool, followed: bool) -> None:
     assert FollowRules(rules).follows(Chat((chat,), name, is_group)) is followed
+
+
+@pytest.mark.parametrize(
+    ("rule", "word"),
+    [
+        ("group", "groups"),
+        ("Group", "groups"),
+        ("gruops", "groups"),
+        ("'groups'", "groups"),
+        ("! privat", "private"),
+        ("prviate", "private"),
+        ("alll", "all"),
+        ("groups", None),
+        ("Private", None),
+        ("!all", None),
+        ("group*", None),
+        ("Group A", None),
+        ("Grandpa", None),
+        ("family", None),
+        (GROUP, None),
+        (PERSON, None),
+        ("+393331111111", None),
+    ],
+)
+def test_a_name_that_is_nearly_a_word(rule: str, word: str | None) -> None:
+    assert nearly_words(["groups", rule]) == ({} if word is None else {rule: word})
 
 
 def test_a_person_is_followed_under_either_address() -> None:

@@ -1,25 +1,13 @@
 """The session's flow: whose try it is that a session comes up in, and how long it goes on."""
 
-from types import SimpleNamespace
-from typing import Any, cast
-
 import pytest
 
-from browser_agent.session_flow import SessionFlow
 from browser_agent.whatsapp.models import DocumentStarted
+from tests.harness.flow import flow_of
 from whatsapp_contract.states import SessionState
 
 STARTING, SYNCING, READY = SessionState.STARTING, SessionState.SYNCING, SessionState.READY
 LOADED = DocumentStarted(kind="document", path="/")
-
-
-class Deaf:
-    """Takes whatever it is told."""
-
-    is_set = False
-
-    def __getattr__(self, _name: str) -> Any:
-        return lambda *_args, **_named: None
 
 
 class Session:
@@ -27,20 +15,7 @@ class Session:
 
     def __init__(self) -> None:
         self.operation: str | None = None
-        deaf = cast(Any, Deaf())
-        self.flow = SessionFlow(
-            deaf,
-            deaf,
-            deaf,
-            deaf,
-            deaf,
-            deaf,
-            deaf,
-            page=lambda: cast(Any, SimpleNamespace()),
-            operation=lambda: self.operation,
-            aside=lambda work: work.close(),
-            changed=lambda: None,
-        )
+        self.flow = flow_of(lambda: self.operation)
 
     def times(self) -> tuple[float, float | None]:
         return self.flow.since, self.flow.coming_up_since

@@ -1,0 +1,73 @@
+"""Restarts of the browser that somebody wants: which browser they are answered with, and when. With real ones."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.kept_browser import Setting, answering_site, running, until
+
+
+@pytest.fixture
+async def setting(tmp_path: Path) -> AsyncIterator[Setting]:
+    async with answering_site() as site:
+        yield Setting(tmp_path, site)
+
+
+async def test_a_restart_is_answered_with_a_browser_that_was_opened_after_it(setting: Setting) -> None:
+    async with setting.kept():
+        await setting.loaded()
+        former = setting.keeper.chromium
+        assert former is not None
+        chromium = await setting.keeper.restart("asked", 15)
+        assert chromium.pid != former.pid
+        assert chromium.is_running
+    assert setting.told.causes == [None, "asked"]
+
+
+async def test_a_restart_while_a_browser_comes_up_is_not_answered_with_that_one(setting: Setting) -> None:
+    async with setting.kept():
+        await until(lambda: running(setting.profile))
+        coming = running(setting.profile)[0].pid
+        chromium = await setting.keeper.restart("asked", 15)
+        assert chromium.pid != coming
+        assert chromium.is_running
+        assert setting.keeper._opened == 2
+    assert setting.told.causes[-1] == "asked"
+
+
+async def test_a_restart_does_not_wait_for_a_site_that_says_nothing(setting: Setting) -> None:
+    setting.site.mute = True
+    async with setting.kept():
+        await until(lambda: setting.site.asked)
+        coming = setting.keeper.chromium
+        assert coming is not None
+        setting.site.mute = False
+        started = time.monotonic()
+        chromium = await setting.keeper.restart("asked", 15)
+        assert time.monotonic() - started < 8  # not the 20 s of a navigation
+        assert chromium.pid != coming.pid
+
+
+async def test_who_asks_while_the_start_is_prepared_gets_the_browser_that_follows(setting: Setting) -> None:
+    setting.told.gate.clear()
+    async with setting.kept():
+        asking = asyncio.create_task(setting.keeper.restart("asked", 15))
+        await asyncio.sleep(0.3)
+        setting.told.gate.set()
+        assert (await asking).is_running
+        assert setting.keeper._opened == 1
+    assert setting.told.causes == ["asked"]
+
+
+async def test_the_asked_cause_is_told_also_when_the_first_start_failed(setting: Setting) -> None:
+    async with setting.kept():
+        await setting.loaded()
+        setting.broken.touch()
+        asking = asyncio.create_task(setting.keeper.restart("the ladder", 15))
+        await until(lambda: setting.told.failures)
+        setting.broken.unlink()
+        assert (await asking).is_running
+    assert setting.told.causes == [None, "the ladder"]
