@@ -70,6 +70,16 @@ def axe() -> None:
 # -- the state
 
 
+def test_while_a_code_for_a_number_may_be_typed_in_it_is_said_why_there_is_no_other(
+    shown: ShownSession, page: StatusPage
+) -> None:
+    shown.status(
+        state=SessionState.AWAITING_SCAN, reason="pairing_code", verdict=Verdict.WAITING_FOR_PERSON, authenticated=False
+    )
+    page.open(API_TOKEN)
+    page.until_text("#qr-none", "A code for the phone’s number was given")
+
+
 def test_the_state_is_told_in_words_with_since_when_and_why(shown: ShownSession, page: StatusPage) -> None:
     shown.status()
     page.open(API_TOKEN)
@@ -226,7 +236,7 @@ def test_the_code_is_large_counts_down_and_follows_its_successor(shown: ShownSes
     page.until(f"/Good for \\d+ s/.test({left!r}) && document.querySelector('#qr-left').innerText !== {left!r}")
     shown.waiting(2, lasts_s=2)
     page.until(f"{image}.naturalWidth > 0 && {image}.src !== {first!r}")
-    page.until_text("#qr-left", "The next code is on its way.")  # the second has run out, and none came
+    page.until_text("#qr-none", "The next code is on its way.")  # the second has run out, and none came
     shown.scanned()
     page.until_title("Ready")
     page.until("document.querySelector('#link').hidden")

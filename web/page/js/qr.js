@@ -11,6 +11,7 @@ const image = byId('qr-image');
 let wanted = '';
 let expires = 0;
 let life = LIFE_MS;
+let coming = '';
 
 on('status', () => {
   const { status, agent } = live;
@@ -21,6 +22,10 @@ on('status', () => {
   section.querySelector('.ways').hidden = !canAct;
   if (!canAct) return;
   const { qr } = status;
+  // WhatsApp Web shows no QR code while a code for a number may still be typed in.
+  coming = agent?.reason === 'pairing_code'
+    ? 'A code for the phone’s number was given: type it in. A QR code comes again when it has run out.'
+    : 'The next code is on its way.';
   const name = qr ? `${agent.epoch}-${qr.sequence}` : '';
   if (qr && name !== wanted) {
     expires = Date.parse(qr.expires_at);
@@ -57,7 +62,8 @@ function tick() {
   const isGood = left > 0 && image.hasAttribute('src');
   image.classList.toggle('over', !isGood);
   byId('qr-none').hidden = isGood;
-  say(byId('qr-left'), isGood ? `Good for ${lasting(left)}; then the next one comes.` : 'The next code is on its way.');
+  say(byId('qr-none'), coming);
+  say(byId('qr-left'), isGood ? `Good for ${lasting(left)}; then the next one comes.` : '');
   byId('qr-bar').style.transform = `scaleX(${isGood ? Math.min(1, left / life) : 0})`;
 }
 
