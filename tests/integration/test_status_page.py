@@ -74,7 +74,10 @@ def test_while_a_code_for_a_number_may_be_typed_in_it_is_said_why_there_is_no_ot
     shown: ShownSession, page: StatusPage
 ) -> None:
     shown.status(
-        state=SessionState.AWAITING_SCAN, reason="pairing_code", verdict=Verdict.WAITING_FOR_PERSON, authenticated=False
+        state=SessionState.AWAITING_SCAN,
+        reason="pairing_code",
+        verdict=Verdict.WAITING_FOR_PERSON,
+        authenticated=False,
     )
     page.open(API_TOKEN)
     page.until_text("#qr-none", "A code for the phone’s number was given")
@@ -470,6 +473,18 @@ def test_logging_out_asks_first_and_the_focus_returns(shown: ShownSession, page:
     page.click("#sure-yes")
     page.until_text("#action-said", "Logged out.")
     assert len([url for url in page.asked if "logout" in url]) == 1
+
+
+def test_the_api_s_page_describes_every_operation_and_asks_nobody_else(
+    shown: ShownSession, page: StatusPage, web: WebProcess
+) -> None:
+    shown.status()
+    page.open(API_TOKEN)
+    page.page.goto(f"{web.url}/docs")
+    with web.client() as client:
+        paths = client.get("/openapi.json").json()["paths"]
+    operations = sum(len(methods) for methods in paths.values())
+    page.until(f"document.querySelectorAll('.opblock').length === {operations}")
 
 
 def test_a_viewer_sees_no_button_that_acts_and_no_code(shown: ShownSession, page: StatusPage) -> None:
