@@ -80,7 +80,7 @@ def test_while_a_code_for_a_number_may_be_typed_in_it_is_said_why_there_is_no_ot
         authenticated=False,
     )
     page.open(API_TOKEN)
-    page.until_text("#qr-none", "A code for the phone’s number was given")
+    page.until_text("#qr-none", "number was given")
 
 
 def test_the_state_is_told_in_words_with_since_when_and_why(shown: ShownSession, page: StatusPage) -> None:
