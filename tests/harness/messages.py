@@ -5,8 +5,8 @@ from datetime import datetime
 from whatsapp_contract.events import MediaRef, MessageData, Person
 
 
-def message_with(media: MediaRef, key: str, sent_at: datetime, chat_id: str) -> MessageData:
-    """One with a photo, in a group."""
+def message_with(media: MediaRef | None, key: str, sent_at: datetime, chat_id: str) -> MessageData:
+    """One in a group, with a photo where there is one."""
     return MessageData(
         key=key,
         chat_id=chat_id,
@@ -14,8 +14,8 @@ def message_with(media: MediaRef, key: str, sent_at: datetime, chat_id: str) -> 
         is_group=True,
         author=Person(lid=None, phone=None),
         from_me=False,
-        type="image",
-        raw_type="image",
+        type="image" if media else "text",
+        raw_type="image" if media else "chat",
         text=None,
         sent_at=sent_at,
         quoted_key=None,

@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
-
-from pydantic import BaseModel
 
 from whatsapp_contract import event_script
 from whatsapp_contract.names import SessionNames
@@ -12,6 +11,7 @@ from whatsapp_contract.reading import carry_out
 from whatsapp_contract.webhook_settings import hook_id
 from whatsapp_contract.webhooks import DeadLetter, WebhookState, dead_letters, group_of, states
 
+from .messages import message_with
 from .redis_server import RedisServer
 from .stream import add_event
 from .waiting import wait_until
@@ -29,12 +29,8 @@ def tell_in_chats(server: RedisServer, *keys: str) -> None:
     """Messages whose keys are `<chat>-<number>`."""
     with server.client() as redis:
         for key in keys:
-            event_script.publish(redis, NAMES, "message", _Message(chat_id=key.partition("-")[0], key=key))
-
-
-class _Message(BaseModel):
-    chat_id: str
-    key: str
+            message = message_with(None, key, datetime.now(UTC), key.partition("-")[0])
+            event_script.publish(redis, NAMES, "message", message)
 
 
 def state(server: RedisServer) -> WebhookState:

@@ -57,10 +57,10 @@ def test_an_event_is_posted_as_it_is_told_and_signed(redis_server: RedisServer) 
 def test_only_named_events_are_posted_and_the_others_are_done_with(redis_server: RedisServer) -> None:
     with receiving() as receiver, delivering(redis_server, receiver.url, WEBHOOK_EVENTS="alert,ready"):
         wait_for_groups(redis_server, receiver)
-        tell(redis_server, "no", event_type="qr")
+        tell(redis_server, "no", event_type="auth_failure")
         tell(redis_server, "1")
-        tell(redis_server, "no", event_type="message")
-        tell(redis_server, "2", event_type="ready")
+        tell(redis_server, "no", event_type="auth_failure")
+        tell(redis_server, "2")
         receiver.wait_taken(2)
         assert settled(redis_server).delivered == 2
     assert sorted(receiver.codes()) == ["1", "2"]
