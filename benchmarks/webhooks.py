@@ -13,13 +13,14 @@ from typing import Any
 import psutil
 import redis
 
+from tests.harness.messages import message_with
 from tests.harness.ports import free_port
 from tests.harness.redis_server import RedisServer
 from tests.harness.service import REPOSITORY
 from tests.harness.waiting import wait_until
 from tests.whatsapp_web import processes
 from whatsapp_contract import event_script
-from whatsapp_contract.events import MessageData, Person
+from whatsapp_contract.events import MessageData
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.reading import carry_out
 from whatsapp_contract.webhook_settings import hook_id
@@ -73,31 +74,9 @@ def _fill(server: RedisServer, count: int, chats: int) -> list[bytes]:
 
 def _message(number: int, chats: int, now: datetime) -> MessageData:
     chat = f"1203630{number % chats:011}@g.us"
-    return MessageData(
-        key=f"false_{chat}_3EB0{number:016X}_39333{number:07}@lid",
-        chat_id=chat,
-        chat_name="A wedding of some people",
-        is_group=True,
-        author=Person(lid=f"39333{number:07}@lid", phone=None),
-        from_me=False,
-        type="text",
-        raw_type="chat",
-        text="Here are the photos of yesterday, " * 3,
-        sent_at=now,
-        quoted_key=None,
-        target_key=None,
-        album_key=None,
-        mentions=[],
-        forwarded=False,
-        ephemeral=False,
-        view_once=False,
-        source="live",
-        media=None,
-        location=None,
-        contacts=[],
-        poll=None,
-        members=None,
-    )
+    message = message_with(None, f"false_{chat}_3EB0{number:016X}_39333{number:07}@lid", now, chat)
+    text = "Here are the photos of yesterday, " * 3
+    return message.model_copy(update={"chat_name": "A wedding of some people", "text": text})
 
 
 @contextmanager

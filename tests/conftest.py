@@ -35,11 +35,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     files = list(dict.fromkeys(item.path for item in items))
     turns: dict[Path, tuple[int, float]] = {}
     for folder in (BUSY, WAITING):
-        those = [file for file in files if file.parent.name == folder]
+        those = [file for file in files if _kind(file) == folder]
         turns |= {file: (len(FIRST), place / len(those)) for place, file in enumerate(those)}
     for file in files:
         if file.name == "test_quiet.py":
             turns[file] = (-1, 0)
-        elif file.parent.name not in (BUSY, WAITING):
-            turns[file] = ((*FIRST, BUSY, LAST).index(file.parent.name), 0)
+        elif _kind(file) not in (BUSY, WAITING):
+            turns[file] = ((*FIRST, BUSY, LAST).index(_kind(file)), 0)
     items.sort(key=lambda item: turns[item.path])
+
+
+def _kind(file: Path) -> str:
+    """The folder of `tests` that it is in, however deep."""
+    return file.relative_to(Path(__file__).parent).parts[0]

@@ -12,6 +12,7 @@ import pytest
 
 from tests.harness.answering_agent import AnsweringAgent
 from tests.harness.redis_server import RedisServer
+from tests.harness.stream import add_bare_events
 from tests.harness.waiting import wait_until
 from tests.harness.web_process import API_TOKEN, INSTANCE, SESSION, VIEW_TOKEN, WebProcess
 from web.problems import STATUS_BY_CODE
@@ -63,22 +64,9 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
 
 
 def tell(server: RedisServer, *types: str) -> list[str]:
-    """Events into the stream, as an agent would; their ids."""
-    ids = []
+    """Events into the stream; their ids."""
     with server.client() as redis:
-        for number, kind in enumerate(types):
-            event = {
-                "v": 1,
-                "type": kind,
-                "session_id": SESSION,
-                "epoch": 1,
-                "seq": number,
-                "occurred_at": "2026-11-01T00:00:00Z",
-                "observed_at": "2026-11-01T00:00:00Z",
-                "data": {"number": number},
-            }
-            ids.append(str(redis.xadd(NAMES.events, {"event": json.dumps(event)})))
-    return ids
+        return add_bare_events(redis, NAMES, *types)
 
 
 def test_a_command_is_carried_to_the_agent_and_its_result_back(http: httpx.Client, agent: AnsweringAgent) -> None:

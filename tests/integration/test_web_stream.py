@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +16,7 @@ import httpx
 import pytest
 
 from tests.harness.redis_server import RedisServer
+from tests.harness.stream import add_bare_events
 from tests.harness.waiting import wait_until
 from tests.harness.web_process import SESSION, WebProcess
 from web.api.events import MOST_FOLLOWERS
@@ -88,24 +90,7 @@ def web(server: RedisServer, tmp_path: Path) -> Iterator[WebProcess]:
 def tell(server: RedisServer) -> Iterator[Callable[..., list[str]]]:
     """Puts events into the stream, and gives their ids."""
     with server.client() as redis:
-
-        def told(*types: str) -> list[str]:
-            with redis.pipeline(transaction=False) as asked:
-                for number, kind in enumerate(types):
-                    event = {
-                        "v": 1,
-                        "type": kind,
-                        "session_id": SESSION,
-                        "epoch": 1,
-                        "seq": number,
-                        "occurred_at": "2026-11-01T00:00:00Z",
-                        "observed_at": "2026-11-01T00:00:00Z",
-                        "data": {},
-                    }
-                    asked.xadd(NAMES.events, {"event": json.dumps(event)})
-                return [str(one) for one in asked.execute()]
-
-        yield told
+        yield partial(add_bare_events, redis, NAMES)
 
 
 def test_events_come_as_they_are_told_with_their_ids(web: WebProcess, tell: Callable[..., list[str]]) -> None:
