@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from whatsapp_contract.arguments import PairingCodeArgs
-from whatsapp_contract.errors import NotReady
+from whatsapp_contract.errors import ContractError, NotReady
 from whatsapp_contract.results import PairingCodeResult
 from whatsapp_contract.states import SessionState
 
@@ -26,7 +26,11 @@ async def pairing_code(agent: "BrowserAgent", args: PairingCodeArgs) -> PairingC
     started, asked_at = time.monotonic(), datetime.now(UTC)
     page = agent.page()
     agent.flow.on_linking_by_phone(KEPT_S)
-    code = await PageLinking(page).pairing_code(args.phone, KEPT_S)
+    try:
+        code = await PageLinking(page).pairing_code(args.phone, KEPT_S)
+    except ContractError:
+        await agent.flow.on_linking_failed()
+        raise
     if agent.state is not SessionState.AWAITING_SCAN:
         raise NotReady(f"the code came too late: it is {agent.state} now")
     return PairingCodeResult(

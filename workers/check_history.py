@@ -32,7 +32,6 @@ class CheckHistory:
     def __init__(self, redis_client: "redis.Redis", names: SessionNames) -> None:
         self._redis = redis_client
         self._names = names
-        self._head: Minute | None = None  # the latest, as this worker has written it
         self._lock = threading.Lock()
         self._is_lost = False  # as last seen
 
@@ -56,27 +55,23 @@ class CheckHistory:
         self._is_lost = False
 
     def _write(self, moved: Counter[str], seen: CheckSeen | None) -> None:
-        head, self._head = self._head, None  # not known where this fails: it may have come to pass all the same
         with self._redis.pipeline(transaction=True) as pipeline:
             if seen is not None:
-                head = self._add_minute(pipeline, head, history.of_check(seen))
+                self._add_minute(pipeline, history.of_check(seen))
             for name, by in moved.items():
                 pipeline.hincrby(self._names.check_counts, name, by)
             pipeline.execute()
-        self._head = head
 
-    def _add_minute(self, pipeline: "redis.client.Pipeline", head: Minute | None, minute: Minute) -> Minute:
-        """In the place of the list's head, where that is the same minute; else before it."""
-        if head is None:  # an earlier worker may have left this minute half full
-            kept: Any = self._redis.lindex(self._names.history, 0)
-            head = history.read_minute(kept)
+    def _add_minute(self, pipeline: "redis.client.Pipeline", minute: Minute) -> None:
+        """In the place of the list's head, where that is the same minute, whoever wrote it; else before it."""
+        kept: Any = self._redis.lindex(self._names.history, 0)
+        head = history.read_minute(kept)
         if head is not None and head.at == minute.at:
             minute = history.together(head, minute)
             pipeline.lpop(self._names.history)
         pipeline.lpush(self._names.history, minute.to_json())
         pipeline.ltrim(self._names.history, 0, history.RECORDS_KEPT - 1)
         pipeline.expire(self._names.history, history.KEPT_S)
-        return minute
 
 
 def noted(seen: Observation, asked_at: datetime) -> CheckSeen:

@@ -11,6 +11,7 @@ from whatsapp_contract.counters import read_check_counts, read_event_counts
 from whatsapp_contract.health import Verdict
 from whatsapp_contract.states import SessionState
 from whatsapp_contract.status import Status
+from whatsapp_contract.webhooks import WebhookState
 
 TARGET_LABELS = ("job", "instance")  # Prometheus' own
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
@@ -56,6 +57,22 @@ FULL_COUNTS = metrics.Counts(
     session="s1",
     instance="i1",
     epoch=3,
+    webhooks=(
+        WebhookState(
+            id="0123456789ab",
+            host="backend.example",
+            seen_at=NOW,
+            delivered=1,
+            failures=1,
+            dead=1,
+            lost=0,
+            succeeded_at=NOW,
+            failing_since=NOW,
+            failed_at=NOW,
+            error="503",
+            behind=1,
+        ),
+    ),
     checks=read_check_counts({"checks:healthy": "1", "took:5": "1", "took_us": "4000"}),
     told=read_event_counts({"alert:rung_failed": "1"}),
 )

@@ -25,12 +25,13 @@ def exposition(
     our own processes take, in bytes, by name."""
     from prometheus_client import CollectorRegistry, generate_latest
 
-    from . import of_counters, of_counts, of_status
+    from . import of_counters, of_counts, of_status, of_webhooks
 
     registry = CollectorRegistry()
     told = [*of_status.metrics(status, now), *of_counts.metrics(status, counts, memory)]
     if counts is not None:
         told += [*of_counters.of_checks(counts.checks), *of_counters.of_events(counts.told)]
+        told += of_webhooks.metrics(counts.webhooks, now)
     registry.register(_Once(told))
     return generate_latest(registry)
 

@@ -7,6 +7,8 @@ from redis.exceptions import ResponseError
 
 from whatsapp_contract.counters import CheckCounts, EventCounts, read_check_counts, read_event_counts
 from whatsapp_contract.names import InstanceNames, SessionNames
+from whatsapp_contract.reading import carry_out_async
+from whatsapp_contract.webhooks import WebhookState, states
 
 if TYPE_CHECKING:
     import redis.asyncio
@@ -28,6 +30,7 @@ class Counts:
     session: str = ""
     instance: str = ""
     epoch: int = 0  # of whoever holds the session
+    webhooks: tuple[WebhookState, ...] = ()
     checks: CheckCounts = field(default_factory=lambda: read_check_counts({}))
     told: EventCounts = field(default_factory=EventCounts)
 
@@ -75,6 +78,7 @@ async def counted(redis: "redis.asyncio.Redis", names: SessionNames, instance: I
         session=names.session_id,
         instance=instance.instance_id,
         epoch=int(epoch or 0),
+        webhooks=tuple(await carry_out_async(redis, states(names))),
         checks=read_check_counts(check_counts),
         told=read_event_counts(event_counts),
     )

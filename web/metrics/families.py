@@ -32,6 +32,13 @@ def gauges(name: str, what: str, label: str, values: Mapping[str, float]) -> "Me
     return _filled(GaugeMetricFamily(f"whatsapp_{name}", what, labels=[label]), {(k,): n for k, n in values.items()})
 
 
+def gauges_by(name: str, what: str, labels: Labels, values: Mapping[Labels, float]) -> "Metric":
+    """As gauges, by several labels."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    return _filled(GaugeMetricFamily(f"whatsapp_{name}", what, labels=list(labels)), values)
+
+
 def counters(name: str, what: str, labels: Labels, values: Mapping[Labels, float]) -> "Metric":
     """A sample for each combination of labels."""
     from prometheus_client.core import CounterMetricFamily
