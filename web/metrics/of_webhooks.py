@@ -16,7 +16,7 @@ _LABELS: Labels = ("webhook", "host")
 
 def metrics(webhooks: Iterable[WebhookState], now: datetime) -> Iterator["Metric"]:
     """Without samples where there are none."""
-    known = {(one.id, one.host): one for one in webhooks}
+    known: dict[Labels, WebhookState] = {(one.id, one.host): one for one in webhooks}
     delivered = {labels: float(one.delivered) for labels, one in known.items()}
     failures = {labels: float(one.failures) for labels, one in known.items()}
     dead = {labels: float(one.dead) for labels, one in known.items()}
