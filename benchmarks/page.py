@@ -6,9 +6,10 @@ from typing import Any
 
 from tests.harness.redis_server import RedisServer
 from tests.harness.shown_session import ShownSession
-from tests.harness.web_process import API_TOKEN, WebProcess
+from tests.harness.web_process import API_TOKEN, SESSION, WebProcess
 from tests.whatsapp_web.browser import Browser, Page
-from web.logins import COOKIE
+from web.logins import Logins
+from web.tokens import Tokens
 
 from .report import Figure, median_worst
 
@@ -105,7 +106,9 @@ class _Bench:
     def _fresh(self, line: dict[str, Any] | None, *, login: bool = True) -> Page:
         page = self._browser.new_page(isolated=True)
         if login:
-            page.devtools.call("Network.setCookie", name=COOKIE, value=self._cookie, url=self._url)
+            page.devtools.call(
+                "Network.setCookie", name=Logins(Tokens("any"), SESSION).cookie, value=self._cookie, url=self._url
+            )
         if line is not None:
             page.devtools.call("Network.emulateNetworkConditions", **line)
         return page

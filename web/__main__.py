@@ -10,9 +10,11 @@ from whatsapp_contract.redis_connection import connect_async
 from whatsapp_contract.settings import Settings, SettingsError
 
 from .app import create_app
+from .connections import PatientProtocol, raise_file_limit
 from .tokens import kept_token
 
 MOST_CONNECTIONS = 64  # to Redis; whoever waits for a command's reply holds one
+MOST_OWN_CONNECTIONS = 16
 
 
 def main() -> int:
@@ -30,13 +32,16 @@ def main() -> int:
         on_terminal=settings.log_on_terminal,
     )
     _say_where(settings.port, token if is_new else None)
-    app = create_app(
-        settings, connect_async(settings.redis_url.get_secret_value(), most_connections=MOST_CONNECTIONS), token
-    )
+    url = settings.redis_url.get_secret_value()
+    redis = connect_async(url, most_connections=MOST_CONNECTIONS)
+    own_redis = connect_async(url, most_connections=MOST_OWN_CONNECTIONS)
+    raise_file_limit()
+    app = create_app(settings, redis, token, own_redis)
     uvicorn.run(
         app,
         host="0.0.0.0",  # noqa: S104  # a container's port is published by choice, and a token closes it
         port=settings.port,
+        http=PatientProtocol,
         ws="none",  # pyppeteer pins a websockets that uvicorn refuses
         lifespan="off",
         access_log=False,

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from whatsapp_contract.backoff import Backoff
+from whatsapp_contract.events import Event
 from whatsapp_contract.following import SLICE_S
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 KEPT = 1_000
+KEPT_BYTES = 4 * 1024 * 1024
 AT_ONCE = 200
+AT_ONCE_FROM_REDIS = 50  # for each who is behind: an event may have a long text
 LOOKED_THROUGH = 5_000  # for the newest of some types
 READS_ON_FOR_S = 30.0  # after the last follower is gone: it may only have lost its connection
 
@@ -36,15 +39,22 @@ START: Place = (0, 0)
 
 @dataclass(frozen=True)
 class Entry:
-    """One event of the stream: `document` is its JSON, with its id."""
+    """One event of the stream. `kept` is its JSON as it lies there."""
 
     place: Place
     type: str
-    document: str
+    kept: str
 
     @property
     def id(self) -> str:
         return f"{self.place[0]}-{self.place[1]}"
+
+    @property
+    def document(self) -> str:
+        """Its JSON, with its id."""
+        if self.kept.endswith("}"):
+            return f'{self.kept[:-1]},"id":"{self.id}"}}'
+        return json.dumps({**json.loads(self.kept), "id": self.id}, ensure_ascii=False)
 
 
 def place_of(event_id: str) -> Place:
@@ -56,12 +66,14 @@ def place_of(event_id: str) -> Place:
 
 
 class Feed:
-    """A context manager. Reads only while somebody follows."""
+    """Reads only while somebody follows."""
 
     def __init__(self, redis: "redis.asyncio.Redis", names: SessionNames) -> None:
         self._redis = redis
         self._events = names.events
-        self._kept: deque[Entry] = deque(maxlen=KEPT)
+        self._kept: deque[Entry] = deque()
+        self._kept_bytes = 0
+        self._scan = asyncio.Lock()
         self._floor: Place | None = None  # everything after it and up to the newest is kept here
         self._newest = START
         self._news = asyncio.Event()
@@ -91,10 +103,15 @@ class Feed:
 
     async def last(self, count: int, types: Collection[str] | None) -> list[Entry]:
         """The newest events, oldest first, of the last LOOKED_THROUGH. Raises redis' errors."""
+        async with self._scan:  # one at a time: it takes the processor from all others
+            return await self._last(count, types)
+
+    async def _last(self, count: int, types: Collection[str] | None) -> list[Entry]:
         found: list[Entry] = []
         before = "+"
         for _ in range(LOOKED_THROUGH // AT_ONCE):
             raw: Any = await self._redis.xrevrange(self._events, max=before, count=AT_ONCE)
+            await asyncio.sleep(0)
             found += [entry for entry in _entries(raw) if _is_wanted(entry, types)]
             if len(raw) < AT_ONCE or len(found) >= count:
                 break
@@ -128,7 +145,8 @@ class Feed:
 
     async def _next(self, place: Place, most: int) -> list[Entry]:
         if self._floor is None or place < self._floor:
-            raw: Any = await self._redis.xrange(self._events, min=f"({place[0]}-{place[1]}", count=most)
+            count = min(most, AT_ONCE_FROM_REDIS)
+            raw: Any = await self._redis.xrange(self._events, min=f"({place[0]}-{place[1]}", count=count)
             return _entries(raw)
         found: list[Entry] = []
         for entry in reversed(self._kept):
@@ -149,7 +167,7 @@ class Feed:
         if self._reader is not None and not self._followers:
             self._reader.cancel()
             self._reader, self._floor = None, None
-            self._kept.clear()
+            self._forget()
 
     async def _read(self) -> None:
         backoff, is_away = Backoff(0.2, 5.0), False
@@ -157,7 +175,7 @@ class Feed:
             try:
                 if self._floor is None:
                     self._newest = await self.newest()
-                    self._kept.clear()
+                    self._forget()
                     self._floor = self._newest
                     self._tell()  # what came before it is read from Redis
                 found: Any = await self._redis.xread(
@@ -181,10 +199,17 @@ class Feed:
                 self._tell()
 
     def _keep(self, entry: Entry) -> None:
-        if len(self._kept) == KEPT:
-            self._floor = self._kept[0].place
         self._kept.append(entry)
+        self._kept_bytes += len(entry.kept)
         self._newest = entry.place
+        while len(self._kept) > KEPT or self._kept_bytes > KEPT_BYTES:
+            gone = self._kept.popleft()
+            self._kept_bytes -= len(gone.kept)
+            self._floor = gone.place
+
+    def _forget(self) -> None:
+        self._kept.clear()
+        self._kept_bytes = 0
 
     def _tell(self) -> None:
         self._news.set()
@@ -195,13 +220,20 @@ def _entries(raw: Any) -> list[Entry]:
     return [_entry(entry_id, fields) for entry_id, fields in raw]
 
 
+# As event_script.py writes it: most need not be read whole to be told apart.
+_HEAD = re.compile(r'\{"v":1,"type":"([a-z_]{1,32})","session_id":"')
+
+
 def _entry(entry_id: str, fields: Any) -> Entry:
     """Of no type where it is no event of ours: it is passed over, but it has its place."""
-    try:
-        event = json.loads(fields["event"])
-        return Entry(place_of(entry_id), str(event["type"]), json.dumps({**event, "id": entry_id}))
-    except (KeyError, TypeError, ValueError):
-        return Entry(place_of(entry_id), "", "")
+    kept = fields.get("event", "")
+    found = _HEAD.match(kept)
+    if found is None:
+        try:
+            return Entry(place_of(entry_id), Event.model_validate_json(kept).type, kept)
+        except ValueError:
+            return Entry(place_of(entry_id), "", "")
+    return Entry(place_of(entry_id), found[1], kept)
 
 
 def _is_wanted(entry: Entry, types: Collection[str] | None) -> bool:

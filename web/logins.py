@@ -1,6 +1,7 @@
 """Sessions of people at a browser: a signed cookie each, so that they outlive this process, and a token against forged
 requests."""
 
+import hashlib
 import hmac
 import secrets
 import time
@@ -9,9 +10,7 @@ from dataclasses import dataclass
 
 from .tokens import Role, Tokens
 
-COOKIE = "whatsapp_container_session"
 LASTS_S = 7 * 86_400
-_MOST_REVOKED = 10_000
 
 
 @dataclass(frozen=True)
@@ -27,10 +26,12 @@ class Login:
 class Logins:
     """Issues and reads the cookies. A token that changes ends the sessions that were opened with the former one."""
 
-    def __init__(self, tokens: Tokens, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, tokens: Tokens, session_id: str, clock: Callable[[], float] = time.time) -> None:
         self._tokens = tokens
+        self._session_id = session_id
         self._clock = clock
-        self._revoked: dict[str, int] = {}  # nonce to expiry
+        # A browser sends a host's cookies to each of its ports: another container's must have another name.
+        self.cookie = f"whatsapp_container_{hashlib.sha256(session_id.encode()).hexdigest()[:12]}"
 
     def open(self, role: Role) -> tuple[str, Login]:
         """A new session, with its cookie's value."""
@@ -44,19 +45,15 @@ class Logins:
         if len(parts) != 4 or parts[0] not in Role.__members__ or not parts[1].isascii() or not parts[1].isdigit():
             return None
         role, expires_at, nonce = Role[parts[0]], int(parts[1][:12]), parts[2]
-        if self._tokens.key_of(role) is None or self._clock() >= expires_at or nonce in self._revoked:
+        if self._tokens.key_of(role) is None or self._clock() >= expires_at:
             return None
         if not hmac.compare_digest(parts[3].encode(), self._signature(role, nonce, expires_at).encode()):
             return None
         return self._login(role, nonce, expires_at)
 
-    def close(self, login: Login) -> None:
-        """From now on its cookie opens nothing here. A new process does not know that: the browser drops it, too."""
-        now = self._clock()
-        self._revoked = {nonce: end for nonce, end in self._revoked.items() if end > now}
-        if len(self._revoked) >= _MOST_REVOKED:
-            self._revoked.pop(next(iter(self._revoked)))
-        self._revoked[login.nonce] = login.expires_at
+    def lasts_for_s(self, login: Login) -> int:
+        """For how long it must be remembered that it was closed."""
+        return max(1, login.expires_at - int(self._clock()))
 
     def form_token(self, nonce: str) -> str:
         """For the form by which somebody logs in, who has no session yet: fits the nonce that the same browser has as
@@ -72,4 +69,4 @@ class Logins:
     def _signed(self, role: Role, text: str) -> str:
         key = self._tokens.key_of(role)
         assert key is not None
-        return hmac.digest(key, text.encode(), "sha256").hex()
+        return hmac.digest(key, f"{self._session_id} {text}".encode(), "sha256").hex()

@@ -1,14 +1,16 @@
 """The API's own description: /openapi.json, and /docs, where it can be tried out."""
 
+import gzip
+import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fastapi import Depends, FastAPI, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import FileResponse, JSONResponse
 
-from whatsapp_contract.settings import Settings
-
+from . import page_files
 from .guards import DOCS_POLICY
 from .here import Here
 from .problems import MEDIA_TYPE, Problem, ProblemDocument
@@ -19,8 +21,10 @@ _SWAGGER_FILES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/ja
 # What any closed path may answer, and what those may that ask the agent or take a body besides.
 _ANY = {401: "no token", 403: "not with this token", 429: "asked too often", 503: "Redis or the agent is away"}
 _OF_ARGUMENTS = {422: "bad arguments"}
-_OF_BODIES = {400: "no JSON", 413: "too large"}
+_OF_BODIES = {400: "no JSON", 408: "it did not come", 413: "too large"}
 _OF_THE_AGENT = {404: "not found", 409: "not now", 502: "the page failed", 504: "not in time"}
+# Those of the store are answered by a process of its own, with the same codes.
+_ASKS_THE_AGENT = re.compile(r"/api/(commands/|messages/|chats|groups|media/|sessions)")
 
 
 def install(app: FastAPI, here: Here) -> None:
@@ -42,13 +46,14 @@ def install(app: FastAPI, here: Here) -> None:
     async def docs() -> Response:
         return FileResponse(PAGE / "docs.html", headers={"Content-Security-Policy": DOCS_POLICY})
 
-    @app.get("/docs/{name}", include_in_schema=False)
-    async def docs_file(name: str) -> Response:
-        """Of the package swagger-ui-dist, which holds nothing secret."""
-        file = _swagger(here.settings, name)
-        if file is None:
+    @app.get("/docs/{name}", include_in_schema=False, dependencies=closed)
+    async def docs_file(request: Request, name: str) -> Response:
+        """Of the package swagger-ui-dist."""
+        packed = _swagger(here.settings.swagger_ui_path, name)
+        if packed is None:
             raise Problem(404, "not_found", "there is no such file, or swagger-ui-dist is not installed: `npm ci`")
-        return FileResponse(file, media_type=_SWAGGER_FILES[name], headers={"Cache-Control": "max-age=86400"})
+        headers = {"Cache-Control": "private, max-age=86400"}
+        return page_files.packed_or_not(request, packed, _SWAGGER_FILES[name], headers)
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -79,8 +84,12 @@ def _may_fail_with(path: str, operation: dict[str, Any]) -> dict[int, str]:
         found |= _OF_ARGUMENTS
     if "requestBody" in operation:
         found |= _OF_BODIES
-    if path.startswith("/api/"):
+    if _ASKS_THE_AGENT.match(path) and "/messages/{" not in path:
         found |= _OF_THE_AGENT
+    if "{" in path or path in ("/api/qr", "/api/qr.png"):
+        found |= {404: "not found"}
+    if path == "/api/agent/restart":
+        found |= {409: "asked for already"}
     return found
 
 
@@ -88,6 +97,8 @@ def _problem(words: str) -> dict[str, Any]:
     return {"description": words, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 
 
-def _swagger(settings: Settings, name: str) -> Path | None:
-    file = settings.swagger_ui_path / name
-    return file if name in _SWAGGER_FILES and file.is_file() else None
+@cache
+def _swagger(folder: Path, name: str) -> bytes | None:
+    """A file of Swagger UI, packed once."""
+    file = folder / name
+    return gzip.compress(file.read_bytes(), 9) if name in _SWAGGER_FILES and file.is_file() else None

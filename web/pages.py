@@ -13,7 +13,7 @@ from fastapi.responses import RedirectResponse
 from . import page_files
 from .auth import address_of, equal
 from .here import Here
-from .logins import COOKIE, LASTS_S
+from .logins import LASTS_S
 from .problems import Problem
 from .tokens import Role
 
@@ -21,6 +21,11 @@ LOGIN_COOKIE = "whatsapp_container_login"
 _LOGIN_WITHIN_S = 3600
 # The page comes without the state where it would have to wait for it, and then asks for it itself.
 _STATE_WITHIN_S = 0.3
+
+
+def is_open(path: str) -> bool:
+    """What asks for a token itself, or needs none: the page, its form, style and script."""
+    return path in ("/", "/login", "/logout") or path.startswith("/page/")
 
 
 def routes(here: Here) -> APIRouter:
@@ -32,8 +37,11 @@ def routes(here: Here) -> APIRouter:
         token = request.query_params.get("token")
         if token is not None:  # it must not stay in the browser's bar, history or referrer
             role = gate.by_token(address_of(request), token)
-            return _form(here, request, "This token opens nothing.") if role is None else _opened(here, request, role)
-        login = gate.login_of(request)
+            if role is None:
+                return _form(here, request, "This token opens nothing.")
+            # No redirect: a browser that comes from another site's link would not send the cookie along.
+            return _with_session(here, request, role, _html(request, "opened.html"))
+        login = await gate.login_of(request)
         if login is None:
             return _form(here, request, "")
         return _html(
@@ -58,16 +66,18 @@ def routes(here: Here) -> APIRouter:
             return _form(
                 here, request, f"Too many wrong tokens. Try again in {wait} s.", status=429, headers=problem.headers
             )
-        return _form(here, request, "This token opens nothing.") if role is None else _opened(here, request, role)
+        if role is None:
+            return _form(here, request, "This token opens nothing.")
+        return _with_session(here, request, role, RedirectResponse("/", status_code=303))
 
     @router.post("/logout")
     async def log_out(request: Request) -> Response:
-        login = gate.login_of(request)
+        login = await gate.login_of(request)
         if login is not None:
             gate.check_origin(request, login, (await _fields(request)).get("csrf", ""))
-            gate.logins.close(login)
+            await gate.close(login)
         response = RedirectResponse("/", status_code=303)
-        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        response.delete_cookie(gate.logins.cookie, httponly=True, samesite="strict")
         return response
 
     @router.get("/page/{name:path}")
@@ -89,10 +99,9 @@ async def _first(here: Here) -> str:
     return f'{{"now": {now}, "status": {status}}}'.replace("<", "\\u003c")
 
 
-def _opened(here: Here, request: Request, role: Role) -> Response:
+def _with_session(here: Here, request: Request, role: Role, response: Response) -> Response:
     cookie, _login = here.gate.logins.open(role)
-    response = RedirectResponse("/", status_code=303)
-    _set_cookie(response, request, COOKIE, cookie, LASTS_S)
+    _set_cookie(response, request, here.gate.logins.cookie, cookie, LASTS_S)
     response.delete_cookie(LOGIN_COOKIE, httponly=True, samesite="strict")
     return response
 
@@ -123,5 +132,9 @@ def _set_cookie(response: Response, request: Request, name: str, value: str, max
 
 
 async def _fields(request: Request) -> dict[str, str]:
+    """Of a form; none where it is none."""
     body = (await request.body()).decode(errors="replace")
-    return {name: values[-1] for name, values in parse_qs(body, max_num_fields=20).items()}
+    try:
+        return {name: values[-1] for name, values in parse_qs(body, max_num_fields=20).items()}
+    except ValueError:
+        return {}

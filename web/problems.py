@@ -107,7 +107,7 @@ def install(app: FastAPI) -> None:
 
     async def of_http(_request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        codes = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+        codes = {404: "not_found", 405: "method_not_allowed", 408: "expired", 413: "too_large", 400: "bad_json"}
         code = codes.get(error.status_code, "bad_command")
         return Problem(error.status_code, code, str(error.detail), headers=error.headers).response
 

@@ -190,6 +190,12 @@ class SessionNames:
         """Hash: for a message how often it was taken by a worker that died over it."""
         return f"{self._prefix}:sends:queue:redelivered"
 
+    # -- web
+
+    def closed_login(self, nonce: str) -> str:
+        """String: a browser's session that somebody signed out of; expires when that would have ended by itself."""
+        return f"{self._prefix}:web:closed:{nonce}"
+
     # -- history
 
     @cached_property

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from web.app import create_app
-from web.logins import COOKIE, LASTS_S, Logins
+from web.logins import LASTS_S, Logins
 from web.pages import LOGIN_COOKIE
 from web.throttle import FORGOTTEN_AFTER_S, FREE_GUESSES, LONGEST_LOCK_S, TRUSTED_FOR_S, Guesses, RateLimit, who
 from web.tokens import Role, Tokens
@@ -16,6 +16,7 @@ from whatsapp_contract.settings import Settings
 
 TOKEN, VIEW = "a-token-of-the-test", "a-view-token"
 TOKENS = Tokens(TOKEN, VIEW)
+COOKIE = Logins(TOKENS, "s1").cookie
 
 
 class Clock:
@@ -115,6 +116,21 @@ async def test_logging_out_ends_the_session_for_whoever_kept_its_cookie(http: ht
     assert (await http.get("/api/status")).status_code == 401
 
 
+async def test_a_form_that_is_none_is_answered_by_the_form(http: httpx.AsyncClient) -> None:
+    await http.get("/")
+    for body in ("&".join("a=1" for _ in range(50)), "csrf=%ff", ""):
+        answer = await http.post("/login", content=body)
+        assert (answer.status_code, answer.headers["content-type"]) == (403, "text/html; charset=utf-8")
+    assert (await http.post("/login", content="x" * 5000)).status_code == 413
+
+
+def test_containers_of_a_host_have_cookies_of_their_own() -> None:
+    """A browser sends a host's cookies to each of its ports."""
+    one, other = Logins(TOKENS, "s1"), Logins(TOKENS, "s2")
+    assert one.cookie != other.cookie
+    assert other.read(one.open(Role.ACT)[0]) is None
+
+
 async def test_who_guesses_at_the_form_is_told_to_wait(http: httpx.AsyncClient) -> None:
     for _ in range(FREE_GUESSES + 1):
         assert (await log_in(http, "wrong-token")).status_code == 401
@@ -125,36 +141,36 @@ async def test_who_guesses_at_the_form_is_told_to_wait(http: httpx.AsyncClient) 
 
 def test_a_session_lasts_its_time_and_ends_with_its_token() -> None:
     clock = Clock()
-    cookie, login = Logins(TOKENS, clock).open(Role.ACT)
-    again = Logins(TOKENS, clock)  # another process
+    cookie, login = Logins(TOKENS, "s1", clock).open(Role.ACT)
+    again = Logins(TOKENS, "s1", clock)  # another process
     assert again.read(cookie) == login
-    assert Logins(Tokens("another-token", VIEW), clock).read(cookie) is None
+    assert Logins(Tokens("another-token", VIEW), "s1", clock).read(cookie) is None
     clock.now += LASTS_S
     assert again.read(cookie) is None
 
 
 def test_a_session_of_the_viewer_s_token_ends_where_there_is_none_any_more() -> None:
-    cookie, _login = Logins(TOKENS).open(Role.VIEW)
-    assert Logins(Tokens(TOKEN)).read(cookie) is None
+    cookie, _login = Logins(TOKENS, "s1").open(Role.VIEW)
+    assert Logins(Tokens(TOKEN), "s1").read(cookie) is None
 
 
 @pytest.mark.parametrize("position", range(4))
 def test_a_cookie_that_was_changed_anywhere_opens_nothing(position: int) -> None:
-    parts = Logins(TOKENS).open(Role.VIEW)[0].split(".")
+    parts = Logins(TOKENS, "s1").open(Role.VIEW)[0].split(".")
     parts[position] = (
         "ACT",
         str(int(parts[1]) + 1),
         parts[2] + "x",
         parts[3][:-1] + ("0" if parts[3][-1] != "0" else "1"),
     )[position]
-    assert Logins(TOKENS).read(".".join(parts)) is None
+    assert Logins(TOKENS, "s1").read(".".join(parts)) is None
 
 
 @pytest.mark.parametrize(
     "cookie", ["", "...", "ACT.x.y.z", "ACT.²³.y.z", "ROOT.1.y.z", "a.b.c.d.e", "ACT." + "9" * 5000 + ".y.z"]
 )
 def test_what_is_no_cookie_of_ours_opens_nothing(cookie: str) -> None:
-    assert Logins(TOKENS).read(cookie) is None
+    assert Logins(TOKENS, "s1").read(cookie) is None
 
 
 def test_each_wrong_token_after_the_free_ones_locks_for_longer_up_to_a_minute() -> None:
@@ -182,6 +198,13 @@ def test_where_the_right_token_came_from_nobody_is_locked_out_for_an_hour() -> N
     for _ in range(2 * FREE_GUESSES):
         guesses.note_wrong("a")
     assert guesses.locked_for_s("a") > 0
+
+
+async def test_a_viewer_may_not_guess_at_the_other_token(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/api/status", headers={"Authorization": f"Bearer {VIEW}"})).status_code == 200
+    wrong = {"Authorization": "Bearer wrong-token"}
+    codes = [(await http.get("/api/status", headers=wrong)).status_code for _ in range(FREE_GUESSES + 2)]
+    assert codes == [401] * (FREE_GUESSES + 1) + [429]
 
 
 def test_a_bucket_gives_what_it_holds_and_fills_up_again() -> None:

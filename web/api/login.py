@@ -21,7 +21,7 @@ def routes(here: Here) -> APIRouter:
 
     @router.get("/login")
     async def login(request: Request, role: Role = Depends(here.gate.view)) -> LoginAnswer:  # noqa: B008  # FastAPI's form
-        known = here.gate.login_of(request)
+        known = await here.gate.login_of(request)
         return LoginAnswer(role="act" if role is Role.ACT else "view", csrf=known.csrf if known else None)
 
     return router

@@ -1,12 +1,15 @@
 """/api/webhooks: how they stand, their dead letters, trying those again."""
 
+import json
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from web.api.events import told_to
 from web.here import Here
+from web.tokens import Role
 from whatsapp_contract.reading import carry_out_async
 from whatsapp_contract.webhooks import (
     DeadLetter,
@@ -71,10 +74,11 @@ def routes(here: Here) -> APIRouter:
     async def dead(
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
         webhook: Annotated[str | None, Query(pattern=HOOK_PATTERN)] = None,
+        role: Role = Depends(here.gate.view),  # noqa: B008  # FastAPI's form
     ) -> list[DeadLetter]:
         """Events that were given up, of one webhook or of all, newest first."""
         found = await carry_out_async(redis, dead_letters(names, last=limit, hook=webhook))
-        return found[::-1]
+        return [_told(letter, role) for letter in found[::-1]]
 
     @router.post("/replay", status_code=202, dependencies=act)
     async def replay(args: Annotated[LettersArgs, Body(default_factory=LettersArgs)]) -> LettersAnswer:
@@ -87,3 +91,12 @@ def routes(here: Here) -> APIRouter:
         return LettersAnswer.of(await carry_out_async(redis, discard(names, args.ids)))
 
     return router
+
+
+def _told(letter: DeadLetter, role: Role) -> DeadLetter:
+    """As the event itself is told to who may look. One that cannot be read is told to nobody."""
+    try:
+        event_type = str(json.loads(letter.body)["type"])
+    except (KeyError, TypeError, ValueError):
+        return letter.model_copy(update={"body": "{}"})
+    return letter.model_copy(update={"body": told_to(role, event_type, letter.body)})
