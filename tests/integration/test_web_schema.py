@@ -18,7 +18,7 @@ from whatsapp_contract.names import SessionNames
 NAMES = SessionNames(SESSION)
 # In an environment of its own: structlog would load rich, which comes with it, into every process that is tested here.
 SCHEMATHESIS = Path(__file__).parents[2] / ".venv-supply/bin/schemathesis"
-EXAMPLES = int(os.environ.get("API_EXAMPLES", "5"))  # of each operation; more for who has the time
+EXAMPLES = int(os.environ.get("API_EXAMPLES", "3"))  # of each operation; more for who has the time
 # It never ends: tests/integration/test_web_stream.py follows it.
 WITHOUT = ("/api/events/stream",)
 
@@ -38,6 +38,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebProcess]:
         yield process
 
 
+@pytest.mark.timeout(400)
 def test_no_answer_is_a_failure_or_undocumented(web: WebProcess, tmp_path: Path) -> None:
     assert SCHEMATHESIS.exists(), "run: make setup-supply"
     command = [
@@ -51,7 +52,7 @@ def test_no_answer_is_a_failure_or_undocumented(web: WebProcess, tmp_path: Path)
         *(word for path in WITHOUT for word in ("--exclude-path", path)),
         "--no-color",
     ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=360, check=False)
     assert done.returncode == 0, done.stdout[-12_000:] + done.stderr[-2_000:]
     tested = re.search(r"Tested: (\d+)", done.stdout)
     assert tested is not None
