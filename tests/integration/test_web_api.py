@@ -200,6 +200,49 @@ def test_a_send_is_known_from_redis_alone(http: httpx.Client, server: RedisServe
     assert problem(http.get("/api/messages/k1")) == (404, "not_found")
 
 
+# What somebody else, or another version, has written: no JSON, another shape, a time that no calendar has.
+OF_ANOTHER_SHAPE = ("private words", "{}", '["private words"]')
+
+
+def test_a_record_that_cannot_be_read_keeps_no_other_away(http: httpx.Client, server: RedisServer) -> None:
+    moment = "2026-11-01T00:00:00Z"
+    incident = {
+        "id": "good",
+        "instance": "i",
+        "verdict": "deaf",
+        "reason": "r",
+        "bad_since": moment,
+        "found_at": moment,
+    }
+    file = {"key": "good", "chat_id": "1@g.us", "sent_at": 1.0, "seen_at": 1.0}
+    send = {"idempotency_key": "good", "kind": "text", "chat_id": "1@g.us", "args": {}, "digest": "d"}
+    send |= {"message_id": "m", "accepted_at": 1.0}
+    bad = {f"bad{number}": text for number, text in enumerate(OF_ANOTHER_SHAPE)}
+    with server.client() as redis:
+        redis.hset(NAMES.incidents, mapping={"good": json.dumps(incident), **bad})
+        redis.zadd(NAMES.incidents_order, {"good": 1, **dict.fromkeys(bad, 2)})
+        late = {"late": json.dumps({**file, "key": "late", "ended_at": 1e30})}
+        redis.hset(NAMES.media, mapping={"good": json.dumps(file), **bad, **late})
+        redis.zadd(NAMES.media_failed, {"good": 1, **dict.fromkeys([*bad, *late], 2)})
+        late = {"late": json.dumps({**send, "idempotency_key": "late", "accepted_at": 1e30})}
+        redis.mset({NAMES.send(key): text for key, text in {"good": json.dumps(send), **bad, **late}.items()})
+        redis.zadd(NAMES.sends_open, {"good": 2, **dict.fromkeys([*bad, *late], 1)})
+        assert [one["id"] for one in http.get("/api/incidents").json()] == ["good"]
+        files = http.get("/api/media").json()
+        assert ([one["key"] for one in files["files"]], files["failed"]) == (["good"], 5)
+        sends = http.get("/api/messages").json()
+        assert ([one["idempotency_key"] for one in sends["sends"]], sends["total"]) == (["good"], 5)
+        for path in ("/api/incidents", "/api/messages"):
+            assert http.get(f"{path}/good").status_code == 200
+            for key in bad:
+                answer = http.get(f"{path}/{key}")
+                assert problem(answer) == (404, "not_found")
+                assert "cannot be read" in answer.json()["detail"]
+                assert "private" not in answer.text
+        redis.delete(NAMES.incidents, NAMES.incidents_order, NAMES.media, NAMES.media_failed, NAMES.sends_open)
+        redis.delete(*(NAMES.send(key) for key in ("good", "late", *bad)))
+
+
 def test_the_last_day_of_checks_is_told_by_minutes(http: httpx.Client, server: RedisServer) -> None:
     assert http.get("/api/history").json()["minutes"] == []
     now = datetime.now(UTC)
