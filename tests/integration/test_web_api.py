@@ -130,6 +130,32 @@ def test_bad_bodies_are_told_apart(
     assert problem(answer) == expected
 
 
+@pytest.mark.parametrize(
+    ("path", "args"),
+    [
+        ("/api/commands/reset", {"cause": "HALF"}),
+        ("/api/commands/follow_chats", {"chats": ["HALF"]}),
+        ("/api/commands/media_retry", {"keys": ["HALF"]}),
+        ("/api/commands/reset", {"HALF": "x"}),
+        ("/api/media/retry", {"keys": ["HALF"]}),
+        ("/api/sessions/backup", {"cause": "HALF"}),
+        ("/api/agent/restart", {"cause": "HALF"}),
+        ("/api/messages/text", {"idempotency_key": "k", "chat_id": "1@g.us", "text": "HALF"}),
+        ("/api/messages/media", {"idempotency_key": "k", "chat_id": "1@g.us", "source": "/f", "caption": "HALF"}),
+        ("/api/messages/reaction", {"idempotency_key": "k", "message_key": "true_1@g.us_A", "reaction": "HALF"}),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_no_argument(
+    http: httpx.Client, agent: AnsweringAgent, path: str, args: dict[str, Any]
+) -> None:
+    """JSON can spell it, and no text can hold it."""
+    body = json.dumps(args).replace("HALF", r"private\ud800")
+    answer = http.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert problem(answer) == (422, "bad_arguments")
+    assert "HALF" in args or "private" not in answer.text
+    assert agent.given == []
+
+
 def test_a_body_without_a_length_is_limited_all_the_same(http: httpx.Client) -> None:
     def pieces() -> Iterator[bytes]:
         yield b'{"cause": "'
