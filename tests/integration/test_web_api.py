@@ -23,6 +23,7 @@ from whatsapp_contract.history import CheckSeen, of_check, together
 from whatsapp_contract.names import InstanceNames, SessionNames
 from whatsapp_contract.webhook_settings import hook_id
 from whatsapp_contract.webhooks import letter_id
+from workers.tasks import RESTART_EXPIRES_S
 
 NAMES = SessionNames(SESSION)
 
@@ -67,6 +68,14 @@ def tell(server: RedisServer, *types: str) -> list[str]:
     """Events into the stream; their ids."""
     with server.client() as redis:
         return add_bare_events(redis, NAMES, *types)
+
+
+def status_of(instance: str, epoch: int) -> dict[Any, Any]:
+    """As an agent that is ready tells it."""
+    moment = "2026-11-01T00:00:00+00:00"
+    known = {"session_id": SESSION, "instance": instance, "pid": "1", "epoch": str(epoch), "state": "ready"}
+    times = {"started_at": moment, "heartbeat_at": moment, "since": moment}
+    return {**known, **times, "verdict": "healthy", "verdict_reason": "ready"}
 
 
 def test_a_command_is_carried_to_the_agent_and_its_result_back(http: httpx.Client, agent: AnsweringAgent) -> None:
@@ -193,15 +202,39 @@ def test_the_viewer_s_token_reads_and_does_nothing(web: WebProcess, server: Redi
 def test_the_worker_beside_the_agent_is_asked_for_a_restart(http: httpx.Client, server: RedisServer) -> None:
     names = InstanceNames(SESSION, "another-container")
     with server.client() as redis:
-        moment = "2026-11-01T00:00:00+00:00"
-        known = {"session_id": SESSION, "instance": "another-container", "pid": "1", "epoch": "7", "state": "ready"}
-        times = {"started_at": moment, "heartbeat_at": moment, "since": moment}
-        redis.hset(NAMES.status, mapping={**known, **times, "verdict": "healthy", "verdict_reason": "ready"})
+        redis.hset(NAMES.status, mapping=status_of("another-container", 7))
         answer = http.post("/api/agent/restart", json={"cause": "a person"})
         assert (answer.status_code, answer.json()) == (202, {"instance": "another-container", "epoch": 7})
         assert redis.llen(names.queue_list) == 1
         assert redis.llen(InstanceNames(SESSION, INSTANCE).queue_list) == 0
-        redis.delete(NAMES.status, names.queue_list)
+        redis.delete(NAMES.status, names.queue_list, names.restart_asked)
+
+
+def test_one_restart_of_an_agent_is_asked_for_at_a_time(http: httpx.Client, server: RedisServer) -> None:
+    names = InstanceNames(SESSION, INSTANCE)
+    with server.client() as redis:
+        redis.hset(NAMES.status, mapping=status_of(INSTANCE, 7))
+        answers = [http.post("/api/agent/restart") for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [202, 409, 409, 409, 409]
+        assert problem(answers[-1]) == (409, "busy")
+        assert answers[-1].json()["retryable"] is True
+        assert redis.llen(names.queue_list) == 1
+        assert 0 < redis.ttl(names.restart_asked) <= RESTART_EXPIRES_S  # for a worker that never comes to it
+        redis.hset(NAMES.status, "epoch", "8")  # it was carried out
+        assert http.post("/api/agent/restart").json()["epoch"] == 8
+        assert redis.llen(names.queue_list) == 2
+        redis.delete(NAMES.status, names.queue_list, names.restart_asked)
+
+
+def test_a_status_that_cannot_be_read_is_told_to_who_asks_for_a_restart(
+    http: httpx.Client, server: RedisServer
+) -> None:
+    with server.client() as redis:
+        redis.hset(NAMES.status, mapping={**status_of(INSTANCE, 7), "epoch": "private"})
+        answer = http.post("/api/agent/restart")
+        assert problem(answer) == (503, "status_unreadable")
+        assert "private" not in answer.text
+        redis.delete(NAMES.status)
 
 
 def test_a_send_is_known_from_redis_alone(http: httpx.Client, server: RedisServer) -> None:
