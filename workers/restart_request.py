@@ -5,7 +5,7 @@ from whatsapp_contract.names import InstanceNames
 from .task_queue import task_queue
 from .tasks import RESTART_EXPIRES_S, restart_agent
 
-# KEYS: the epoch whose end is asked for, the queue. ARGV: that epoch, or nothing; the task; for how long it is good (s).
+# KEYS: the epoch whose end is asked for, the queue. ARGV: that epoch, or nothing; the task; how long it is good (s).
 # While one that is to end this very agent waits or is under way another would only end its successor.
 _ASK_LUA = """
 if ARGV[1] ~= '' then

@@ -273,8 +273,8 @@ def test_a_record_that_cannot_be_read_keeps_no_other_away(http: httpx.Client, se
         "bad_since": moment,
         "found_at": moment,
     }
-    file = {"key": "good", "chat_id": "1@g.us", "sent_at": 1.0, "seen_at": 1.0}
-    send = {"idempotency_key": "good", "kind": "text", "chat_id": "1@g.us", "args": {}, "digest": "d"}
+    file: dict[str, Any] = {"key": "good", "chat_id": "1@g.us", "sent_at": 1.0, "seen_at": 1.0}
+    send: dict[str, Any] = {"idempotency_key": "good", "kind": "text", "chat_id": "1@g.us", "args": {}, "digest": "d"}
     send |= {"message_id": "m", "accepted_at": 1.0}
     bad = {f"bad{number}": text for number, text in enumerate(OF_ANOTHER_SHAPE)}
     with server.client() as redis:

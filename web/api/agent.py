@@ -24,7 +24,7 @@ def routes(here: Here) -> APIRouter:
 
     @router.post("/restart", status_code=202, dependencies=[Depends(here.gate.act)])
     async def restart(args: Annotated[CauseArgs, Body(default_factory=CauseArgs)]) -> RestartAsked:
-        """Stop and start the agent, or kill it where it does not answer. 409 `busy` while that is asked for already."""
+        """Stop and start the agent, or kill it where it does not answer; 409 `busy` while one is asked for already."""
         status, trouble = await here.reader.status()
         if trouble == REDIS_AWAY:
             raise redis_away()
