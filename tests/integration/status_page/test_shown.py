@@ -85,7 +85,8 @@ def test_evidence_grows_old_while_the_agent_is_down_and_the_page_says_so(
     level = f"{row}.dataset.level"
     # Noted as it changes: a test on a slow machine may look too late to see it amber.
     page.page.evaluate(
-        f"window.noted = []; new MutationObserver(() => noted.push(`${{{level}}}: ${{{row}.lastChild.textContent.trim()}}`))"
+        f"window.noted = []; new MutationObserver(() =>"
+        f" noted.push(`${{{level}}}: ${{{row}.lastChild.textContent.trim()}}`))"
         f".observe({row}, {{ attributeFilter: ['data-level'] }})"
     )
     shown.status(heartbeat_at=ago(seconds=8), **old)  # amber after 12 s, red after 20
