@@ -127,7 +127,8 @@ def _restart_agent(cli: Cli, cause: str) -> int | None:
 
     newest: Any = cli.client.redis.xrevrange(cli.client.names.events, count=1)
     names = InstanceNames(cli.settings.session_id, before.instance)
-    cli.client.redis.lpush(*restart_request(names, cause))
+    # Where somebody has asked already it is his restart that is waited for: it ends the same agent.
+    cli.client.redis.eval(*restart_request(names, cause, epoch=before.epoch))
     deadline = time.monotonic() + RESTART_WITHIN_S
     after = newest[0][0] if newest else "0"
     while time.monotonic() < deadline:

@@ -43,7 +43,7 @@ def show(incident_id: str, as_json: bool) -> None:
     with cli.working("asking Redis"):
         incident = _log(cli).get(incident_id)
     if incident is None:
-        cli.fail(Exit.FAILED, "not_found", f"no incident {incident_id} is known")
+        cli.fail(Exit.FAILED, "not_found", f"no incident {incident_id} is known that can be read")
     cli.show(incident.model_dump(mode="json"), _story(incident))
 
 

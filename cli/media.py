@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from whatsapp_contract.kept_records import read_kept
 from whatsapp_contract.media_record import MediaRecord, MediaState
 
 from .output import Cli, Exit, json_option
@@ -73,12 +74,12 @@ def url(key: str, expires_in_s: int, as_json: bool) -> None:
 
 
 def _records(cli: Cli, wanted: Iterable[str], last: int) -> list[MediaRecord]:
-    """The newest in these sorted sets, by when they ended or were seen."""
+    """The newest in these sorted sets, by when they ended or were seen, without those that cannot be read."""
     redis = cli.client.redis
     keys = [key for name in wanted for key in _typed(redis.zrange(name, -last, -1))]
     values = _typed(redis.hmget(cli.client.names.media, keys)) if keys else []
-    records = [MediaRecord.model_validate_json(value) for value in values if value]
-    return sorted(records, key=_at)[-last:]
+    found = (read_kept(MediaRecord, value) for value in values)
+    return sorted((record for record in found if record is not None), key=_at)[-last:]
 
 
 def _typed(answer: Any) -> list[Any]:

@@ -252,7 +252,8 @@ def _restart_if_running(cli: Cli) -> bool:
     from workers.restart_request import restart_request
 
     names = InstanceNames(cli.settings.session_id, instance)
-    cli.client.redis.lpush(*restart_request(names, "session restore"))
+    # In any case: a restart that was asked for before may have come too early for what was restored.
+    cli.client.redis.eval(*restart_request(names, "session restore", epoch=None))
     return True
 
 

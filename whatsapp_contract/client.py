@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
 
 from . import following
 from .commands import COMMANDS, Command, Reply
-from .errors import AgentUnreachable, NoReply, UnknownCommand, error_from_wire
+from .errors import AgentUnreachable, BadArguments, NoReply, UnknownCommand, error_from_wire
 from .events import Event
 from .following import SLICE_S, event_from_entry
 from .names import SessionNames
@@ -37,16 +38,15 @@ class AgentClient:
     def call(self, name: str, args: dict[str, Any] | None = None, *, reply_within_s: float | None = None) -> BaseModel:
         """Send a command and wait for its result (the command's own model).
 
-        Raises AgentUnreachable at once when nobody listens, NoReply after the deadline, the error the agent
-        answers with, and redis' own errors while Redis is away. The command expires with the deadline, so one
-        that nobody waits for any more is not carried out late.
+        Raises BadArguments for what JSON has no form for, as half of a surrogate pair, AgentUnreachable at once when
+        nobody listens, NoReply after the deadline, the error the agent answers with, and redis' own errors while Redis
+        is away. The command expires with the deadline, so one that nobody waits for any more is not carried out late.
         """
-        command, within_s = _command(name, args, reply_within_s)
+        key, payload, within_s = _command(self.names, name, args, reply_within_s)
         started = time.monotonic()
-        listeners: Any = self.redis.publish(self.names.commands, command.model_dump_json())
+        listeners: Any = self.redis.publish(self.names.commands, payload)
         if not listeners:
             raise _unreachable(self.names)
-        key = self.names.replies(str(command.id))
         while (left_s := within_s - (time.monotonic() - started)) > 0:
             popped: Any = self.redis.blpop([key], timeout=min(left_s, SLICE_S))
             if popped:
@@ -104,12 +104,11 @@ class AsyncAgentClient:
         self, name: str, args: dict[str, Any] | None = None, *, reply_within_s: float | None = None
     ) -> BaseModel:
         """As AgentClient.call."""
-        command, within_s = _command(name, args, reply_within_s)
+        key, payload, within_s = _command(self.names, name, args, reply_within_s)
         started = time.monotonic()
-        listeners: Any = await self.redis.publish(self.names.commands, command.model_dump_json())
+        listeners: Any = await self.redis.publish(self.names.commands, payload)
         if not listeners:
             raise _unreachable(self.names)
-        key = self.names.replies(str(command.id))
         while (left_s := within_s - (time.monotonic() - started)) > 0:
             popped: Any = await self.redis.blpop([key], timeout=min(left_s, SLICE_S))
             if popped:
@@ -159,13 +158,22 @@ def _following(
     return reader.steps(), reader.beside
 
 
-def _command(name: str, args: dict[str, Any] | None, reply_within_s: float | None) -> tuple[Command, float]:
+def _command(
+    names: SessionNames, name: str, args: dict[str, Any] | None, reply_within_s: float | None
+) -> tuple[str, str, float]:
+    """Where its reply comes, the command as it is sent, and for how long to wait."""
     spec = COMMANDS.get(name)
     if spec is None:
         raise UnknownCommand(f"no command {name!r}")
     within_s = reply_within_s or spec.reply_within_s
     expires_at = datetime.now(UTC) + timedelta(seconds=within_s)
-    return Command(id=str(uuid4()), name=name, args=args or {}, expires_at=expires_at), within_s
+    command = Command(id=str(uuid4()), name=name, args=args or {}, expires_at=expires_at)
+    try:
+        payload = command.model_dump_json()
+    except (PydanticSerializationError, UnicodeError):
+        # Without the error's own words, which may hold the value: a text or a number.
+        raise BadArguments("an argument holds what JSON has no form for, as half of a surrogate pair") from None
+    return names.replies(str(command.id)), payload, within_s
 
 
 def _result(name: str, payload: str) -> BaseModel:

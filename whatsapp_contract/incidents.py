@@ -9,7 +9,7 @@ LEFT = "left"  # how an incident ends whose watchdog is gone, with its container
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class RungTaken(_Model):

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict
 
 from .events import MediaData, MessageData
+from .kept_records import EpochSeconds
 
 
 class MediaState(StrEnum):
@@ -30,8 +31,8 @@ class MediaRecord(BaseModel):
 
     key: str
     chat_id: str
-    sent_at: float
-    seen_at: float
+    sent_at: EpochSeconds
+    seen_at: EpochSeconds
     state: MediaState = MediaState.SEEN
     mimetype: str | None = None
     size: int | None = None  # as WhatsApp tells it, in the end as it was counted
@@ -45,7 +46,7 @@ class MediaRecord(BaseModel):
     problem: str | None = None  # what the last try failed for
     url: str | None = None  # of one that is on its way: where it was stored once
     error: str | None = None
-    ended_at: float | None = None
+    ended_at: EpochSeconds | None = None
 
     @classmethod
     def of(cls, message: MessageData, now: float) -> "MediaRecord":

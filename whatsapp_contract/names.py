@@ -288,6 +288,12 @@ class InstanceNames:
         return f"{self._prefix}:restart-lock"
 
     @cached_property
+    def restart_asked(self) -> str:
+        """String: the epoch of the agent whose end a person has asked for; expires when that is no longer to be
+        expected."""
+        return f"{self._prefix}:restart-asked"
+
+    @cached_property
     def restart_cause(self) -> str:
         """String: why the agent is being restarted, as JSON (incidents.RestartCause), for the agent that comes up to
         tell; expires soon."""

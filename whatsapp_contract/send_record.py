@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from .addresses import canonical, chat_of
 from .arguments import SendMediaArgs, SendReactionArgs, SendReplyArgs, SendTextArgs
+from .kept_records import EpochSeconds
 from .results import SendResult, SendStatus
 
 KEPT_AFTER_END_S = 7 * 24 * 3600
@@ -46,10 +47,10 @@ class SendRecord(BaseModel):
     args: dict[str, Any]
     digest: str
     message_id: str
-    accepted_at: float
+    accepted_at: EpochSeconds
     status: SendStatus = "queued"
     attempts: int = 0  # how often it was given to the page
-    tried_at: float | None = None
+    tried_at: EpochSeconds | None = None
     failures: int = 0  # of the page
     unknown_chat: int = 0  # how often the page did not know the group, before it was ever given to it
     source_failures: int = 0  # to have the file
@@ -57,7 +58,7 @@ class SendRecord(BaseModel):
     refusals: int = 0  # by WhatsApp's server
     given_up: str | None = None  # why it is only looked for, and not sent any more
     message_key: str | None = None
-    sent_at: float | None = None
+    sent_at: EpochSeconds | None = None
     error: str | None = None
     detail: str | None = None  # `error` in a sentence, without numbers, texts and addresses
 

@@ -9,6 +9,7 @@ from whatsapp_contract.events import Event, EventType
 from whatsapp_contract.following import readable_event
 from whatsapp_contract.health import Verdict
 from whatsapp_contract.incidents import INCIDENTS_KEPT, LEFT, Incident, RungTaken
+from whatsapp_contract.kept_records import read_kept
 from whatsapp_contract.names import SessionNames
 
 from . import recovery
@@ -58,14 +59,16 @@ class IncidentLog:
         keep(self._redis, self._names, incident)
 
     def get(self, incident_id: str) -> Incident | None:
+        """None where it is not known, or cannot be read."""
         kept: Any = self._redis.hget(self._names.incidents, incident_id)
-        return Incident.model_validate_json(kept) if kept else None
+        return read_kept(Incident, kept)
 
     def last(self, count: int) -> list[Incident]:
-        """The latest, oldest first."""
+        """The latest, oldest first, without those that cannot be read."""
         ids: Any = self._redis.zrevrange(self._names.incidents_order, 0, count - 1) if count else []
         kept: Any = self._redis.hmget(self._names.incidents, ids) if ids else []
-        return [Incident.model_validate_json(one) for one in reversed(kept) if one]
+        found = (read_kept(Incident, one) for one in reversed(kept))
+        return [one for one in found if one is not None]
 
     def left(self, before: Memory, asked_at: datetime) -> list[Incident]:
         """Those that nobody will end any more, ended: a new watchdog knows but its own."""

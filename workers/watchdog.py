@@ -45,6 +45,7 @@ from .ticks import Ticks
 log = get_logger(__name__)
 
 ESCALATES_WITHIN_S = 20.0  # how long a reset that is unproven waits for a check under way
+RESTARTED_WITHIN_S = 60  # from when a person's restart is begun until he may ask again, though no new agent spoke
 SUPERVISOR_UNAVAILABLE = "supervisor_unavailable"
 
 # Failures of which the agent's own `reset` event tells (`proven` false).
@@ -135,8 +136,17 @@ class Watchdog:
     def restart_agent(self, cause: str) -> None:
         """Stop and start the agent, or kill it where it does not answer. Raises SupervisorUnavailable.
 
-        A person asked for it: a hold is over, and what was spent of any budget is forgotten.
+        A person asked for it: a hold is over, and what was spent of any budget is forgotten. Nobody asks for another
+        until the new agent tells its epoch, or this has failed.
         """
+        self._redis.expire(self._names.restart_asked, RESTARTED_WITHIN_S)
+        try:
+            self._restart_for_person(cause)
+        except Exception:
+            self._redis.delete(self._names.restart_asked)
+            raise
+
+    def _restart_for_person(self, cause: str) -> None:
         try:
             self._client.ping(reply_within_s=CHECK_REPLY_WITHIN_S)
             frozen = False

@@ -12,6 +12,7 @@ from whatsapp_contract.health import Verdict
 from whatsapp_contract.incidents import LEFT, Incident, RungTaken
 from whatsapp_contract.names import SessionNames
 from workers.incidents import IncidentLog
+from workers.memory import Memory
 
 BEGAN = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
@@ -98,3 +99,24 @@ def test_a_person_s_restart_is_told_in_its_place(known: RedisServer) -> None:
         "somebody restarted the agent",
         "reload for page_hung: page_timeout carried out in 1.5 s",
     ]
+
+
+def test_one_that_cannot_be_read_keeps_no_other_away(known: RedisServer) -> None:
+    names = SessionNames("s1")
+    with known.client() as redis:
+        redis.hset(names.incidents, "broken", '{"id": "private words"}')
+        redis.zadd(names.incidents_order, {"broken": BEGAN.timestamp() + 7200})
+    document = json.loads(run(known, "--json").stdout)
+    assert [one["id"] for one in document["incidents"]] == ["over", "on"]
+    told = run(known, "show", "broken")
+    assert (told.exit_code, type(told.exception)) == (1, SystemExit)
+    assert "can be read" in told.output
+    assert "private" not in told.output
+
+
+def test_a_new_watchdog_ends_what_was_left_beside_one_that_cannot_be_read(known: RedisServer) -> None:
+    names = SessionNames("s1")
+    with known.client() as redis:
+        redis.hset(names.incidents, "broken", "{")
+        redis.zadd(names.incidents_order, {"broken": BEGAN.timestamp() + 7200})
+        assert [one.id for one in IncidentLog(redis, names).left(Memory(), datetime.now(UTC))] == ["on"]

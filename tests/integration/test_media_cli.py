@@ -82,3 +82,15 @@ def test_without_it_what_waits_and_failed_is_listed(known: RedisServer) -> None:
 def test_both_at_once_are_refused(known: RedisServer) -> None:
     told = run(known, "--stored", "--failed")
     assert (told.exit_code, told.stderr) == (2, "whatsapp-container: give --failed or --stored\n")
+
+
+def test_one_that_cannot_be_read_keeps_no_other_away(known: RedisServer) -> None:
+    with known.client() as redis:
+        late = {**record(9, MediaState.FAILED).model_dump(mode="json"), "ended_at": 1e30}
+        redis.hset(NAMES.media, mapping={"broken": "private words", "late": json.dumps(late)})
+        redis.zadd(NAMES.media_failed, {"broken": SEEN_AT + 60, "late": SEEN_AT + 70})
+    told = run(known, "--failed")
+    assert told.exit_code == 0, told.output
+    failed, count = told.output.splitlines()
+    assert failed.endswith(key_of(2))
+    assert "3 failed" in count

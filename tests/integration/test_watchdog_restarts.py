@@ -24,7 +24,7 @@ from workers.memory import Attempt, Limits, Memory, Rung
 from workers.observing import AGENT, Observer
 from workers.process_control import ProcessControl, ProcessState, SupervisorUnavailable
 from workers.restarting import Restarter
-from workers.watchdog import Watchdog
+from workers.watchdog import RESTARTED_WITHIN_S, Watchdog
 
 
 def stop(supervisor: Supervisor) -> None:
@@ -371,3 +371,18 @@ def test_a_person_s_restart_ends_a_hold_and_every_budget_though_a_check_is_under
     assert agent.rungs() == ["reload"]
     memory = remembered(redis_server)
     assert (memory.agent_starts, memory.restarts, memory.own_restarts) == ((), (), 1)
+
+
+def test_another_restart_may_be_asked_for_once_one_has_failed_and_not_while_the_new_agent_comes_up(
+    redis_server: RedisServer, supervisor: Supervisor, agent: Agent, tmp_path: Path
+) -> None:
+    with redis_server.client() as redis:
+        nobody = ProcessControl(tmp_path / "nobody.sock")
+        redis.set(NAMES.restart_asked, "7", ex=30)
+        with pytest.raises(SupervisorUnavailable):
+            Watchdog(AgentClient(redis_server.client(), "s1"), NAMES, nobody, Limits()).restart_agent("a test")
+        assert not redis.exists(NAMES.restart_asked)
+        redis.set(NAMES.restart_asked, "7", ex=30)
+        watchdog(redis_server, supervisor).restart_agent("a test")
+        assert redis.get(NAMES.restart_asked) == "7"
+        assert 30 < redis.ttl(NAMES.restart_asked) <= RESTARTED_WITHIN_S

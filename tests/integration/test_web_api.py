@@ -23,6 +23,7 @@ from whatsapp_contract.history import CheckSeen, of_check, together
 from whatsapp_contract.names import InstanceNames, SessionNames
 from whatsapp_contract.webhook_settings import hook_id
 from whatsapp_contract.webhooks import letter_id
+from workers.tasks import RESTART_EXPIRES_S
 
 NAMES = SessionNames(SESSION)
 
@@ -67,6 +68,14 @@ def tell(server: RedisServer, *types: str) -> list[str]:
     """Events into the stream; their ids."""
     with server.client() as redis:
         return add_bare_events(redis, NAMES, *types)
+
+
+def status_of(instance: str, epoch: int) -> dict[Any, Any]:
+    """As an agent that is ready tells it."""
+    moment = "2026-11-01T00:00:00+00:00"
+    known = {"session_id": SESSION, "instance": instance, "pid": "1", "epoch": str(epoch), "state": "ready"}
+    times = {"started_at": moment, "heartbeat_at": moment, "since": moment}
+    return {**known, **times, "verdict": "healthy", "verdict_reason": "ready"}
 
 
 def test_a_command_is_carried_to_the_agent_and_its_result_back(http: httpx.Client, agent: AnsweringAgent) -> None:
@@ -130,6 +139,32 @@ def test_bad_bodies_are_told_apart(
     assert problem(answer) == expected
 
 
+@pytest.mark.parametrize(
+    ("path", "args"),
+    [
+        ("/api/commands/reset", {"cause": "HALF"}),
+        ("/api/commands/follow_chats", {"chats": ["HALF"]}),
+        ("/api/commands/media_retry", {"keys": ["HALF"]}),
+        ("/api/commands/reset", {"HALF": "x"}),
+        ("/api/media/retry", {"keys": ["HALF"]}),
+        ("/api/sessions/backup", {"cause": "HALF"}),
+        ("/api/agent/restart", {"cause": "HALF"}),
+        ("/api/messages/text", {"idempotency_key": "k", "chat_id": "1@g.us", "text": "HALF"}),
+        ("/api/messages/media", {"idempotency_key": "k", "chat_id": "1@g.us", "source": "/f", "caption": "HALF"}),
+        ("/api/messages/reaction", {"idempotency_key": "k", "message_key": "true_1@g.us_A", "reaction": "HALF"}),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_no_argument(
+    http: httpx.Client, agent: AnsweringAgent, path: str, args: dict[str, Any]
+) -> None:
+    """JSON can spell it, and no text can hold it."""
+    body = json.dumps(args).replace("HALF", r"private\ud800")
+    answer = http.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert problem(answer) == (422, "bad_arguments")
+    assert "HALF" in args or "private" not in answer.text
+    assert agent.given == []
+
+
 def test_a_body_without_a_length_is_limited_all_the_same(http: httpx.Client) -> None:
     def pieces() -> Iterator[bytes]:
         yield b'{"cause": "'
@@ -167,15 +202,39 @@ def test_the_viewer_s_token_reads_and_does_nothing(web: WebProcess, server: Redi
 def test_the_worker_beside_the_agent_is_asked_for_a_restart(http: httpx.Client, server: RedisServer) -> None:
     names = InstanceNames(SESSION, "another-container")
     with server.client() as redis:
-        moment = "2026-11-01T00:00:00+00:00"
-        known = {"session_id": SESSION, "instance": "another-container", "pid": "1", "epoch": "7", "state": "ready"}
-        times = {"started_at": moment, "heartbeat_at": moment, "since": moment}
-        redis.hset(NAMES.status, mapping={**known, **times, "verdict": "healthy", "verdict_reason": "ready"})
+        redis.hset(NAMES.status, mapping=status_of("another-container", 7))
         answer = http.post("/api/agent/restart", json={"cause": "a person"})
         assert (answer.status_code, answer.json()) == (202, {"instance": "another-container", "epoch": 7})
         assert redis.llen(names.queue_list) == 1
         assert redis.llen(InstanceNames(SESSION, INSTANCE).queue_list) == 0
-        redis.delete(NAMES.status, names.queue_list)
+        redis.delete(NAMES.status, names.queue_list, names.restart_asked)
+
+
+def test_one_restart_of_an_agent_is_asked_for_at_a_time(http: httpx.Client, server: RedisServer) -> None:
+    names = InstanceNames(SESSION, INSTANCE)
+    with server.client() as redis:
+        redis.hset(NAMES.status, mapping=status_of(INSTANCE, 7))
+        answers = [http.post("/api/agent/restart") for _ in range(5)]
+        assert [answer.status_code for answer in answers] == [202, 409, 409, 409, 409]
+        assert problem(answers[-1]) == (409, "busy")
+        assert answers[-1].json()["retryable"] is True
+        assert redis.llen(names.queue_list) == 1
+        assert 0 < redis.ttl(names.restart_asked) <= RESTART_EXPIRES_S  # for a worker that never comes to it
+        redis.hset(NAMES.status, "epoch", "8")  # it was carried out
+        assert http.post("/api/agent/restart").json()["epoch"] == 8
+        assert redis.llen(names.queue_list) == 2
+        redis.delete(NAMES.status, names.queue_list, names.restart_asked)
+
+
+def test_a_status_that_cannot_be_read_is_told_to_who_asks_for_a_restart(
+    http: httpx.Client, server: RedisServer
+) -> None:
+    with server.client() as redis:
+        redis.hset(NAMES.status, mapping={**status_of(INSTANCE, 7), "epoch": "private"})
+        answer = http.post("/api/agent/restart")
+        assert problem(answer) == (503, "status_unreadable")
+        assert "private" not in answer.text
+        redis.delete(NAMES.status)
 
 
 def test_a_send_is_known_from_redis_alone(http: httpx.Client, server: RedisServer) -> None:
@@ -198,6 +257,49 @@ def test_a_send_is_known_from_redis_alone(http: httpx.Client, server: RedisServe
         assert "private words" not in answer.text + listed.text
         redis.delete(NAMES.send("k1"), NAMES.sends_open)
     assert problem(http.get("/api/messages/k1")) == (404, "not_found")
+
+
+# What somebody else, or another version, has written: no JSON, another shape, a time that no calendar has.
+OF_ANOTHER_SHAPE = ("private words", "{}", '["private words"]')
+
+
+def test_a_record_that_cannot_be_read_keeps_no_other_away(http: httpx.Client, server: RedisServer) -> None:
+    moment = "2026-11-01T00:00:00Z"
+    incident = {
+        "id": "good",
+        "instance": "i",
+        "verdict": "deaf",
+        "reason": "r",
+        "bad_since": moment,
+        "found_at": moment,
+    }
+    file: dict[str, Any] = {"key": "good", "chat_id": "1@g.us", "sent_at": 1.0, "seen_at": 1.0}
+    send: dict[str, Any] = {"idempotency_key": "good", "kind": "text", "chat_id": "1@g.us", "args": {}, "digest": "d"}
+    send |= {"message_id": "m", "accepted_at": 1.0}
+    bad = {f"bad{number}": text for number, text in enumerate(OF_ANOTHER_SHAPE)}
+    with server.client() as redis:
+        redis.hset(NAMES.incidents, mapping={"good": json.dumps(incident), **bad})
+        redis.zadd(NAMES.incidents_order, {"good": 1, **dict.fromkeys(bad, 2)})
+        late = {"late": json.dumps({**file, "key": "late", "ended_at": 1e30})}
+        redis.hset(NAMES.media, mapping={"good": json.dumps(file), **bad, **late})
+        redis.zadd(NAMES.media_failed, {"good": 1, **dict.fromkeys([*bad, *late], 2)})
+        late = {"late": json.dumps({**send, "idempotency_key": "late", "accepted_at": 1e30})}
+        redis.mset({NAMES.send(key): text for key, text in {"good": json.dumps(send), **bad, **late}.items()})
+        redis.zadd(NAMES.sends_open, {"good": 2, **dict.fromkeys([*bad, *late], 1)})
+        assert [one["id"] for one in http.get("/api/incidents").json()] == ["good"]
+        files = http.get("/api/media").json()
+        assert ([one["key"] for one in files["files"]], files["failed"]) == (["good"], 5)
+        sends = http.get("/api/messages").json()
+        assert ([one["idempotency_key"] for one in sends["sends"]], sends["total"]) == (["good"], 5)
+        for path in ("/api/incidents", "/api/messages"):
+            assert http.get(f"{path}/good").status_code == 200
+            for key in bad:
+                answer = http.get(f"{path}/{key}")
+                assert problem(answer) == (404, "not_found")
+                assert "cannot be read" in answer.json()["detail"]
+                assert "private" not in answer.text
+        redis.delete(NAMES.incidents, NAMES.incidents_order, NAMES.media, NAMES.media_failed, NAMES.sends_open)
+        redis.delete(*(NAMES.send(key) for key in ("good", "late", *bad)))
 
 
 def test_the_last_day_of_checks_is_told_by_minutes(http: httpx.Client, server: RedisServer) -> None:

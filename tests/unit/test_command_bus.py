@@ -87,6 +87,14 @@ async def test_bad_arguments_reach_the_caller(setting: Setting) -> None:
     assert setting.agent.called == []
 
 
+@pytest.mark.parametrize("args", [{"keys": ["private\ud800"]}, {"private\udfff": 1}, {"cause": object()}])
+async def test_what_json_has_no_form_for_is_refused_before_it_is_sent(setting: Setting, args: dict[str, Any]) -> None:
+    with pytest.raises(BadArguments) as refused:
+        await setting.client.call("media_retry", args)
+    assert "private" not in str(refused.value)
+    assert setting.agent.called == []
+
+
 async def test_a_bug_is_answered_and_the_agent_goes_on(setting: Setting) -> None:
     reply = await setting.reply_to({"id": str(uuid4()), "name": "reload"})
     assert reply["error"] == {"code": "internal", "message": "see the agent's log", "retryable": False}

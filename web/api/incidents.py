@@ -8,6 +8,7 @@ from web.here import Here
 from web.problems import Problem
 from whatsapp_contract.arguments import INCIDENT_ID_PATTERN
 from whatsapp_contract.incidents import INCIDENTS_KEPT, Incident
+from whatsapp_contract.kept_records import read_kept
 
 
 def routes(here: Here) -> APIRouter:
@@ -16,10 +17,11 @@ def routes(here: Here) -> APIRouter:
 
     @router.get("")
     async def incidents(limit: Annotated[int, Query(ge=1, le=INCIDENTS_KEPT)] = 50) -> list[Incident]:
-        """The latest, newest first."""
+        """The latest, newest first, without those that cannot be read."""
         ids: Any = await redis.zrevrange(names.incidents_order, 0, limit - 1)
         kept: Any = await redis.hmget(names.incidents, ids) if ids else []
-        return [Incident.model_validate_json(one) for one in kept if one]
+        found = (read_kept(Incident, one) for one in kept)
+        return [one for one in found if one is not None]
 
     @router.get("/{incident_id}")
     async def incident(incident_id: Annotated[str, Path(pattern=INCIDENT_ID_PATTERN)]) -> Incident:
@@ -27,6 +29,9 @@ def routes(here: Here) -> APIRouter:
         kept: Any = await redis.hget(names.incidents, incident_id)
         if kept is None:
             raise Problem(404, "not_found", f"no incident {incident_id} among the last {INCIDENTS_KEPT}")
-        return Incident.model_validate_json(kept)
+        found = read_kept(Incident, kept)
+        if found is None:
+            raise Problem(404, "not_found", f"what is kept of incident {incident_id} cannot be read")
+        return found
 
     return router

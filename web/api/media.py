@@ -7,12 +7,14 @@ from pydantic import BaseModel
 
 from web.here import Here
 from whatsapp_contract.arguments import SIGNED_FOR_AT_MOST_S, MediaRetryArgs
+from whatsapp_contract.kept_records import read_kept
 from whatsapp_contract.media_record import MediaRecord
 from whatsapp_contract.results import MediaRetryResult, MediaUrlResult
 
 
 class MediaFiles(BaseModel):
-    """`files` are the newest of the state that was asked for, newest first; the counts are of all."""
+    """`files` are the newest of the state that was asked for, newest first, without those that cannot be read; the
+    counts are of all."""
 
     due: int
     failed: int
@@ -36,8 +38,9 @@ def routes(here: Here) -> APIRouter:
             asked.zrevrange(of_state[state], 0, limit - 1)
             due, failed, stored, keys = await asked.execute()
         kept: Any = await redis.hmget(names.media, keys) if keys else []
-        records = [MediaRecord.model_validate_json(one) for one in kept if one]
-        return MediaFiles(due=due, failed=failed, stored=stored, files=records)
+        found = (read_kept(MediaRecord, one) for one in kept)
+        readable = [one for one in found if one is not None]
+        return MediaFiles(due=due, failed=failed, stored=stored, files=readable)
 
     @router.post("/retry", dependencies=[Depends(here.gate.act)])
     async def retry(args: Annotated[MediaRetryArgs, Body(default_factory=MediaRetryArgs)]) -> MediaRetryResult:

@@ -14,6 +14,7 @@ from whatsapp_contract.arguments import (
     SendReplyArgs,
     SendTextArgs,
 )
+from whatsapp_contract.kept_records import read_kept
 from whatsapp_contract.results import SendResult
 from whatsapp_contract.send_record import SendRecord
 
@@ -21,7 +22,8 @@ Key = Annotated[str, Path(pattern=IDEMPOTENCY_KEY_PATTERN, max_length=128)]
 
 
 class OpenSends(BaseModel):
-    """Sends that have no end yet, the oldest first. `stopped` says why nothing is sent at present."""
+    """Sends that have no end yet, the oldest first; one that cannot be read is in `total` alone. `stopped` says why
+    nothing is sent at present."""
 
     stopped: str | None
     total: int
@@ -67,8 +69,9 @@ def routes(here: Here) -> APIRouter:
             asked.hget(names.sending, "stopped")
             keys, total, stopped = await asked.execute()
         kept: Any = await redis.mget([names.send(key) for key in keys]) if keys else []
-        records = [SendRecord.model_validate_json(one) for one in kept if one]
-        return OpenSends(stopped=stopped, total=total, sends=[record.result() for record in records])
+        found = (read_kept(SendRecord, one) for one in kept)
+        sends = [record.result() for record in found if record is not None]
+        return OpenSends(stopped=stopped, total=total, sends=sends)
 
     @router.get("/{idempotency_key}", dependencies=[Depends(here.gate.view)])
     async def send_status(idempotency_key: Key) -> SendResult:
@@ -76,6 +79,9 @@ def routes(here: Here) -> APIRouter:
         kept: Any = await here.client.redis.get(here.client.names.send(idempotency_key))
         if kept is None:
             raise Problem(404, "not_found", "no send of this key is known")
-        return SendRecord.model_validate_json(kept).result()
+        record = read_kept(SendRecord, kept)
+        if record is None:
+            raise Problem(404, "not_found", "what is kept of this key's send cannot be read")
+        return record.result()
 
     return router

@@ -4,6 +4,48 @@ from tests.harness.redis_server import RedisServer
 from tests.harness.shown_session import ShownSession
 from tests.harness.status_page import StatusPage
 from tests.harness.web_process import API_TOKEN, WebProcess
+from whatsapp_contract.health import Verdict
+from whatsapp_contract.states import SessionState
+
+_SOURCES = """
+window.sources = [];
+window.EventSource = class extends EventSource { constructor(...given) { super(...given); sources.push(this); } };
+Object.defineProperty(document, 'hidden', { get: () => window.isAway === true });
+"""
+
+
+def _look(page: StatusPage, *, away: bool) -> None:
+    page.page.evaluate(f"window.isAway = {str(away).lower()}, document.dispatchEvent(new Event('visibilitychange'))")
+
+
+def test_a_tab_that_nobody_looks_at_gives_its_connection_up_and_goes_on_where_it_was(
+    shown: ShownSession, page: StatusPage
+) -> None:
+    """A browser has six connections for a host: the seventh tab would hang."""
+    page.page.devtools.call("Page.addScriptToEvaluateOnNewDocument", source=_SOURCES)
+    shown.eventful()
+    page.open(API_TOKEN)
+    page.until_text("#live", "Live")
+    known = shown.message(1)
+    page.until(f"!!document.querySelector('[data-key=\"{known}\"]')")
+    module = "import(document.querySelector('script[type=module]').src.replace('main.js', 'live.js'))"
+    page.page.evaluate(f"{module}.then(({{ options }}) => {{ options.restsAfterMs = 50; options.asksEveryMs = 50; }})")
+    _look(page, away=True)
+    page.until("sources.every(({ readyState }) => readyState === EventSource.CLOSED)")
+    missed = shown.message(2)
+    shown.status(state=SessionState.CONFLICT, verdict=Verdict.WAITING_FOR_PERSON, verdict_reason="conflict")
+    page.until("document.title.startsWith('Open in another place')")  # its title is still right
+    page.page.evaluate("dispatchEvent(new Event('online'))")
+    assert page.page.evaluate("sources.every(({ readyState }) => readyState === EventSource.CLOSED)")
+    asked = len(page.asked)
+    shown.status()
+    _look(page, away=False)
+    page.until_title("Ready")
+    page.until_text("#live", "Live")
+    page.until(f"!!document.querySelector('[data-key=\"{missed}\"]')")
+    (stream,) = [url for url in page.asked[asked:] if "/api/events/stream" in url]
+    assert stream.endswith(f"&after={known}")
+
 
 # -- what may be away
 

@@ -79,12 +79,19 @@ def test_evidence_grows_old_while_the_agent_is_down_and_the_page_says_so(
     shown: ShownSession, page: StatusPage
 ) -> None:
     old = {"browser_seen_at": ago(seconds=25), "page_seen_at": ago(seconds=25), "frame_seen_at": ago(seconds=300)}
-    shown.status(heartbeat_at=ago(seconds=16), **old)
+    shown.status(**old)
     page.open(API_TOKEN)
-    level = "document.querySelector('#evidence-rows tr').dataset.level"
-    page.until(f"{level} === 'warn'")
-    assert page.text("#evidence-rows tr:first-child td:last-child").strip() == "late"
+    row = "document.querySelector('#evidence-rows tr')"
+    level = f"{row}.dataset.level"
+    # Noted as it changes: a test on a slow machine may look too late to see it amber.
+    page.page.evaluate(
+        f"window.noted = []; new MutationObserver(() =>"
+        f" noted.push(`${{{level}}}: ${{{row}.lastChild.textContent.trim()}}`))"
+        f".observe({row}, {{ attributeFilter: ['data-level'] }})"
+    )
+    shown.status(heartbeat_at=ago(seconds=8), **old)  # amber after 12 s, red after 20
     page.until(f"{level} === 'bad'")  # by the clock alone: nothing comes
+    assert [one for one in page.page.evaluate("noted") if not one.startswith("good")] == ["warn: late", "bad: too old"]
     page.until_title("The agent is silent")
     assert "Before that it was “Ready”" in page.text("#state-why")
     assert page.text("#evidence-rows tr:nth-child(4) td:last-child").strip() == "too old"
@@ -175,14 +182,20 @@ def test_the_history_can_be_read_by_slider_and_table(shown: ShownSession, page: 
     shown.history()
     shown.webhooks()
     page.open(API_TOKEN)
-    page.until_text("#history-read", "Healthy")
-    assert "slowest 90 ms" in page.text("#history-read")
+    page.until_text("#history-read", " to ")
     page.page.evaluate("document.querySelector('#history-slider').focus()")
-    page.press("ArrowLeft")
-    page.until_text("#history-read", "slowest 9 ms")
-    assert (
-        page.page.evaluate("document.querySelector('#history-slider').ariaValueText")
-        == page.text("#history-read").strip()
+    # The slow check was in the last five minutes, or in those before: they may be over by now.
+    for words in ("slowest 90 ms", "slowest 9 ms"):
+        for _ in range(20):
+            read = page.text("#history-read")
+            if words in read:
+                break
+            page.press("ArrowLeft")
+            page.until(f"document.querySelector('#history-read').innerText !== {read!r}")
+        assert words in read
+    assert page.page.evaluate(
+        "document.querySelector('#history-slider').ariaValueText"
+        " === document.querySelector('#history-read').innerText.trim()"
     )
     page.click("#history-body summary")
     hours = "[...document.querySelectorAll('#history-body tbody:last-child tr')].map((row) => row.innerText)"

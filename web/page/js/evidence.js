@@ -93,4 +93,4 @@ function show() {
 }
 
 on('status', show);
-everySecond(show);
+everySecond(() => live.isOld || show());

@@ -12,6 +12,10 @@ const QUIET_MS = 20_000; // a status comes every five seconds while an agent liv
 const AGAIN_FIRST_MS = 500;
 const AGAIN_AT_MOST_MS = 8000;
 
+/** A tab that nobody looks at gives up its connection after `restsAfterMs`: over HTTP/1.1 a browser has six for a host,
+ * and a seventh tab would not even be loaded. For its title and icon it asks every `asksEveryMs`. */
+export const options = { restsAfterMs: 30_000, asksEveryMs: 60_000 };
+
 const listeners = { status: new Set(), event: new Set(), connection: new Set(), resumed: new Set() };
 
 /** `status` and `connection` are told at once, too, where they are known; `resumed` when what was asked for is old.
@@ -28,6 +32,7 @@ export const live = {
   status: null, // {redis, agent, qr}
   agent: null,
   connection: { level: 'none', since: null, lost: false },
+  isOld: false, // nobody looked, and the status was not renewed since: its ages say nothing of the agent
 };
 
 let source = null;
@@ -36,20 +41,47 @@ let heardAt = 0;
 let wait = AGAIN_FIRST_MS;
 let timer = 0;
 let signedOut = false;
+let isResting = false;
+let unseen = 0; // the timer of a hidden tab: first to rest, then to ask
 
 /** Begins with what the page was served with. */
 export function start({ now: served, status }) {
   learn(Date.parse(served), Date.parse(served), performance.timeOrigin);
   if (status) take(status);
-  connect();
+  if (document.hidden) rest();
+  else connect();
   setInterval(() => {
     if (!document.hidden && Date.now() - heardAt > QUIET_MS) askInstead();
   }, 5000);
-  document.addEventListener('visibilitychange', () => {
-    if (!document.hidden && Date.now() - heardAt > QUIET_MS / 2) askInstead();
-  });
+  document.addEventListener('visibilitychange', seenOrNot);
   addEventListener('online', again);
   addEventListener('pageshow', (event) => event.persisted && again());
+}
+
+function seenOrNot() {
+  clearTimeout(unseen);
+  if (document.hidden) unseen = setTimeout(rest, options.restsAfterMs);
+  else if (isResting) goOn();
+  else if (Date.now() - heardAt > QUIET_MS / 2) askInstead();
+}
+
+function rest() {
+  if (signedOut) return;
+  isResting = live.isOld = true;
+  clearTimeout(timer);
+  source?.close();
+  told('warn', 'Resting while nobody looks', false);
+  unseen = setTimeout(askUnseen, options.asksEveryMs);
+}
+
+async function askUnseen() {
+  await askInstead();
+  if (isResting && !signedOut) unseen = setTimeout(askUnseen, options.asksEveryMs);
+}
+
+function goOn() {
+  isResting = false;
+  again(); // with what came meanwhile, and how it stands now
 }
 
 function connect() {
@@ -84,12 +116,12 @@ function connect() {
 
 function again() {
   wait = AGAIN_FIRST_MS;
-  if (!signedOut) connect();
+  if (!signedOut && !isResting) connect();
 }
 
 function later() {
   clearTimeout(timer);
-  if (signedOut) return;
+  if (signedOut || isResting) return;
   timer = setTimeout(connect, wait * (0.75 + Math.random() / 2));
   wait = Math.min(wait * 2, AGAIN_AT_MOST_MS);
 }
@@ -104,8 +136,10 @@ async function askInstead() {
     const answered = await get('/api/status', 8000);
     if (answered.agent) delete answered.agent.heartbeat_age_s;
     const isNews = JSON.stringify(answered) !== JSON.stringify(live.status);
+    if (isResting) told('warn', 'Resting while nobody looks', false); // first: that the service is lost is over
     take(answered);
     heardAt = Date.now();
+    if (isResting) return;
     if (source.readyState !== EventSource.OPEN) told('warn', 'Asking again and again', false);
     else if (isNews) connect(); // a connection that is open and says nothing of it is none
   } catch (error) {
@@ -125,7 +159,7 @@ function connected() {
 
 async function leave() {
   signedOut = true;
-  source.close();
+  source?.close();
   told('bad', 'Signed out', true);
   const { warn } = await import('./banner.js');
   warn('You are signed out: what is shown here is old.', '/', 'Sign in');
@@ -133,6 +167,7 @@ async function leave() {
 
 function take(status) {
   live.status = status;
+  if (!isResting) live.isOld = false;
   if (status.agent) live.agent = status.agent;
   for (const listener of listeners.status) listener(status);
 }

@@ -64,8 +64,8 @@ on('status', () => {
   byId('state-operation').hidden = !operation;
   if (operation) say(byId('state-operation'), `Under way: ${operation.replaceAll('_', ' ')}.`);
 });
-on('connection', show);
-everySecond(show);
+on('connection', () => (live.isOld && !live.connection.lost) || show());
+everySecond(() => live.isOld || show());
 
 // -- from here on --------------------------------------------------------------------------------------------------------
 
