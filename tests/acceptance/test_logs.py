@@ -21,6 +21,7 @@ from tests.harness.private_words import CommandLines, PrivateWords
 from tests.harness.s3_server import S3Server
 from tests.harness.service import AROUND, SESSION, Service
 from tests.harness.waiting import wait_until
+from tests.harness.webhook_receiver import Post, receiving
 from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.people import ANNA, BRUNO, ME
 from whatsapp_contract.errors import ContractError, Refused
@@ -34,6 +35,7 @@ TOKEN, PASSWORD, KEY = "Zugang-zum-Haus-77", "redis pass/wörd@42", "fedcba98765
 TEXT, CAPTION = "Treffpunkt: die Brücke am Fluß 🌉", "Frühstück bei Großmutter"
 MEDIA_KEY = "bWVkaWFLZXlPZkFQaG90b09mVGhlVGVzdA=="
 OUT, OUT_CAPTION = "Deine Fotos liegen bereit", "Ein Bild für dich"
+SIGNS_WITH, IN_THE_PATH, IN_THE_QUERY = "a secret that signs it all", "T0KEN-in-the-path-8", "t0ken-in-the-query-9"
 STRANGER = "+49 (170) 555-0199"
 NOBODY = "+39 333 999 9999"
 KEY_WITH_NUMBER = "photos-for-491705550199"
@@ -60,7 +62,7 @@ def private(s3: S3Server) -> PrivateWords:
     private = PrivateWords()
     private.numbers(*(person.phone.partition("@")[0] for person in (ME, ANNA, BRUNO)), STRANGER, NOBODY)
     private.words(TOKEN, PASSWORD, KEY, TEXT, CAPTION, MEDIA_KEY, OUT, OUT_CAPTION, s3.secret_key, s3.access_key)
-    private.words("Frühstück", "Treffpunkt", KEY_WITH_NUMBER)
+    private.words("Frühstück", "Treffpunkt", KEY_WITH_NUMBER, SIGNS_WITH, IN_THE_PATH, IN_THE_QUERY)
     return private
 
 
@@ -73,6 +75,8 @@ def lived(
         **QUICK,
         **s3.settings(),
         "MEDIA_STORE": "s3",
+        "WEBHOOK_SECRET": SIGNS_WITH,
+        "WEBHOOK_PRIVATE_HOSTS": "127.0.0.1",
         "API_TOKEN": TOKEN,
         "REDIS_PASSWORD": PASSWORD,
         "SESSION_ENCRYPTION_KEY": KEY,
@@ -82,8 +86,14 @@ def lived(
         "LOG_FORMAT": "json",
     }
     with (
+        receiving(answer=refuses_some) as receiver,
         WhatsAppWeb(keepalive_s=2, reconnect_first_ms=200) as whatsapp,
-        Service(tmp_path_factory.mktemp("logs"), whatsapp.url, **variables) as service,
+        Service(
+            tmp_path_factory.mktemp("logs"),
+            whatsapp.url,
+            **variables,
+            WEBHOOK_URL=f"{receiver.url}/{IN_THE_PATH}?key={IN_THE_QUERY}",
+        ) as service,
         CommandLines(service.pid) as lines,
     ):
         service.redis.connection_pool.connection_kwargs["password"] = PASSWORD
@@ -93,6 +103,9 @@ def lived(
         nonsense(service)
         faults(service, whatsapp)
         lines.until("browser_agent.media")
+        lines.until("-m webhooks")
+        receiver.wait_taken(5)
+        wait_until(lambda: any(post.status == 400 for post in receiver.posts), 30, "one is refused")
         told_by_supervisor = of_supervisor(service)
         last = service.last_event_id()
         assert service.stop(within_s=9) == 0
@@ -114,6 +127,11 @@ def lived(
         wait_until(lambda: "pairing_code" in service.log(), 10, "the log has the last command")
         assert service.stop(within_s=9) == 0
         yield of_json(log), log + service.log(), "\n".join([*lines.seen, told_by_supervisor])
+
+
+def refuses_some(post: Post) -> int:
+    """What is refused is spoken of."""
+    return 400 if post.event["type"] == "message_ack" else 204
 
 
 def publish(service: Service, command: dict[str, Any]) -> None:
