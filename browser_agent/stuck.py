@@ -6,7 +6,7 @@ from typing import Literal
 
 from whatsapp_contract.states import SessionState
 
-CODE_OVERDUE_S = 30.0  # a code has expired, and no other came
+CODE_OVERDUE_S = 5.0  # a code has expired, and no other came: the site shows six, and must be asked for more
 RELOAD_OVERDUE_S = 90.0
 LOGGED_OUT_WITHOUT_CODE_S = 60.0
 BLOCKED_S = 1800.0  # proxies and versions change; accounts are unblocked

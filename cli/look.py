@@ -60,7 +60,11 @@ def qr(as_json: bool) -> None:
     with cli.working("asking Redis"):
         kept: Any = cli.client.redis.get(cli.client.names.qr)
     if not kept:
-        cli.fail(Exit.NOT_READY, "no_qr", "no QR code is on show")
+        with cli.working("asking Redis"):
+            status = cli.client.status()
+        by_number = status is not None and status.reason == "pairing_code"
+        why = ": a code for the phone's number was given, and a QR code comes when that is over" if by_number else ""
+        cli.fail(Exit.NOT_READY, "no_qr", f"no QR code is on show{why}")
     shown = QrOnShow.model_validate_json(kept)
     left_s = max(0, round((shown.expires_at - datetime.now(UTC)).total_seconds()))
     text = f"{qr_code.as_text(shown.payload)}\nScan with WhatsApp > Linked devices, within {left_s} s."

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse
 
 from . import page_files
 from .guards import DOCS_POLICY
@@ -42,8 +42,12 @@ def install(app: FastAPI, here: Here) -> None:
     async def openapi_json() -> Response:
         return JSONResponse(app.openapi())
 
-    @app.get("/docs", include_in_schema=False, dependencies=closed)
-    async def docs() -> Response:
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> Response:
+        """A person without a session is led to the form."""
+        if "text/html" in request.headers.get("Accept", "") and not await here.gate.is_known(request):
+            return RedirectResponse("/", status_code=303)
+        await here.gate.identify(request)
         return FileResponse(PAGE / "docs.html", headers={"Content-Security-Policy": DOCS_POLICY})
 
     @app.get("/docs/{name}", include_in_schema=False, dependencies=closed)

@@ -25,7 +25,7 @@ _STATE_WITHIN_S = 0.3
 
 def is_open(path: str) -> bool:
     """What asks for a token itself, or needs none: the page, its form, style and script."""
-    return path in ("/", "/login", "/logout") or path.startswith("/page/")
+    return path in ("/", "/login", "/logout", "/docs") or path.startswith("/page/")
 
 
 def routes(here: Here) -> APIRouter:

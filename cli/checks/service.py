@@ -23,6 +23,7 @@ _LOG = "read the service's log: docker logs, or where `make run` runs"
 _SESSIONS = "docs/sessions.md tells what to do; the `alert` has the cause: whatsapp-container events --type alert"
 _ADVICE = {
     "awaiting_scan": "scan the code: whatsapp-container qr",
+    "pairing_code": "type the code that was given for the phone's number into the phone; a QR code comes when it is over",
     "logged_out": "the phone unlinked this device: scan the new code: whatsapp-container qr",
     "conflict": "the account is open elsewhere: close WhatsApp Web there, then whatsapp-container restart --browser",
     "start_budget_spent": f"the browser died too often; {_LOG}, then whatsapp-container restart --browser",
@@ -131,7 +132,7 @@ def _judge_session(status: Status, now: datetime, found: str) -> Finding:
     advice = _ADVICE.get(reason)
     if assessment.verdict is Verdict.WAITING_FOR_PERSON:
         if reason == "awaiting_scan":
-            return warn(_AGENT, found, _ADVICE[reason])
+            return warn(_AGENT, found, _ADVICE["pairing_code" if status.reason == "pairing_code" else reason])
         return bad(_AGENT, found, advice or (_SESSIONS if reason in LEFT_TO_A_PERSON else _LOG))
     if assessment.verdict is Verdict.DEGRADED:
         if reason in RETRIED_BY_AGENT:

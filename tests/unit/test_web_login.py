@@ -131,6 +131,14 @@ def test_containers_of_a_host_have_cookies_of_their_own() -> None:
     assert other.read(one.open(Role.ACT)[0]) is None
 
 
+async def test_a_person_without_a_session_is_led_from_the_api_s_page_to_the_form(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/docs", headers={"Accept": "text/html,*/*"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert (await http.get("/docs")).status_code == 401
+    await log_in(http)
+    assert (await http.get("/docs", headers={"Accept": "text/html,*/*"})).status_code == 200
+
+
 async def test_who_guesses_at_the_form_is_told_to_wait(http: httpx.AsyncClient) -> None:
     for _ in range(FREE_GUESSES + 1):
         assert (await log_in(http, "wrong-token")).status_code == 401
