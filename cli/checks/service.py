@@ -23,7 +23,7 @@ _LOG = "read the service's log: docker logs, or where `make run` runs"
 _SESSIONS = "docs/sessions.md tells what to do; the `alert` has the cause: whatsapp-container events --type alert"
 _ADVICE = {
     "awaiting_scan": "scan the code: whatsapp-container qr",
-    "pairing_code": "type the code that was given for the phone's number into the phone; a QR code comes when it is over",
+    "pairing_code": "type the code for the phone's number into the phone; a QR code comes when it is over",
     "logged_out": "the phone unlinked this device: scan the new code: whatsapp-container qr",
     "conflict": "the account is open elsewhere: close WhatsApp Web there, then whatsapp-container restart --browser",
     "start_budget_spent": f"the browser died too often; {_LOG}, then whatsapp-container restart --browser",

@@ -7,7 +7,7 @@ from whatsapp_contract.states import SessionState
 
 
 @pytest.mark.parametrize(
-    ("expired_for_s", "expected"), [(-10.0, None), (20.0, None), (40.0, "refresh_qr"), (100.0, "reload"), (None, None)]
+    ("expired_for_s", "expected"), [(-10.0, None), (4.0, None), (40.0, "refresh_qr"), (100.0, "reload"), (None, None)]
 )
 def test_a_code_that_expired_is_asked_for_and_then_the_page_is_loaded_anew(
     expired_for_s: float | None, expected: str | None
