@@ -55,7 +55,9 @@ def main() -> int:
     if not named:
         sys.stderr.write("WEBHOOK_URL: names no address; nothing is to be done\n")
         return 2
-    logs.configure("webhooks", settings.log_level, settings.log_format, settings.secrets())
+    logs.configure(
+        "webhooks", settings.log_level, settings.log_format, settings.secrets(), on_terminal=settings.log_on_terminal
+    )
     ending = _Ending()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ending.stop)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.webhooks import DeadLetter, letter_id
 
@@ -26,6 +27,8 @@ from .signing import headers
 if TYPE_CHECKING:
     import redis
 
+log = get_logger(__name__)
+
 POSTERS = 8  # connections to one receiver, at most: one is used where events come one by one
 
 
@@ -40,6 +43,7 @@ class Delivery:
         self._reader = Reader(redis, names, hook, self._lease, self._lanes, lambda ids: self._scribe.note(Passed(ids)))
         self._deciding = threading.Lock()
         self._taken, self._dead_in_a_row, self._last_dead_at = 0, 0, time.monotonic()
+        self._odd: set[str] = set()
         self._user_agent = f"whatsapp-container/{version('whatsapp-container')}"
 
     def threads(self) -> list[Callable[[], None]]:
@@ -77,7 +81,16 @@ class Delivery:
             answer = poster.post(job.body, told)
         except NoAnswer as error:
             return unanswered(str(error))
+        except Exception as error:  # a bug, or an answer that nobody thought of: the other events must not pay for it
+            return self._unforeseen(error)
         return answered(answer.status, answer.retry_after_s)
+
+    def _unforeseen(self, error: Exception) -> Outcome:
+        kind = type(error).__name__
+        if kind not in self._odd:
+            self._odd.add(kind)
+            log.error("a post fails in a way that was not foreseen", webhook=self._hook.host, exc_info=True)
+        return unanswered(f"it cannot be posted ({kind})")
 
     def _act(self, job: Job, outcome: Outcome) -> None:
         step = self._decide(job, outcome)

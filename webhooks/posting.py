@@ -152,9 +152,9 @@ def _retry_after_s(given: str | None) -> float | None:
         return float(given[:9])
     try:
         at = parsedate_to_datetime(given)
-    except ValueError:
+        return max(0.0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError, IndexError, TypeError):  # whatever it is, it is no date
         return None
-    return max(0.0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())
 
 
 def _basic(name: str, password: str | None) -> str:

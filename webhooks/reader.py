@@ -13,7 +13,7 @@ from whatsapp_contract.following import says_group_gone
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import is_outage
-from whatsapp_contract.webhooks import DeadLetter
+from whatsapp_contract.webhooks import read_letter
 
 from .hook import Hook
 from .lanes import Job, Lanes
@@ -124,10 +124,13 @@ class Reader:
             return
         letters: Any = self._redis.hmget(self._names.webhook_letters(self._hook.id), ids)
         for letter_id, found in zip(ids, letters, strict=True):
-            if found is None:  # it had to make room, or somebody took it away
+            letter = read_letter(found) if found is not None else None
+            if letter is None:
+                if found is not None:
+                    log.error("a dead letter cannot be read and is not tried", webhook=self._hook.host, id=letter_id)
+                # Else it had to make room, or somebody took it away.
                 self._redis.lrem(self._names.webhook_replays(self._hook.id), 0, letter_id)
                 continue
-            letter = DeadLetter.model_validate_json(found)
             entry = letter_id.partition("-")[2]
             self._lanes.add(Job(letter_id, entry, REPLAYS, letter.body.encode(), letter_id, letter.attempts))
 
@@ -146,12 +149,12 @@ def _job(entry_id: str, fields: dict[str, str], hook: Hook) -> Job | None:
     try:
         text = fields["event"]
         event = json.loads(text)
-        kind, data = event["type"], event["data"]
+        is_wanted, data = event["type"] in hook.events, event["data"]
         body = f'{text[: text.rindex("}")]},"id":"{entry_id}"}}'.encode()
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         log.error("an event cannot be read and is passed over", id=entry_id, error=type(error).__name__)
         return None
-    if kind not in hook.events:
+    if not is_wanted:
         return None
     chat = data.get("chat_id") if isinstance(data, dict) else None
     return Job(entry_id, entry_id, chat if isinstance(chat, str) else "", body)

@@ -20,7 +20,7 @@ from tests.harness.webhook_bench import (
 from tests.harness.webhook_receiver import receiving
 from tests.harness.webhooks_process import QUICK, delivering
 from whatsapp_contract.reading import carry_out
-from whatsapp_contract.webhooks import request_replay
+from whatsapp_contract.webhooks import discard, request_replay
 
 
 @pytest.mark.parametrize("status", [400, 410, 500])
@@ -102,6 +102,29 @@ def test_a_letter_is_tried_again_when_somebody_asks(redis_server: RedisServer) -
             assert redis.llen(NAMES.webhook_replays(state(redis_server).id)) == 0
     ids = [post.headers["webhook-id"] for post in receiver.posts if post.code == "1"]
     assert len(set(ids)) == 1
+
+
+def test_a_letter_that_cannot_be_read_is_passed_over_and_can_be_discarded(redis_server: RedisServer) -> None:
+    """As of another version, or written by somebody else."""
+    with receiving(answer=refuses("1", "2")) as receiver, delivering(redis_server, receiver.url) as process:
+        wait_for_groups(redis_server, receiver)
+        tell(redis_server, "1", "2")
+        wait_until(lambda: len(letters(redis_server)) == 2, 30, "there are letters", every_s=0.05)
+        settled(redis_server)
+        first, second = letters(redis_server)
+        with redis_server.client() as redis:
+            redis.hset(NAMES.webhook_letters(first.hook), first.id, '{"id":"x"}')
+            assert [letter.id for letter in letters(redis_server)] == [second.id]
+            assert carry_out(redis, request_replay(NAMES)) == (2, [])
+            replays = NAMES.webhook_replays(first.hook)
+            wait_until(lambda: redis.llen(replays) == 0, 30, "neither is asked for any more", every_s=0.05)
+        assert process.log.count("a dead letter cannot be read and is not tried") == 1
+        assert letters(redis_server)[0].attempts == 10
+        tell(redis_server, "3")
+        wait_until(lambda: "3" in receiver.codes(), 30, "it goes on")
+        with redis_server.client() as redis:
+            assert carry_out(redis, discard(NAMES, [first.id])) == (1, [])
+        assert state(redis_server).dead == 1
 
 
 def test_letters_are_bounded_and_that_some_went_is_told_once(redis_server: RedisServer) -> None:

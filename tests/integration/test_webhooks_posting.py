@@ -166,6 +166,26 @@ def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch, errno: int, w
         posted("https://unknown.example/")
 
 
+def test_a_socket_that_cannot_be_had_is_one_address_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As without IPv6 in the kernel, where a name has an address of both kinds."""
+    with receiving() as receiver:
+        found: list[Any] = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", receiver.port, 0, 0))]
+        found_here = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", receiver.port))]
+        real = socket.socket
+
+        def make(family: int = -1, *rest: Any, **named: Any) -> socket.socket:
+            if family == socket.AF_INET6:
+                raise OSError(97, "Address family not supported by protocol")
+            return real(family, *rest, **named)
+
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        monkeypatch.setattr(socket, "socket", make)
+        with pytest.raises(NoAnswer, match="no connection: Address family not supported"):
+            posted("http://localhost/")
+        found += found_here
+        assert posted("http://localhost/").status == 204
+
+
 def test_a_redirect_is_an_answer_and_leads_nowhere() -> None:
     with receiving() as other:
 
@@ -282,7 +302,17 @@ def test_what_is_no_answer(speak: Callable[[socket.socket, int], None], why: str
 
 @pytest.mark.parametrize(
     ("given", "seconds"),
-    [("7", 7.0), ("99999999999", 999999999.0), ("soon", None), ("-1", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
+    [
+        *(
+            ("7", 7.0),
+            ("99999999999", 999999999.0),
+            ("soon", None),
+            ("-1", None),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ),
+        *(("Mon, 01 Jan 2024 00:00:00 +99999999999999999", None), ("Mon, 01 Jan 99999999999 00:00:00 GMT", None)),
+        *((",", None), ("Mon, 01 Jan 2024 99:99:99 GMT", None)),
+    ],
 )
 def test_after_how_long_it_wants_to_be_asked_again(given: str, seconds: float | None) -> None:
     with speaking(says(f"HTTP/1.1 503 No\r\nRetry-After: {given}\r\nContent-Length: 0\r\n\r\n".encode())) as port:
