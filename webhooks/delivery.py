@@ -18,7 +18,7 @@ from whatsapp_contract.webhooks import DeadLetter, letter_id
 from .hook import Hook
 from .lanes import Job, Lanes
 from .lease import Lease
-from .outcome import Outcome, Step, Verdict, answered, next_step, unanswered, wait_s
+from .outcome import DEAD_IN_A_ROW, Outcome, Step, Verdict, answered, next_step, unanswered, wait_s
 from .posting import NoAnswer, Poster
 from .reader import Reader
 from .scribe import Buried, Failed, Passed, Scribe, Taken
@@ -67,7 +67,10 @@ class Delivery:
         poster = Poster(self._hook.url, self._hook.private_hosts)
         while True:
             job = self._lanes.take()
-            if self._lease.is_held():
+            if job.is_gone:
+                self._lanes.done(job)
+                self._lanes.forget([job.key])
+            elif self._lease.is_held():
                 self._act(job, self._try(poster, job))
             else:
                 self._lanes.later(job, 0.1)
@@ -94,8 +97,8 @@ class Delivery:
 
     def _act(self, job: Job, outcome: Outcome) -> None:
         step = self._decide(job, outcome)
-        if outcome.verdict is not Verdict.AWAY and step is not Step.HOLD_ALL:
-            self._lanes.go_on()
+        if self._shows_that_it_works(job, outcome, step):
+            self._lanes.go_on(job)
         if step is not Step.DONE:
             self._scribe.note(Failed(outcome.error, holds=step is Step.HOLD_ALL))
         match step:
@@ -110,14 +113,21 @@ class Delivery:
                 self._lanes.done(job)
                 self._scribe.note(self._buried(job, outcome))
 
+    def _shows_that_it_works(self, job: Job, outcome: Outcome, step: Step) -> bool:
+        if outcome.verdict in (Verdict.AWAY, Verdict.BUSY) or step is Step.HOLD_ALL:
+            return False
+        # That a letter is refused once more says nothing: it was before.
+        return step is Step.DONE or job.letter is None or self._dead_in_a_row < DEAD_IN_A_ROW
+
     def _decide(self, job: Job, outcome: Outcome) -> Step:
         with self._deciding:
             now = time.monotonic()
             since_last_dead_s = now - self._last_dead_at
-            step = next_step(outcome.verdict, job.history, self._taken, self._dead_in_a_row, since_last_dead_s)
+            dead_in_a_row = 0 if job.letter else self._dead_in_a_row
+            step = next_step(outcome.verdict, job.history, self._taken, dead_in_a_row, since_last_dead_s)
             if step is Step.DONE:
                 self._taken, self._dead_in_a_row = self._taken + 1, 0
-            elif step is Step.BURY:
+            elif step is Step.BURY and not job.letter:
                 self._dead_in_a_row, self._last_dead_at = self._dead_in_a_row + 1, now
         return step
 

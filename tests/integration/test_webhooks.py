@@ -290,6 +290,29 @@ def test_one_event_that_gets_no_answer_holds_up_its_chat_alone_and_not_for_ever(
     assert "a-1" not in codes
 
 
+def test_one_event_that_gets_no_answer_and_many_behind_it_do_not_hold_up_other_chats(
+    redis_server: RedisServer,
+) -> None:
+    """More of its chat than are held at once: what is behind those is read all the same, and in its order later."""
+    poisoned, others = [f"a-{number}" for number in range(260)], [f"b-{number}" for number in range(60)]
+    constants = (*QUICK, "outcome.MOST_WAIT_S=0.05", "reader.SLICE_S=0.2")
+    with (
+        receiving(answer=refuses("a-0", status=502)) as receiver,
+        delivering(redis_server, receiver.url, constants=constants),
+    ):
+        wait_for_groups(redis_server, receiver)
+        tell_in_chats(redis_server, *poisoned)
+        wait_until(lambda: len(receiver.posts) > 3, 30, "it is tried")
+        for key in others:
+            tell_in_chats(redis_server, key)
+            wait_until(lambda key=key: key in receiver.codes(), 30, "others go on")  # type: ignore[misc]
+        receiver.wait_taken(len(poisoned) + len(others))  # but for one, and with the alert
+        assert settled(redis_server).dead == 1
+    codes = receiver.codes()
+    assert [code for code in codes if code[:2] == "a-"] == poisoned[1:]
+    assert [code for code in codes if code[:2] == "b-"] == others
+
+
 # -- what is not given away ------------------------------------------------------------------------------------------
 
 
