@@ -166,6 +166,28 @@ def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch, errno: int, w
         posted("https://unknown.example/")
 
 
+def test_a_slow_name_server_takes_nothing_from_the_connection_s_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, waited_s = time.monotonic, 0.0
+
+    def resolve(_host: str, port: int, **_: Any) -> list[Any]:
+        nonlocal waited_s
+        waited_s = 60.0
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    given: list[float] = []
+
+    def connect(_found: Any, timeout_s: Callable[[], float]) -> socket.socket:
+        given.append(timeout_s())
+        raise public_addresses.NotConnected
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(time, "monotonic", lambda: real() + waited_s)
+    monkeypatch.setattr(public_addresses, "connect", connect)
+    with pytest.raises(NoAnswer, match="no connection"):
+        posted("http://localhost/", connect_within_s=50)
+    assert given[0] > 1
+
+
 def test_a_socket_that_cannot_be_had_is_one_address_less(monkeypatch: pytest.MonkeyPatch) -> None:
     """As without IPv6 in the kernel, where a name has an address of both kinds."""
     with receiving() as receiver:
@@ -271,6 +293,17 @@ def test_of_an_answer_only_so_much_is_read() -> None:
         started = time.monotonic()
         assert posted(f"http://127.0.0.1:{port}/", answer_within_s=0.5).status == 200
         assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("status", [b"100 Continue", b"102 Processing", b"103 Early Hints"])
+def test_what_is_said_before_the_answer_is_none(status: bytes) -> None:
+    before = b"HTTP/1.1 " + status + b"\r\nLink: </a>\r\n\r\n"
+    with speaking(says(before, before + OK)) as port:
+        poster = Poster(f"http://127.0.0.1:{port}/", LOCAL)
+        assert [poster.post(b"{}", {}).status for _ in range(2)] == [204, 204]
+        poster.close()
+    with speaking(says(*[before] * 100, every_s=0.05)) as port, pytest.raises(NoAnswer, match="no answer in time"):
+        posted(f"http://127.0.0.1:{port}/", answer_within_s=0.5)
 
 
 def test_an_answer_that_comes_before_the_body_was_read_is_one() -> None:
