@@ -62,7 +62,9 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ending.stop)
     client = connect(settings.redis_url.get_secret_value())
-    deliveries = [Delivery(client, settings.names, hook, settings.instance_id) for hook in named]
+    deliveries = [
+        Delivery(client, settings.names, hook, settings.instance_id, settings.service_started_at) for hook in named
+    ]
     for delivery in deliveries:
         for run in delivery.threads():
             # A daemon: what it is about when we end comes again.

@@ -35,12 +35,27 @@ POSTERS = 8  # connections to one receiver, at most: one is used where events co
 class Delivery:
     """Of one webhook."""
 
-    def __init__(self, redis: "redis.Redis", names: SessionNames, hook: Hook, instance: str) -> None:
+    def __init__(
+        self,
+        redis: "redis.Redis",
+        names: SessionNames,
+        hook: Hook,
+        instance: str,
+        service_started_at: float | None = None,
+    ) -> None:
         self._names, self._hook = names, hook
         self._lanes = Lanes()
         self._scribe = Scribe(redis, names, hook, self._lanes)
         self._lease = Lease(redis, names, hook, instance, self._taken_over)
-        self._reader = Reader(redis, names, hook, self._lease, self._lanes, lambda ids: self._scribe.note(Passed(ids)))
+        self._reader = Reader(
+            redis,
+            names,
+            hook,
+            self._lease,
+            self._lanes,
+            lambda ids: self._scribe.note(Passed(ids)),
+            service_started_at,
+        )
         self._deciding = threading.Lock()
         self._taken, self._dead_in_a_row, self._last_dead_at = 0, 0, time.monotonic()
         self._odd: set[str] = set()

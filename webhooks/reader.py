@@ -34,7 +34,8 @@ REPLAYS = "replays"  # their lane; no chat is called so
 
 
 class Reader:
-    """`pass_over` is told the ids of entries that are not to be delivered."""
+    """`pass_over` is told the ids of entries that are not to be delivered. An address that is new hears what was told
+    since `service_started_at` (epoch seconds); from now on where that is not known."""
 
     def __init__(
         self,
@@ -44,7 +45,9 @@ class Reader:
         lease: Lease,
         lanes: Lanes,
         pass_over: Callable[[list[str]], None],
+        service_started_at: float | None,
     ) -> None:
+        self._service_started_at = service_started_at
         self._redis, self._names, self._hook = redis, names, hook
         self._lease, self._lanes, self._pass_over = lease, lanes, pass_over
         self._backoff = Backoff(0.1, 5.0)
@@ -86,7 +89,7 @@ class Reader:
             self._from_the_start()
             self._cut.clear()
         if not self._has_group:
-            self._make_group("$")  # an address that is new hears from now on
+            self._make_group(self._beginning())
             self._has_group = True
         self._drop_replays()
         if not self._lanes.wait_for_room(IN_HAND_AT_MOST, SLICE_S):
@@ -124,6 +127,18 @@ class Reader:
         if self._after == ">" or self._again is None:
             return True
         return job.lane in self._again and _number(job.entry) >= self._again[job.lane]
+
+    def _beginning(self) -> str:
+        """After which entry an address that is new begins: this process comes seconds after the first events. Never
+        after the newest there is, should our clock be ahead of Redis'."""
+        newest: Any = self._redis.xrevrange(self._names.events, count=1)
+        if not newest:
+            return "0"
+        found = str(newest[0][0])
+        if self._service_started_at is None:
+            return found
+        started = f"{int(self._service_started_at * 1000)}-0"
+        return min(found, started, key=_number)
 
     def _make_group(self, after: str) -> None:
         try:

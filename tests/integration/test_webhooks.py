@@ -81,6 +81,24 @@ def test_a_new_address_hears_from_now_on_and_keeps_its_place(redis_server: Redis
         assert receiver.codes() == ["1", "2"]
 
 
+def test_a_new_address_hears_what_was_told_since_the_service_was_started(redis_server: RedisServer) -> None:
+    """The process comes seconds after the first events."""
+    (entry,) = tell(redis_server, "before")
+    started_at = f"{int(entry.partition('-')[0]) / 1000:.3f}"
+    tell(redis_server, "1")
+    with receiving() as receiver:
+        with delivering(redis_server, receiver.url, SERVICE_STARTED_AT=started_at):
+            receiver.wait_taken(1)
+            settled(redis_server)
+        assert receiver.codes() == ["1"]
+    with receiving() as receiver:  # another address, and a clock that is ahead of Redis'
+        with delivering(redis_server, receiver.url, SERVICE_STARTED_AT=str(time.time() + 1000)):
+            wait_for_groups(redis_server, receiver)
+            tell(redis_server, "2")
+            receiver.wait_taken(1)
+        assert receiver.codes() == ["2"]
+
+
 def test_each_address_gets_everything(redis_server: RedisServer) -> None:
     with receiving() as one, receiving() as other, delivering(redis_server, one.url, other.url):
         wait_for_groups(redis_server, one, other)

@@ -84,6 +84,15 @@ def test_of_an_address_only_scheme_and_host_are_shown() -> None:
     assert {"WEBHOOK_URL", "WEBHOOK_SECRET"} <= SECRET_VARIABLES
 
 
+def test_parts_of_an_address_are_hidden_too() -> None:
+    settings = Settings.from_env(
+        {"WEBHOOK_URL": "https://u:p%40ss-word@h.example/T0KEN?k=q-s, http://u:p%40ss@i/hook"}
+    )
+    told = without_secrets("p%40ss-word p@ss-word /T0KEN?k=q-s p%40ss", settings.secrets())
+    assert told == " ".join(["[hidden]"] * 4)
+    assert without_secrets("POST /hook", settings.secrets()) == "POST /hook"
+
+
 def test_an_address_that_is_no_more_than_its_host_is_shown() -> None:
     settings = Settings.from_env({"WEBHOOK_URL": "https://hooks.example"})
     assert without_secrets("to https://hooks.example", settings.secrets()) == "to https://hooks.example"

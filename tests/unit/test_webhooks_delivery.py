@@ -1,5 +1,6 @@
 """Webhooks, what becomes of one try: on fakeredis, and with an answer of the test's."""
 
+import time
 from typing import Any
 
 import fakeredis
@@ -10,6 +11,7 @@ from tests.harness.webhook_bench import NAMES
 from webhooks.delivery import Delivery
 from webhooks.hook import Hook
 from webhooks.lanes import Job
+from webhooks.lease import Lease
 from webhooks.outcome import Verdict
 from webhooks.posting import Poster
 
@@ -35,3 +37,17 @@ def test_what_nobody_thought_of_counts_as_no_answer_and_is_told_once(monkeypatch
     (line,) = told
     assert line["event"] == "a post fails in a way that was not foreseen"
     assert line["exc_info"]
+
+
+def test_a_lease_runs_out_while_the_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which stops the monotonic clock, and not Redis."""
+    slept_s = 0.0
+    real = time.clock_gettime
+    monkeypatch.setattr(
+        time, "clock_gettime", lambda clock: real(clock) + (slept_s if clock == time.CLOCK_BOOTTIME else 0.0)
+    )
+    lease = Lease(fakeredis.FakeStrictRedis(decode_responses=True), NAMES, HOOK, "i1", lambda: None)
+    lease.renew()
+    assert lease.is_held()
+    slept_s = 60.0
+    assert not lease.is_held()
