@@ -8,6 +8,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -57,6 +58,7 @@ def start(environ: Mapping[str, str]) -> NoReturn:
             "LOG_ON_TERMINAL": "1" if sys.stdout.isatty() and not environ.get("NO_COLOR") else "",
             "DATA_DIR": str(settings.data_dir.absolute()),
             "RUN_DIR": str(settings.run_dir),
+            "SERVICE_STARTED_AT": f"{time.time():.3f}",
             "REDIS_AUTOSTART": "true" if embedded else "false",
             "WEBHOOKS_AUTOSTART": "true" if settings.webhook_urls else "false",
         },

@@ -1,4 +1,4 @@
-"""Four habits of supervisord's, changed from inside its process.
+"""Five habits of supervisord's, changed from inside its process.
 
 supervisord loads this as an RPC interface, the one extension point that is called in its own process; there is
 nothing to call.
@@ -11,12 +11,14 @@ from typing import Any
 
 from supervisor import events
 from supervisor.medusa import asyncore_25 as asyncore
-from supervisor.states import SupervisorStates
+from supervisor.states import ProcessStates, SupervisorStates
 
 FATAL_EXIT_CODE = 70  # EX_SOFTWARE
 
 FIRST = ("redis", "browser-agent")
 LAST = "redis"
+TRIED_AGAIN_AT = events.Tick60Event
+OPTIONAL = "webhooks"  # the session, the agent and the API go on without it
 
 fatal_programs: list[str] = []
 
@@ -34,9 +36,24 @@ def install(supervisord: Any, **_config: Any) -> object:
     def end_service(event: Any) -> None:
         """It would go on without the program, and exit with 0 in the end: nobody outside would know."""
         name = event.process.config.name
+        if name == OPTIONAL:
+            supervisord.options.logger.critical(
+                f"{name} cannot be kept running, and is started again within a minute: see why above. Until it runs "
+                "nothing is posted; events wait in the stream. The service goes on"
+            )
+            return
         fatal_programs.append(name)
         supervisord.options.logger.critical(f"{name} cannot be kept running: the service ends")
         supervisord.options.mood = SupervisorStates.SHUTDOWN
+
+    def start_optional_again(_event: Any) -> None:
+        """It would leave it for ever: what was in its way may have passed."""
+        if supervisord.options.mood != SupervisorStates.RUNNING:
+            return
+        group = supervisord.process_groups.get(OPTIONAL)
+        process = group.processes[OPTIONAL] if group is not None else None
+        if process is not None and process.get_state() == ProcessStates.FATAL:
+            process.spawn()
 
     def stop_together(_event: Any) -> None:
         """It would stop one program after the other, and sleep for up to a second after each. Only Redis has to wait,
@@ -50,6 +67,7 @@ def install(supervisord: Any, **_config: Any) -> object:
     events.subscribe(events.SupervisorRunningEvent, start_first_ones)
     events.subscribe(events.SupervisorStoppingEvent, stop_together)
     events.subscribe(events.ProcessStateFatalEvent, end_service)
+    events.subscribe(TRIED_AGAIN_AT, start_optional_again)
     return object()
 
 

@@ -55,12 +55,16 @@ def main() -> int:
     if not named:
         sys.stderr.write("WEBHOOK_URL: names no address; nothing is to be done\n")
         return 2
-    logs.configure("webhooks", settings.log_level, settings.log_format, settings.secrets())
+    logs.configure(
+        "webhooks", settings.log_level, settings.log_format, settings.secrets(), on_terminal=settings.log_on_terminal
+    )
     ending = _Ending()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ending.stop)
     client = connect(settings.redis_url.get_secret_value())
-    deliveries = [Delivery(client, settings.names, hook, settings.instance_id) for hook in named]
+    deliveries = [
+        Delivery(client, settings.names, hook, settings.instance_id, settings.service_started_at) for hook in named
+    ]
     for delivery in deliveries:
         for run in delivery.threads():
             # A daemon: what it is about when we end comes again.

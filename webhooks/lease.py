@@ -1,8 +1,8 @@
 """One process at a time delivers to a webhook, or the order would be nobody's.
 
 Where a session's containers share a Redis, and one stands aside, its webhooks stand aside, too: the lease is held by
-an instance, and renewed all the time. It runs out by a clock that nobody steps, a while before Redis gives it to
-another.
+an instance, and renewed all the time. It runs out by a clock that nobody steps and that does not stand still while the
+machine sleeps, a while before Redis gives it to another.
 """
 
 import threading
@@ -56,7 +56,7 @@ class Lease:
 
     def renew(self) -> None:
         """Once."""
-        asked_at = time.monotonic()
+        asked_at = _now()
         try:
             answer: Any = self._redis.eval(
                 LEASE_LUA,
@@ -86,10 +86,14 @@ class Lease:
             self._changed.notify_all()
 
     def is_held(self) -> bool:
-        return time.monotonic() < self._until
+        return _now() < self._until
 
     def wait(self) -> None:
         """Until it is held."""
         with self._changed:
             while not self.is_held():
                 self._changed.wait()
+
+
+def _now() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -12,8 +12,9 @@ MOST_WAIT_S = 300.0
 FIRST_WAIT_S = 1.0
 LEAST_WAIT_S = 0.1
 
-# The receiver, or what stands before it, is away or overloaded, whatever the event is.
-_AWAY = frozenset({408, 425, 429, 502, 503, 504})
+# The receiver, or what stands before it, is away, whatever the event is, or says that it has too much to do.
+_AWAY = frozenset({408, 502, 504})
+_BUSY = frozenset({425, 429, 503})
 
 
 class Verdict(StrEnum):
@@ -21,6 +22,7 @@ class Verdict(StrEnum):
 
     TAKEN = "taken"
     AWAY = "away"
+    BUSY = "busy"  # away, and not because of this event
     REFUSED = "refused"
 
 
@@ -47,7 +49,7 @@ def answered(status: int, retry_after_s: float | None) -> Outcome:
     if 200 <= status < 300:
         return Outcome(Verdict.TAKEN)
     redirect = ", and redirects are not followed" if 300 <= status < 400 else ""
-    verdict = Verdict.AWAY if status in _AWAY else Verdict.REFUSED
+    verdict = Verdict.AWAY if status in _AWAY else Verdict.BUSY if status in _BUSY else Verdict.REFUSED
     return Outcome(verdict, f"answers {status}{redirect}", retry_after_s)
 
 
@@ -70,6 +72,8 @@ def next_step(verdict: Verdict, history: History, taken: int, dead_in_a_row: int
     `dead_in_a_row` those that were given up since the last one of these, the last of them so long ago."""
     if verdict is Verdict.TAKEN:
         return Step.DONE
+    if verdict is Verdict.BUSY:
+        return Step.HOLD_ALL
     was_taken_before, history.taken_before = history.taken_before, taken
     if verdict is Verdict.AWAY:
         if was_taken_before in (None, taken):

@@ -98,8 +98,6 @@ class Poster:
             raise
 
     def _connect(self) -> None:
-        deadline = time.monotonic() + self._connect_within_s
-
         def left_s() -> float:
             return max(0.001, deadline - time.monotonic())
 
@@ -107,6 +105,7 @@ class Poster:
             found = public_addresses.resolve(
                 self._host, self._port or (443 if self._is_tls else 80), self._private_hosts
             )
+            deadline = time.monotonic() + self._connect_within_s  # the name server's time is the resolver's to bound
             sock = public_addresses.connect(found, left_s)
         except public_addresses.NotPublic:
             raise NoAnswer("its address is not a public one; WEBHOOK_PRIVATE_HOSTS can name the host") from None
@@ -125,6 +124,7 @@ class Poster:
             sock.close()
             raise NoAnswer(_why(error)) from None
         connection = http.client.HTTPConnection(self._host, self._port)
+        connection.response_class = _Response
         timed = TimedSocket(sock)
         connection.sock = timed  # as much of a socket as it needs
         self._kept = timed, connection
@@ -132,6 +132,17 @@ class Poster:
 
 class _WasClosed(Exception):
     """By the other side, before its answer was there."""
+
+
+class _Response(http.client.HTTPResponse):
+    """It would take 103, Early Hints, for the answer."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            if not 100 <= found[1] < 200:
+                return found
+            http.client.parse_headers(self.fp)
 
 
 def _read_whole(response: http.client.HTTPResponse) -> bool:
@@ -152,9 +163,9 @@ def _retry_after_s(given: str | None) -> float | None:
         return float(given[:9])
     try:
         at = parsedate_to_datetime(given)
-    except ValueError:
+        return max(0.0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError, IndexError, TypeError):  # whatever it is, it is no date
         return None
-    return max(0.0, ((at if at.tzinfo else at.replace(tzinfo=UTC)) - datetime.now(UTC)).total_seconds())
 
 
 def _basic(name: str, password: str | None) -> str:

@@ -162,6 +162,9 @@ class Scribe:
             *(self._now(), str(LETTERS_AT_MOST), str(SERIES_S)),
         ]
         since, lost = self._script(scripts.BURY_LUA, [*self._letter_keys(), self._names.events], args)
+        self._lanes.forget([note.key])
+        if not since:
+            return
         log.warning(
             "a webhook refuses an event, which becomes a dead letter",
             webhook=self._hook.host,
@@ -171,7 +174,6 @@ class Scribe:
         self._alert(telling.dead_letters(self._hook, note.letter.reason), since)
         if lost:
             self._alert(telling.letters_lost(self._hook, LETTERS_AT_MOST), since)
-        self._lanes.forget([note.key])
 
     def _letter_keys(self) -> list[str]:
         names, hook = self._names, self._hook.id

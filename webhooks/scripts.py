@@ -38,8 +38,10 @@ if left == 0 then redis.call('HDEL', KEYS[1], hook .. 'dead_at', hook .. 'dead_s
 
 # KEYS: webhooks, dead, letters, replays, events. ARGV: group, hook, entry's id ("" where it was a letter before),
 # letter's id, letter, now, how many letters at most, seconds that end a series of them.
-# Answers since when there is a series, and how many letters had to make room.
+# Answers since when there is a series, and how many letters had to make room; {'', 0} for a letter that somebody took
+# away meanwhile, which does not come back.
 BURY_LUA = """
+if ARGV[3] == '' and redis.call('HEXISTS', KEYS[3], ARGV[4]) == 0 then return {'', 0} end
 local hook = ARGV[2] .. '.'
 local is_new = redis.call('ZADD', KEYS[2], ARGV[6], ARGV[4])
 redis.call('HSET', KEYS[3], ARGV[4], ARGV[5])

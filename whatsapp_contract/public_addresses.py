@@ -55,7 +55,11 @@ def connect(found: Found, timeout_s: Callable[[], float]) -> socket.socket:
     `timeout_s` does."""
     why = "it has no address"
     for family, kind, protocol, _name, where in found:
-        sock = socket.socket(family, kind, protocol)
+        try:
+            sock = socket.socket(family, kind, protocol)
+        except OSError as error:  # no IPv6 in the kernel, or no file descriptor left
+            why = error.strerror or type(error).__name__
+            continue
         try:
             sock.settimeout(timeout_s())
             sock.connect(where)

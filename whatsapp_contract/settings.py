@@ -156,6 +156,9 @@ class Settings(BaseModel):
     start_budget: int = Field(5, alias="START_BUDGET", ge=1, le=10_000)
     start_budget_window_s: Seconds = Field(600.0, alias="START_BUDGET_WINDOW_S")
 
+    # Said by the entry point (cli/service.py), as is LOG_ON_TERMINAL
+    service_started_at: float | None = Field(None, alias="SERVICE_STARTED_AT", gt=0, allow_inf_nan=False)
+
     # Web and logs
     port: Port = Field(3100, alias="PORT")
     api_token: SecretStr | None = Field(None, alias="API_TOKEN", min_length=8)
@@ -191,7 +194,9 @@ class Settings(BaseModel):
         keys = self.session_encryption_key.get_secret_value().split(",") if self.session_encryption_key else []
         password = urlsplit(self.redis_url.get_secret_value()).password or ""
         parts = {*(key.strip() for key in keys), password, unquote(password)}
-        parts |= {*self.webhook_urls, *self.webhook_secrets, *map(_password_in, self.webhook_urls)}
+        parts |= {*self.webhook_urls, *self.webhook_secrets}
+        for url in self.webhook_urls:
+            parts |= webhook_settings.secret_parts(url)
         known = {webhook_settings.shown(url) for url in self.webhook_urls}  # an address may be no more than its host
         return [secret for secret in (*whole, *sorted(parts - {"", *whole})) if secret not in known]
 
@@ -248,10 +253,6 @@ def misspelled(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _split(given: SecretStr | None) -> tuple[str, ...]:
     return webhook_settings.split_list(given.get_secret_value()) if given else ()
-
-
-def _password_in(url: str) -> str:
-    return urlsplit(url).password or ""
 
 
 SECRET_VARIABLES = frozenset(

@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 import re
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from .events import EventType
 
@@ -12,6 +12,7 @@ from .events import EventType
 NOT_UNASKED = frozenset({EventType.QR.value})
 DEFAULT_EVENTS = tuple(kind.value for kind in EventType if kind.value not in NOT_UNASKED)
 
+TRIVIAL = 8  # characters: up to so many, a part of an address is not looked for in logs
 LEAST_SECRET = 16  # characters, or bytes where it is in base64
 ENCODED_SECRET = "whsec_"  # noqa: S105  # how a secret in base64 begins, by Standard Webhooks
 
@@ -72,6 +73,15 @@ def check_events(given: tuple[str, ...]) -> tuple[str, ...]:
 def hook_id(url: str) -> str:
     """What a webhook is called where its address must not be seen: the same for the same address, for ever."""
     return hashlib.sha256(url.encode()).hexdigest()[:12]
+
+
+def secret_parts(url: str) -> set[str]:
+    """Of an address what must not be shown also where it is told without the rest, as a library may: the password, as
+    it is written and as it is sent, and path with query, unless they are so short that other words are like them."""
+    parts = urlsplit(url)
+    password = parts.password or ""
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    return {password, *(part for part in (unquote(password), target) if len(part) > TRIVIAL)} - {""}
 
 
 def shown(url: str) -> str:

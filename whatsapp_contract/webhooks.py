@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from operator import methodcaller
 from typing import Any, NamedTuple
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from redis.exceptions import ResponseError
 
 from .names import SessionNames
@@ -97,6 +97,14 @@ def group_of(hook: str) -> str:
     return f"webhook:{hook}"
 
 
+def read_letter(kept: str) -> DeadLetter | None:
+    """None for one that cannot be read, as of another version: it can be discarded."""
+    try:
+        return DeadLetter.model_validate_json(kept)
+    except ValidationError:
+        return None
+
+
 def letter_id(hook: str, entry_id: str) -> str:
     """Of the letter that the event with that id becomes."""
     return f"{hook}-{entry_id}"
@@ -115,13 +123,13 @@ def states(names: SessionNames) -> Reading[list[WebhookState]]:
 
 
 def dead_letters(names: SessionNames, *, last: int = 50, hook: str | None = None) -> Reading[list[DeadLetter]]:
-    """The newest, of one webhook or of all; the oldest of them first."""
+    """The newest, of one webhook or of all; the oldest of them first. One that cannot be read is passed over."""
     found: list[DeadLetter] = []
     for one in [hook] if hook else (yield from _hooks(names)):
         ids: Any = yield methodcaller("zrange", names.webhook_dead(one), -last, -1)
         if ids:
             letters = yield methodcaller("hmget", names.webhook_letters(one), ids)
-            found += [DeadLetter.model_validate_json(letter) for letter in letters if letter]
+            found += [read for kept in letters if kept and (read := read_letter(kept))]
     return sorted(found, key=lambda letter: (letter.died_at, letter.id))[-last:]
 
 

@@ -81,6 +81,24 @@ def test_a_new_address_hears_from_now_on_and_keeps_its_place(redis_server: Redis
         assert receiver.codes() == ["1", "2"]
 
 
+def test_a_new_address_hears_what_was_told_since_the_service_was_started(redis_server: RedisServer) -> None:
+    """The process comes seconds after the first events."""
+    (entry,) = tell(redis_server, "before")
+    started_at = f"{int(entry.partition('-')[0]) / 1000:.3f}"
+    tell(redis_server, "1")
+    with receiving() as receiver:
+        with delivering(redis_server, receiver.url, SERVICE_STARTED_AT=started_at):
+            receiver.wait_taken(1)
+            settled(redis_server)
+        assert receiver.codes() == ["1"]
+    with receiving() as receiver:  # another address, and a clock that is ahead of Redis'
+        with delivering(redis_server, receiver.url, SERVICE_STARTED_AT=str(time.time() + 1000)):
+            wait_for_groups(redis_server, receiver)
+            tell(redis_server, "2")
+            receiver.wait_taken(1)
+        assert receiver.codes() == ["2"]
+
+
 def test_each_address_gets_everything(redis_server: RedisServer) -> None:
     with receiving() as one, receiving() as other, delivering(redis_server, one.url, other.url):
         wait_for_groups(redis_server, one, other)
@@ -288,6 +306,29 @@ def test_one_event_that_gets_no_answer_holds_up_its_chat_alone_and_not_for_ever(
     assert [code for code in codes if code[0] == "b"] == keys
     assert {"a-2", "webhook_dead_letters"} < set(codes)
     assert "a-1" not in codes
+
+
+def test_one_event_that_gets_no_answer_and_many_behind_it_do_not_hold_up_other_chats(
+    redis_server: RedisServer,
+) -> None:
+    """More of its chat than are held at once: what is behind those is read all the same, and in its order later."""
+    poisoned, others = [f"a-{number}" for number in range(260)], [f"b-{number}" for number in range(60)]
+    constants = (*QUICK, "outcome.MOST_WAIT_S=0.05", "reader.SLICE_S=0.2")
+    with (
+        receiving(answer=refuses("a-0", status=502)) as receiver,
+        delivering(redis_server, receiver.url, constants=constants),
+    ):
+        wait_for_groups(redis_server, receiver)
+        tell_in_chats(redis_server, *poisoned)
+        wait_until(lambda: len(receiver.posts) > 3, 30, "it is tried")
+        for key in others:
+            tell_in_chats(redis_server, key)
+            wait_until(lambda key=key: key in receiver.codes(), 30, "others go on")  # type: ignore[misc]
+        receiver.wait_taken(len(poisoned) + len(others))  # but for one, and with the alert
+        assert settled(redis_server).dead == 1
+    codes = receiver.codes()
+    assert [code for code in codes if code[:2] == "a-"] == poisoned[1:]
+    assert [code for code in codes if code[:2] == "b-"] == others
 
 
 # -- what is not given away ------------------------------------------------------------------------------------------

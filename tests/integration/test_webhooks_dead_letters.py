@@ -1,6 +1,7 @@
 """Events that a webhook refuses: kept, shown, bounded, tried again."""
 
 import json
+import threading
 
 import pytest
 
@@ -17,10 +18,10 @@ from tests.harness.webhook_bench import (
     tell_in_chats,
     wait_for_groups,
 )
-from tests.harness.webhook_receiver import receiving
+from tests.harness.webhook_receiver import Post, receiving
 from tests.harness.webhooks_process import QUICK, delivering
 from whatsapp_contract.reading import carry_out
-from whatsapp_contract.webhooks import request_replay
+from whatsapp_contract.webhooks import discard, request_replay
 
 
 @pytest.mark.parametrize("status", [400, 410, 500])
@@ -102,6 +103,78 @@ def test_a_letter_is_tried_again_when_somebody_asks(redis_server: RedisServer) -
             assert redis.llen(NAMES.webhook_replays(state(redis_server).id)) == 0
     ids = [post.headers["webhook-id"] for post in receiver.posts if post.code == "1"]
     assert len(set(ids)) == 1
+
+
+def test_a_letter_that_is_discarded_while_it_is_tried_again_does_not_come_back(redis_server: RedisServer) -> None:
+    gate, asked, refused = threading.Event(), threading.Event(), {"1", "2", "3"}
+
+    def answer(post: Post) -> int:
+        if post.code == "1" and "3" not in refused:
+            asked.set()
+            gate.wait(30)
+        return 422 if post.code in refused else 204
+
+    with receiving(answer=answer) as receiver, delivering(redis_server, receiver.url):
+        wait_for_groups(redis_server, receiver)
+        tell(redis_server, "1", "2", "3")
+        wait_until(lambda: len(letters(redis_server)) == 3, 30, "there are letters", every_s=0.05)
+        settled(redis_server)
+        ids = [letter.id for letter in letters(redis_server)]
+        refused.remove("3")
+        with redis_server.client() as redis:
+            assert carry_out(redis, request_replay(NAMES, ids)) == (3, [])
+            assert asked.wait(30)
+            assert carry_out(redis, discard(NAMES, ids[:2])) == (2, [])
+        for code in ("4", "5"):  # before it reads the second one it sees that the letters are gone
+            tell(redis_server, code)
+            wait_until(lambda code=code: code in receiver.codes(), 30, "it goes on")  # type: ignore[misc]
+        gate.set()
+        wait_until(lambda: "3" in receiver.codes(), 30, "the one behind them is taken")
+        wait_until(lambda: state(redis_server).dead == 0, 30, "none is left", every_s=0.05)
+        assert letters(redis_server) == []
+    tries = [post.code for post in receiver.posts]
+    assert (tries.count("1"), tries.count("2")) == (6, 5)
+
+
+def test_letters_that_are_refused_again_hold_up_nothing(redis_server: RedisServer) -> None:
+    bad = "123456789"
+    with receiving(answer=refuses(*bad, status=422)) as receiver, delivering(redis_server, receiver.url) as process:
+        wait_for_groups(redis_server, receiver)
+        for code in bad:
+            tell(redis_server, code, f"ok-{code}")
+        wait_until(lambda: len(letters(redis_server)) == len(bad), 60, "there are letters", every_s=0.1)
+        settled(redis_server)
+        with redis_server.client() as redis:
+            assert carry_out(redis, request_replay(NAMES)) == (len(bad), [])
+        tried = "each is tried again, and given up again"
+        wait_until(lambda: {letter.attempts for letter in letters(redis_server)} == {10}, 60, tried, every_s=0.1)
+        assert state(redis_server).failing_since is None
+        assert "a webhook fails; its events wait" not in process.log
+        tell(redis_server, "live")
+        wait_until(lambda: "live" in receiver.codes(), 30, "others go on")
+
+
+def test_a_letter_that_cannot_be_read_is_passed_over_and_can_be_discarded(redis_server: RedisServer) -> None:
+    """As of another version, or written by somebody else."""
+    with receiving(answer=refuses("1", "2")) as receiver, delivering(redis_server, receiver.url) as process:
+        wait_for_groups(redis_server, receiver)
+        tell(redis_server, "1", "2")
+        wait_until(lambda: len(letters(redis_server)) == 2, 30, "there are letters", every_s=0.05)
+        settled(redis_server)
+        first, second = letters(redis_server)
+        with redis_server.client() as redis:
+            redis.hset(NAMES.webhook_letters(first.hook), first.id, '{"id":"x"}')
+            assert [letter.id for letter in letters(redis_server)] == [second.id]
+            assert carry_out(redis, request_replay(NAMES)) == (2, [])
+            replays = NAMES.webhook_replays(first.hook)
+            wait_until(lambda: redis.llen(replays) == 0, 30, "neither is asked for any more", every_s=0.05)
+        assert process.log.count("a dead letter cannot be read and is not tried") == 1
+        assert letters(redis_server)[0].attempts == 10
+        tell(redis_server, "3")
+        wait_until(lambda: "3" in receiver.codes(), 30, "it goes on")
+        with redis_server.client() as redis:
+            assert carry_out(redis, discard(NAMES, [first.id])) == (1, [])
+        assert state(redis_server).dead == 1
 
 
 def test_letters_are_bounded_and_that_some_went_is_told_once(redis_server: RedisServer) -> None:

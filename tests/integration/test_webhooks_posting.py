@@ -166,6 +166,48 @@ def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch, errno: int, w
         posted("https://unknown.example/")
 
 
+def test_a_slow_name_server_takes_nothing_from_the_connection_s_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, waited_s = time.monotonic, 0.0
+
+    def resolve(_host: str, port: int, **_: Any) -> list[Any]:
+        nonlocal waited_s
+        waited_s = 60.0
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    given: list[float] = []
+
+    def connect(_found: Any, timeout_s: Callable[[], float]) -> socket.socket:
+        given.append(timeout_s())
+        raise public_addresses.NotConnected
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(time, "monotonic", lambda: real() + waited_s)
+    monkeypatch.setattr(public_addresses, "connect", connect)
+    with pytest.raises(NoAnswer, match="no connection"):
+        posted("http://localhost/", connect_within_s=50)
+    assert given[0] > 1
+
+
+def test_a_socket_that_cannot_be_had_is_one_address_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As without IPv6 in the kernel, where a name has an address of both kinds."""
+    with receiving() as receiver:
+        found: list[Any] = [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("::1", receiver.port, 0, 0))]
+        found_here = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", receiver.port))]
+        real = socket.socket
+
+        def make(family: int = -1, *rest: Any, **named: Any) -> socket.socket:
+            if family == socket.AF_INET6:
+                raise OSError(97, "Address family not supported by protocol")
+            return real(family, *rest, **named)
+
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        monkeypatch.setattr(socket, "socket", make)
+        with pytest.raises(NoAnswer, match="no connection: Address family not supported"):
+            posted("http://localhost/")
+        found += found_here
+        assert posted("http://localhost/").status == 204
+
+
 def test_a_redirect_is_an_answer_and_leads_nowhere() -> None:
     with receiving() as other:
 
@@ -253,6 +295,17 @@ def test_of_an_answer_only_so_much_is_read() -> None:
         assert time.monotonic() - started < 5
 
 
+@pytest.mark.parametrize("status", [b"100 Continue", b"102 Processing", b"103 Early Hints"])
+def test_what_is_said_before_the_answer_is_none(status: bytes) -> None:
+    before = b"HTTP/1.1 " + status + b"\r\nLink: </a>\r\n\r\n"
+    with speaking(says(before, before + OK)) as port:
+        poster = Poster(f"http://127.0.0.1:{port}/", LOCAL)
+        assert [poster.post(b"{}", {}).status for _ in range(2)] == [204, 204]
+        poster.close()
+    with speaking(says(*[before] * 100, every_s=0.05)) as port, pytest.raises(NoAnswer, match="no answer in time"):
+        posted(f"http://127.0.0.1:{port}/", answer_within_s=0.5)
+
+
 def test_an_answer_that_comes_before_the_body_was_read_is_one() -> None:
     def refuses_at_once(connection: socket.socket, _number: int) -> None:
         connection.recv(1)
@@ -282,7 +335,17 @@ def test_what_is_no_answer(speak: Callable[[socket.socket, int], None], why: str
 
 @pytest.mark.parametrize(
     ("given", "seconds"),
-    [("7", 7.0), ("99999999999", 999999999.0), ("soon", None), ("-1", None), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
+    [
+        *(
+            ("7", 7.0),
+            ("99999999999", 999999999.0),
+            ("soon", None),
+            ("-1", None),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ),
+        *(("Mon, 01 Jan 2024 00:00:00 +99999999999999999", None), ("Mon, 01 Jan 99999999999 00:00:00 GMT", None)),
+        *((",", None), ("Mon, 01 Jan 2024 99:99:99 GMT", None)),
+    ],
 )
 def test_after_how_long_it_wants_to_be_asked_again(given: str, seconds: float | None) -> None:
     with speaking(says(f"HTTP/1.1 503 No\r\nRetry-After: {given}\r\nContent-Length: 0\r\n\r\n".encode())) as port:

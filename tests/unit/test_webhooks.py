@@ -84,6 +84,15 @@ def test_of_an_address_only_scheme_and_host_are_shown() -> None:
     assert {"WEBHOOK_URL", "WEBHOOK_SECRET"} <= SECRET_VARIABLES
 
 
+def test_parts_of_an_address_are_hidden_too() -> None:
+    settings = Settings.from_env(
+        {"WEBHOOK_URL": "https://u:p%40ss-word@h.example/T0KEN?k=q-s, http://u:p%40ss@i/hook"}
+    )
+    told = without_secrets("p%40ss-word p@ss-word /T0KEN?k=q-s p%40ss", settings.secrets())
+    assert told == " ".join(["[hidden]"] * 4)
+    assert without_secrets("POST /hook", settings.secrets()) == "POST /hook"
+
+
 def test_an_address_that_is_no_more_than_its_host_is_shown() -> None:
     settings = Settings.from_env({"WEBHOOK_URL": "https://hooks.example"})
     assert without_secrets("to https://hooks.example", settings.secrets()) == "to https://hooks.example"
@@ -126,7 +135,8 @@ def test_every_secret_signs() -> None:
     ("status", "verdict"),
     [
         *((status, Verdict.TAKEN) for status in (200, 201, 202, 204)),
-        *((status, Verdict.AWAY) for status in (408, 425, 429, 502, 503, 504)),
+        *((status, Verdict.AWAY) for status in (408, 502, 504)),
+        *((status, Verdict.BUSY) for status in (425, 429, 503)),
         *((status, Verdict.REFUSED) for status in (301, 302, 307, 400, 401, 403, 404, 410, 413, 422, 500, 501)),
     ],
 )
@@ -143,6 +153,12 @@ def test_an_event_that_is_never_answered_though_others_are_has_an_end() -> None:
     history = History()
     steps = [next_step(Verdict.AWAY, history, taken, 0, 0.0) for taken in range(LONELY_TRIES + 1)]
     assert steps == [Step.HOLD_ALL, *[Step.TRY_AGAIN] * (LONELY_TRIES - 1), Step.BURY]
+
+
+def test_who_has_too_much_to_do_is_no_event_s_fault() -> None:
+    history = History()
+    steps = {next_step(Verdict.BUSY, history, taken, 0, 0.0) for taken in range(10 * LONELY_TRIES)}
+    assert (steps, history.lonely) == ({Step.HOLD_ALL}, 0)
 
 
 def test_who_refuses_an_event_is_asked_some_times() -> None:
@@ -230,22 +246,58 @@ def test_who_is_away_is_asked_by_one_alone_and_by_each_in_turn() -> None:
     assert lanes.take() is second
     lanes.later(second, 100.0)  # it is the event that gets no answer: the next one finds out
     assert lanes.take() is third
-    lanes.go_on()
+    lanes.go_on(third)
     assert lanes.take() is first
 
 
+def test_what_was_under_way_when_all_was_held_does_not_end_that() -> None:
+    lanes, clock = dealt(job("1"), job("2", "b"), job("3", "c"))
+    first, second = lanes.take(), lanes.take()
+    lanes.hold_all(first, 30.0)
+    lanes.go_on(second)
+    lanes.done(second)
+    taken: list[Job] = []
+    waiting = threading.Thread(target=lambda: taken.append(lanes.take()), daemon=True)
+    waiting.start()
+    waiting.join(0.1)
+    assert taken == []
+    clock.now += 30.0
+    lanes.add(job("4", "d"))  # wakes it
+    waiting.join(20)
+    lanes.go_on(taken[0])
+    assert {lanes.take().key, lanes.take().key, taken[0].key} == {"1", "3", "4"}
+
+
 def test_what_was_dropped_may_come_again_and_what_is_done_with_may_not() -> None:
-    lanes, _ = dealt(job("1"), job("2"))
-    first = lanes.take()
-    lanes.done(first)
-    under_way = lanes.take()
+    lanes, _ = dealt(job("1"), job("2", "b"))
+    lanes.done(lanes.take())
     lanes.drop()
     lanes.add(job("1"))
-    lanes.add(job("2"))
-    again = lanes.take()
-    assert again.key == "2"
-    lanes.done(under_way)  # by whoever had it before the drop
-    lanes.later(under_way, 0.0)
-    lanes.add(job("3"))
-    lanes.done(again)
+    lanes.add(job("2", "b"))
+    assert lanes.take().key == "2"
+
+
+def test_what_was_dropped_while_it_was_under_way_is_not_posted_beside_itself() -> None:
+    lanes, clock = dealt(job("1"), job("2", "b"))
+    under_way, refused = lanes.take(), lanes.take()
+    lanes.drop()
+    for again in (job("1"), job("3"), job("2", "b"), job("4", "c")):
+        lanes.add(again)
+    assert lanes.take().key == "4"
+    lanes.later(refused, 10.0)
+    clock.now += 10.0
+    assert lanes.take().key == "2"
+    lanes.done(under_way)  # it was taken meanwhile: it does not come again
     assert lanes.take().key == "3"
+    lanes.add(job("1"))
+    assert [one.key for one in lanes.jobs("a")] == ["3"]
+
+
+def test_a_chat_that_takes_all_places_is_cut() -> None:
+    lanes, _ = dealt(*(job(f"{number}") for number in range(9)), *(job(f"b{number}", "b") for number in range(9)))
+    first = lanes.take()
+    assert lanes.cut(3, spared="b") == {"a": "3"}
+    assert (lanes.count("a"), lanes.count("b")) == (3, 9)
+    assert lanes.wait_for_room(13, 0)
+    lanes.done(first)
+    assert [one.key for one in lanes.jobs("a")] == ["1", "2"]
