@@ -331,6 +331,19 @@ def test_one_event_that_gets_no_answer_and_many_behind_it_do_not_hold_up_other_c
     assert [code for code in codes if code[:2] == "b-"] == others
 
 
+def test_where_nothing_else_comes_the_alerts_show_that_it_is_the_event(redis_server: RedisServer) -> None:
+    constants = (*QUICK, "outcome.MOST_WAIT_S=0.02", "scribe.UNREACHABLE_AFTER_S=0.05", "outcome.LONELY_TRIES=5")
+    with (
+        receiving(answer=refuses("a-0", status=502)) as receiver,
+        delivering(redis_server, receiver.url, constants=constants),
+    ):
+        wait_for_groups(redis_server, receiver)
+        tell_in_chats(redis_server, "a-0", "a-1")
+        wait_until(lambda: "a-1" in receiver.codes(), 30, "its chat goes on")
+        assert settled(redis_server).dead == 1
+    assert "webhook_unreachable" in receiver.codes()
+
+
 # -- what is not given away ------------------------------------------------------------------------------------------
 
 
