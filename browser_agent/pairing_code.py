@@ -29,7 +29,7 @@ async def pairing_code(agent: "BrowserAgent", args: PairingCodeArgs) -> PairingC
     try:
         code = await PageLinking(page).pairing_code(args.phone, KEPT_S)
     except ContractError:
-        await agent.flow.on_linking_failed()
+        agent.flow.on_linking_failed()
         raise
     if agent.state is not SessionState.AWAITING_SCAN:
         raise NotReady(f"the code came too late: it is {agent.state} now")

@@ -254,12 +254,12 @@ class SessionFlow:
         self._qr.stand_back(for_s)
         self.enter(SessionState.AWAITING_SCAN, LINKING_BY_PHONE)
 
-    async def on_linking_failed(self) -> None:
-        """There is no code for a phone number, and where the page has not shown a QR code since, one is asked for."""
+    def on_linking_failed(self) -> None:
+        """There is no code for a phone number. Where the page has shown no QR code since, and does not soon, it is
+        asked for one as for any that is overdue."""
         if (self.state, self.reason) == (SessionState.AWAITING_SCAN, LINKING_BY_PHONE):
             self._qr.come_back()
             self.enter(SessionState.AWAITING_SCAN)
-            await self.refresh_qr()
 
     async def refresh_qr(self) -> None:
         """Ask the page for a new code; one that does not answer shows none."""

@@ -173,8 +173,13 @@ def test_a_code_for_a_phone_number_is_the_other_way_in(waiting: Service, waited_
     waited_for.answer_link_codes("IQErrorRateOverlimit")
     with pytest.raises(Refused, match="too many codes"):
         waiting.client.call("pairing_code", {"phone": number})
-    again = waiting.wait_event("qr", after=before)
-    assert again.data["payload"] == waited_for.code_on_show()
+    waiting.wait_event("qr", after=before)
+    wait_until(
+        lambda: waiting.events("qr", after=before)[-1].data["payload"] == waited_for.code_on_show(),
+        20,
+        "the code on show is told again",
+    )
+    wait_until(lambda: waiting.status().reason is None, 20, "the status speaks of no code for a number")
 
     waited_for.answer_link_codes(after_s=3)
     asked = subprocess.Popen(
