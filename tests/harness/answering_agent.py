@@ -1,19 +1,14 @@
 """An agent that answers every command with a plausible result, or with the error that a test gives it."""
 
-import asyncio
-import threading
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from pydantic import BaseModel
 
-from browser_agent.command_bus import CommandBus
+from tests.harness.on_the_bus import OnTheBus
 from whatsapp_contract import results
 from whatsapp_contract.commands import COMMANDS, CommandSpec
 from whatsapp_contract.health import Facts, Verdict
-from whatsapp_contract.names import SessionNames
-from whatsapp_contract.redis_connection import connect_async
 from whatsapp_contract.states import SessionState
 
 _NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -81,35 +76,15 @@ _FIELDS: dict[type[BaseModel], dict[str, Any]] = {
 }
 
 
-class AnsweringAgent:
-    """A context manager; listens on a thread of its own. `given` has every command with its arguments."""
+class AnsweringAgent(OnTheBus):
+    """`given` has every command with its arguments."""
 
     def __init__(self, redis_url: str, session_id: str) -> None:
+        super().__init__(redis_url, session_id)
         self.given: list[tuple[str, dict[str, Any]]] = []
         self.errors: dict[str, Exception] = {}
-        self._url = redis_url
-        self._names = SessionNames(session_id)
-        self._loop = asyncio.new_event_loop()
-        self._stop = asyncio.Event()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-        self._loop.close()
-
-    async def _serve(self) -> None:
-        async with connect_async(self._url, decode_responses=False) as raw:
-            serving = asyncio.create_task(CommandBus(raw, self._names, self._answer).serve())
-            await self._stop.wait()
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
-
-    async def _answer(self, spec: CommandSpec, args: Any) -> BaseModel:
+    async def answer(self, spec: CommandSpec, args: Any) -> BaseModel:
         self.given.append((spec.name, args.model_dump(mode="json")))
         if spec.name in self.errors:
             raise self.errors[spec.name]

@@ -2,16 +2,14 @@
 
 import asyncio
 import json
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from pydantic import BaseModel
 
-from browser_agent.command_bus import CommandBus
+from tests.harness.on_the_bus import OnTheBus
 from tests.harness.redis_server import RedisServer
 from tests.harness.supervisor import Supervisor
 from whatsapp_contract.client import AgentClient
@@ -21,7 +19,6 @@ from whatsapp_contract.health import Facts, Verdict, verdict
 from whatsapp_contract.health import Limits as HealthLimits
 from whatsapp_contract.incidents import Incident
 from whatsapp_contract.names import InstanceNames, SessionNames
-from whatsapp_contract.redis_connection import connect_async
 from whatsapp_contract.results import CheckResult, PingResult, ReloadResult, ResetResult, RestartBrowserResult
 from whatsapp_contract.states import SessionState
 from workers.incidents import IncidentLog
@@ -31,13 +28,14 @@ from workers.watchdog import Watchdog
 NAMES = InstanceNames("s1", "i1")
 
 
-class Agent:
+class Agent(OnTheBus):
     """Listens on a thread of its own and answers as told. `called` has every command with its cause.
 
     Without a verdict it is judged by its facts, and every load begins its state anew.
     """
 
     def __init__(self, redis_url: str) -> None:
+        super().__init__(redis_url, "s1")
         self.clock: Callable[[], float] = time.time
         self.verdict: Verdict | None = Verdict.HEALTHY
         self.state = SessionState.READY
@@ -48,28 +46,8 @@ class Agent:
         self.frame_age_s = 0.0
         self.called: list[tuple[str, str | None]] = []
         self.incidents: list[str | None] = []  # of the rungs
-        self._url = redis_url
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._serve(),))
-        self._stop = asyncio.Event()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-        self._loop.close()
-
-    async def _serve(self) -> None:
-        async with connect_async(self._url, decode_responses=False) as raw:
-            serving = asyncio.create_task(CommandBus(raw, SessionNames("s1"), self._answer).serve())
-            await self._stop.wait()
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
-
-    async def _answer(self, spec: CommandSpec, args: Any) -> BaseModel:
+    async def answer(self, spec: CommandSpec, args: Any) -> BaseModel:
         self.called.append((spec.name, getattr(args, "cause", None)))
         if spec.name not in ("check", "ping"):
             self.incidents.append(getattr(args, "incident", None))

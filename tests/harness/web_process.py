@@ -42,6 +42,15 @@ def ready_status() -> Status:
     )
 
 
+def problem(answer: httpx.Response) -> tuple[int, str]:
+    """Its status and code, from a document that is whole."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    told = answer.json()
+    assert set(told) == {"type", "title", "status", "code", "detail", "retryable"}
+    assert told["status"] == answer.status_code
+    return told["status"], told["code"]
+
+
 class WebProcess:
     """A context manager. `variables` come on top of those that it needs."""
 

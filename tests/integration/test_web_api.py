@@ -4,7 +4,6 @@ import json
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,7 +13,7 @@ from tests.harness.answering_agent import AnsweringAgent
 from tests.harness.redis_server import RedisServer
 from tests.harness.stream import add_bare_events
 from tests.harness.waiting import wait_until
-from tests.harness.web_process import API_TOKEN, INSTANCE, SESSION, VIEW_TOKEN, WebProcess
+from tests.harness.web_process import INSTANCE, SESSION, VIEW_TOKEN, WebProcess, problem
 from web.problems import STATUS_BY_CODE
 from whatsapp_contract import errors
 from whatsapp_contract.errors import Busy, ContractError, NotFound
@@ -53,15 +52,6 @@ def agent(server: RedisServer) -> Iterator[AnsweringAgent]:
 def http(web: WebProcess) -> Iterator[httpx.Client]:
     with web.client() as client:
         yield client
-
-
-def problem(answer: httpx.Response) -> tuple[int, str]:
-    """Its status and code, from a document that is whole."""
-    assert answer.headers["content-type"] == "application/problem+json", answer.text
-    told = answer.json()
-    assert set(told) == {"type", "title", "status", "code", "detail", "retryable"}
-    assert told["status"] == answer.status_code
-    return told["status"], told["code"]
 
 
 def tell(server: RedisServer, *types: str) -> list[str]:
@@ -384,35 +374,6 @@ def test_a_long_poll_ends_with_the_first_event(web: WebProcess, http: httpx.Clie
     assert [event["id"] for event in answer["events"]] == [told]
     empty = http.get("/api/events", params={"after": told, "wait_s": 0.1}).json()
     assert empty == {"events": [], "next": told}
-
-
-def test_a_guesser_is_locked_out_whatever_he_guesses_next(server: RedisServer, tmp_path: Path) -> None:
-    with WebProcess(server, tmp_path) as fresh, fresh.client("wrong-token") as guesser:
-        codes = [guesser.get("/api/status").status_code for _ in range(12)]
-        assert codes == [401] * 11 + [429]
-        locked = guesser.get("/api/status", headers={"Authorization": f"Bearer {API_TOKEN}"})
-        assert problem(locked) == (429, "rate_limited")
-        assert int(locked.headers["retry-after"]) >= 1
-        assert guesser.get("/healthz").status_code in (200, 503)
-
-
-def test_a_guesser_does_not_lock_out_the_owner_at_the_same_address(server: RedisServer, tmp_path: Path) -> None:
-    with WebProcess(server, tmp_path) as fresh, fresh.client() as owner, fresh.client("wrong-token") as guesser:
-        assert owner.get("/api/status").status_code == 200
-        assert {guesser.get("/api/status").status_code for _ in range(30)} == {401}
-        assert owner.get("/api/status").status_code == 200
-
-
-def test_who_asks_too_often_is_told_when_to_come_again_and_health_is_answered(
-    server: RedisServer, tmp_path: Path
-) -> None:
-    with WebProcess(server, tmp_path) as fresh, fresh.client() as greedy:
-        for _ in range(5_000):
-            answer = greedy.get("/page/nothing")
-            if answer.status_code == 429:
-                break
-        assert problem(answer) == (429, "rate_limited")
-        assert greedy.get("/healthz").status_code in (200, 503)
 
 
 def test_the_agent_s_refusals_reach_whoever_asked_by_another_path(http: httpx.Client, agent: AnsweringAgent) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.harness.redis_server import RedisServer
 from tests.harness.waiting import wait_until
-from tests.harness.web_process import API_TOKEN, SESSION, VIEW_TOKEN, WebProcess, ready_status
+from tests.harness.web_process import API_TOKEN, SESSION, VIEW_TOKEN, WebProcess, problem, ready_status
 from web.api.events import MOST_FOLLOWERS
 from web.connections import ASKS_WITHIN_S
 from web.here import MOST_CALLS
@@ -156,3 +156,32 @@ def test_who_signed_out_is_out_after_a_restart_too_and_his_stream_ends(server: R
         fresh.stop()
         fresh.start()
         assert httpx.get(f"{fresh.url}/api/status", cookies=kept, trust_env=False).status_code == 401
+
+
+def test_a_guesser_is_locked_out_whatever_he_guesses_next(server: RedisServer, tmp_path: Path) -> None:
+    with WebProcess(server, tmp_path) as fresh, fresh.client("wrong-token") as guesser:
+        codes = [guesser.get("/api/status").status_code for _ in range(12)]
+        assert codes == [401] * 11 + [429]
+        locked = guesser.get("/api/status", headers={"Authorization": f"Bearer {API_TOKEN}"})
+        assert problem(locked) == (429, "rate_limited")
+        assert int(locked.headers["retry-after"]) >= 1
+        assert guesser.get("/healthz").status_code in (200, 503)
+
+
+def test_a_guesser_does_not_lock_out_the_owner_at_the_same_address(server: RedisServer, tmp_path: Path) -> None:
+    with WebProcess(server, tmp_path) as fresh, fresh.client() as owner, fresh.client("wrong-token") as guesser:
+        assert owner.get("/api/status").status_code == 200
+        assert {guesser.get("/api/status").status_code for _ in range(30)} == {401}
+        assert owner.get("/api/status").status_code == 200
+
+
+def test_who_asks_too_often_is_told_when_to_come_again_and_health_is_answered(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    with WebProcess(server, tmp_path) as fresh, fresh.client() as greedy:
+        for _ in range(5_000):
+            answer = greedy.get("/page/nothing")
+            if answer.status_code == 429:
+                break
+        assert problem(answer) == (429, "rate_limited")
+        assert greedy.get("/healthz").status_code in (200, 503)
