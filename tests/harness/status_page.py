@@ -56,7 +56,7 @@ class StatusPage:
         call("Emulation.setEmulatedMedia", features=media)
 
     def answer_instead(self, path: str, document: object, status: int = 200) -> None:
-        """What the API will be answering from another branch, or what cannot be brought about here."""
+        """What cannot be brought about here."""
         self._instead[path] = (status, json.dumps(document))
         patterns = [{"urlPattern": f"{self.base}{one}*"} for one in self._instead]
         self.page.devtools.call("Fetch.enable", patterns=patterns)

@@ -145,13 +145,14 @@ def test_a_pairing_code_is_shown_with_its_expiry(shown: ShownSession, page: Stat
     page.until_text("#pairing-left", "Good for 2 min")
 
 
-def test_a_service_without_pairing_codes_says_so(shown: ShownSession, page: StatusPage) -> None:
+def test_a_refusal_of_a_pairing_code_is_told_beside_the_number(shown: ShownSession, page: StatusPage) -> None:
     shown.waiting(1)
-    page.answer_instead("/api/commands/pairing_code", {"code": "not_found", "detail": "Not Found"}, 404)
+    refused = {"code": "refused", "detail": "WhatsApp gave too many codes for this number", "retryable": False}
+    page.answer_instead("/api/commands/pairing_code", refused, 409)
     page.open(API_TOKEN)
     page.page.evaluate("document.querySelector('#phone').value = '393331112233'")
     page.click("#pairing-ask")
-    page.until_text("#phone-said", "scan the code")
+    page.until_text("#phone-said", "too many codes")
 
 
 # -- the panels

@@ -36,8 +36,7 @@ async function ask() {
     show(code, Date.parse(until));
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
-    const isUnknown = error.status === 404 && ['not_found', 'unknown_command'].includes(error.code);
-    tell(isUnknown ? 'This version of the service has no codes for numbers: scan the code.' : error.words, 'bad');
+    tell(error.words, 'bad');
   } finally {
     button.removeAttribute('aria-busy');
   }
