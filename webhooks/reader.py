@@ -10,10 +10,11 @@ from redis.exceptions import ResponseError
 
 from whatsapp_contract.backoff import Backoff
 from whatsapp_contract.following import says_group_gone
+from whatsapp_contract.kept_records import read_kept
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import is_outage
-from whatsapp_contract.webhooks import read_letter
+from whatsapp_contract.webhooks import DeadLetter
 
 from .hook import Hook
 from .lanes import Job, Lanes
@@ -178,7 +179,7 @@ class Reader:
             return
         letters: Any = self._redis.hmget(self._names.webhook_letters(self._hook.id), ids)
         for letter_id, found in zip(ids, letters, strict=True):
-            letter = read_letter(found) if found is not None else None
+            letter = read_kept(DeadLetter, found)
             if letter is None:
                 if found is not None:
                     log.error("a dead letter cannot be read and is not tried", webhook=self._hook.host, id=letter_id)

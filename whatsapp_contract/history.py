@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, computed_field
 
 from .health import Verdict
+from .kept_records import read_kept
 from .names import SessionNames
 
 if TYPE_CHECKING:
@@ -116,20 +117,12 @@ def together(first: Minute, second: Minute) -> Minute:
     )
 
 
-def read_minute(kept: str | None) -> Minute | None:
-    """None where there is none, or something else was written there."""
-    try:
-        return Minute.model_validate_json(kept) if kept else None
-    except ValueError:
-        return None
-
-
 def last_day(kept: Iterable[str], now: datetime) -> list[Minute | None]:
     """The last 1,440 minutes, the oldest first and the present one last; None for one in which nothing was checked."""
     last = minute_of(now)
     first = last - (MINUTES - 1) * MINUTE_S
     known: dict[int, Minute] = {}
-    for minute in map(read_minute, kept):
+    for minute in (read_kept(Minute, one) for one in kept):
         if minute is not None and first <= minute.at <= last:
             known[minute.at] = together(known[minute.at], minute) if minute.at in known else minute
     return [known.get(at) for at in range(first, last + 1, MINUTE_S)]

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from operator import methodcaller
 from typing import Any, NamedTuple
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 from redis.exceptions import ResponseError
 
+from .kept_records import read_kept
 from .names import SessionNames
 from .reading import Reading
 
@@ -97,14 +98,6 @@ def group_of(hook: str) -> str:
     return f"webhook:{hook}"
 
 
-def read_letter(kept: str) -> DeadLetter | None:
-    """None for one that cannot be read, as of another version: it can be discarded."""
-    try:
-        return DeadLetter.model_validate_json(kept)
-    except ValidationError:
-        return None
-
-
 def letter_id(hook: str, entry_id: str) -> str:
     """Of the letter that the event with that id becomes."""
     return f"{hook}-{entry_id}"
@@ -129,7 +122,7 @@ def dead_letters(names: SessionNames, *, last: int = 50, hook: str | None = None
         ids: Any = yield methodcaller("zrange", names.webhook_dead(one), -last, -1)
         if ids:
             letters = yield methodcaller("hmget", names.webhook_letters(one), ids)
-            found += [read for kept in letters if kept and (read := read_letter(kept))]
+            found += [read for kept in letters if (read := read_kept(DeadLetter, kept))]
     return sorted(found, key=lambda letter: (letter.died_at, letter.id))[-last:]
 
 

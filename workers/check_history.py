@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from whatsapp_contract import counters, history
 from whatsapp_contract.history import CheckSeen, Minute
 from whatsapp_contract.incidents import Incident
+from whatsapp_contract.kept_records import read_kept
 from whatsapp_contract.logs import get_logger
 from whatsapp_contract.names import SessionNames
 
@@ -65,7 +66,7 @@ class CheckHistory:
     def _add_minute(self, pipeline: "redis.client.Pipeline", minute: Minute) -> None:
         """In the place of the list's head, where that is the same minute, whoever wrote it; else before it."""
         kept: Any = self._redis.lindex(self._names.history, 0)
-        head = history.read_minute(kept)
+        head = read_kept(Minute, kept)
         if head is not None and head.at == minute.at:
             minute = history.together(head, minute)
             pipeline.lpop(self._names.history)

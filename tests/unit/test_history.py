@@ -8,6 +8,7 @@ import pytest
 from whatsapp_contract import history
 from whatsapp_contract.health import Verdict
 from whatsapp_contract.history import CheckSeen, Minute
+from whatsapp_contract.kept_records import read_kept
 
 NOW = datetime(2026, 11, 29, 12, 0, 30, tzinfo=UTC)
 
@@ -69,13 +70,13 @@ def test_a_minute_without_an_answer_has_no_latency() -> None:
 
 def test_what_is_kept_is_read_again_as_it_was() -> None:
     found = minute(seen(took_ms=4.2, memory_bytes=300), seen(took_ms=5.9))
-    assert history.read_minute(found.to_json()) == found
+    assert read_kept(history.Minute, found.to_json()) == found
     assert found.p50_ms == 5
 
 
 @pytest.mark.parametrize("kept", [None, "", "x", "{}", '{"at": "soon"}', "[1]"])
 def test_what_somebody_else_wrote_is_no_minute(kept: str | None) -> None:
-    assert history.read_minute(kept) is None
+    assert read_kept(history.Minute, kept) is None
 
 
 def test_a_day_is_shown_with_the_minutes_in_which_nobody_looked(day: Kept) -> None:
