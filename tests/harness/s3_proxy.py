@@ -1,6 +1,7 @@
 """In front of moto's S3: answers as the real one where moto does not, and fails where a test wants it to.
 
-As the real one: a missing key is 403 to whoever may not list, and conditional writes are carried out one at a time.
+As the real one: a missing key is 403 to whoever may not list, and requests are carried out one at a time. moto
+compares and writes in two steps, and closes an object that is replaced under who reads it.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ class S3Proxy:
         self.upstream_port = upstream_port
         self.may_list = may_list
         self.resign = resign
-        self.one_write = threading.Lock()
+        self.one_at_a_time = threading.Lock()
         self.closing = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.proxy = self
@@ -280,9 +281,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name: value for name, value in self.given.items() if name not in {"expect", "connection"}}
         if unconditional and any(headers.pop(name, None) for name in CONDITIONS):
             headers = self._proxy.resign(self.command, self.path, headers, body)
-        if self.command == "GET":
-            return self._forward(headers, body)
-        with self._proxy.one_write:
+        with self._proxy.one_at_a_time:
             return self._forward(headers, body)
 
     def _forward(self, headers: dict[str, str], body: bytes) -> _Reply:
