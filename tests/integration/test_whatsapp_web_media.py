@@ -9,6 +9,7 @@ import pytest
 
 from tests.whatsapp_web.browser import Page
 from tests.whatsapp_web.client import WhatsAppWeb
+from tests.whatsapp_web.control_client import ControlClient, WhatsAppWebError
 from tests.whatsapp_web.wajs import USABLE, arrived, load
 
 pytest_plugins = ["tests.whatsapp_web.fixtures"]
@@ -25,6 +26,14 @@ def delivered(page: Page, whatsapp: WhatsAppWeb) -> tuple[str, str]:
     key = whatsapp.deliver_photo(PHOTO, caption="Us")
     arrived(page, key)
     return key, whatsapp.model()[-1]["media"]["directPath"]
+
+
+@pytest.mark.parametrize("given", [{}, {"media": {}}, {"media": {"mimetype": "image/jpeg"}}])
+def test_a_photo_without_its_file_is_refused(whatsapp: WhatsAppWeb, given: dict[str, object]) -> None:
+    port = int(whatsapp.url.rstrip("/").rpartition(":")[2])
+    with pytest.raises(WhatsAppWebError, match="control/media"):
+        ControlClient(port).call("deliver", messages=[{"type": "image", **given}])
+    assert whatsapp.model() == []
 
 
 def test_media_is_downloaded_unless_the_host_fails(linked_page: Page, whatsapp: WhatsAppWeb) -> None:

@@ -16,6 +16,8 @@ from tests.whatsapp_web.server.network import Network
 from tests.whatsapp_web.server.page_hooks import PageHooks
 from tests.whatsapp_web.server.session import Session
 
+OF_A_FILE = frozenset({"image", "video", "audio", "ptt", "document", "sticker"})
+
 
 class Site:
     """The account and the network to it; `reset()` makes it as new."""
@@ -53,7 +55,10 @@ class Site:
     # --- messages to the page
 
     def compose(self, text: str | None = None, **given: Any) -> Message:
-        """A message from somebody of the account's world, as the options have them addressed."""
+        """A message from somebody of the account's world, as the options have them addressed. Raises ValueError for
+        one that no page could show."""
+        if given.get("type") in OF_A_FILE and "directPath" not in (given.get("media") or {}):
+            raise ValueError(f"a message of type {given['type']} has `media`: what an upload to /control/media answers")
         chat = given.pop("chat", FAMILY.id)
         author = given.pop("author", None)
         if author is None:
