@@ -178,6 +178,15 @@ def test_everything_that_is_known_is_shown(shown: ShownSession, page: StatusPage
     page.until_text("#about", "Chrome/141")
 
 
+def test_a_session_that_is_not_there_needs_no_snapshot(shown: ShownSession, page: StatusPage) -> None:
+    none = {"session_generation": None, "session_saved_at": None, "session_verified_at": None}
+    shown.status(**none)
+    page.open(API_TOKEN)
+    page.until_text("#snapshots-body", "Not saved yet")
+    shown.status(state=SessionState.LOGGED_OUT, **none)
+    page.until_text("#snapshots-body", "No phone is linked: there is nothing to save")
+
+
 def test_the_history_can_be_read_by_slider_and_table(shown: ShownSession, page: StatusPage) -> None:
     shown.status()
     shown.history()

@@ -58,7 +58,9 @@ class Site:
         """A message from somebody of the account's world, as the options have them addressed. Raises ValueError for
         one that no page could show."""
         if given.get("type") in OF_A_FILE and "directPath" not in (given.get("media") or {}):
-            raise ValueError(f"a message of type {given['type']} has `media`: what an upload to /control/media answers")
+            raise ValueError(
+                f"a message of type {given['type']} has `media`: what an upload to /control/media answers"
+            )
         chat = given.pop("chat", FAMILY.id)
         author = given.pop("author", None)
         if author is None:

@@ -24,7 +24,7 @@ let shown = '';
 on('status', () => {
   const { agent } = live;
   if (!agent) return;
-  const key = [agent.session_saved_at, agent.session_verified_at, agent.session_problem, agent.session_generation].join();
+  const key = [agent.state, agent.session_saved_at, agent.session_verified_at, agent.session_problem, agent.session_generation].join();
   if (key === shown) return;
   shown = key;
   if (agent.session_problem) {
@@ -33,7 +33,10 @@ on('status', () => {
     parts.last.replaceChildren(mark('good'), ' Saved ', age(agent.session_saved_at),
       agent.session_verified_at ? ', verified ' : '', agent.session_verified_at ? age(agent.session_verified_at) : '',
       agent.session_bytes ? `, ${size(agent.session_bytes)}.` : '.');
-  } else parts.last.replaceChildren(mark('none'), ' Not saved since the agent’s start.');
+  } else {
+    const isLinked = !['awaiting_scan', 'logged_out'].includes(agent.state);
+    parts.last.replaceChildren(mark('none'), isLinked ? ' Not saved yet.' : ' No phone is linked: there is nothing to save.');
+  }
 });
 
 async function load() {
