@@ -76,11 +76,9 @@ def pointer(s3: S3Server) -> Any:
 def test_a_session_in_s3_moves_to_a_machine_that_has_nothing_of_it(
     service: Service, whatsapp: WhatsAppWeb, s3: S3Server
 ) -> None:
-    before = service.last_event_id()
     first = service.client.call("backup", {"cause": "the test"}).model_dump()
-    assert first["is_new"]
-    saved = service.wait_event("session_saved", after=before)
-    assert saved.data["generation"] == first["generation"]
+    saved = service.wait_event("session_saved", where=lambda data: data["generation"] == first["generation"])
+    assert saved.data["is_new"]
     assert saved.data["encrypted"]
     second = service.client.call("backup").model_dump()
     assert (second["is_new"], second["generation"]) == (False, first["generation"])
@@ -88,7 +86,10 @@ def test_a_session_in_s3_moves_to_a_machine_that_has_nothing_of_it(
 
     last = another_machine(service)
     kept = pointer(s3)
-    assert [each["cause"] for each in kept["generations"]] == ["stop", "the test"]
+    causes = [each["cause"] for each in kept["generations"]]
+    # A minute after it was ready the agent saves by itself.
+    assert [cause for cause in causes if cause != "first_ready"] in (["stop", "the test"], ["stop"]), causes
+    assert len(causes) >= 2
     assert sorted(s3.keys()) == sorted([POINTER, *(each["key"] for each in kept["generations"])])
     assert b"IndexedDB" not in s3.get(kept["generations"][0]["key"])
 

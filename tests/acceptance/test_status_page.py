@@ -31,6 +31,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def page(chromium: Browser, service: Service) -> Iterator[StatusPage]:
     """Open, and nobody complains of it."""
     page = StatusPage(chromium.new_page(StatusPage.at_start, isolated=True), f"http://127.0.0.1:{service.port}")
+    wait_until(service.pids, 90, "supervisord listens", every_s=0.1)
     wait_until(lambda: service.program("web").name == "RUNNING", 90, "the web process runs", every_s=0.1)
     wait_until(page.answers, 90, "the web process answers", every_s=0.1)
     page.open(service.environ["API_TOKEN"])
