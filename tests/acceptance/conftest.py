@@ -49,5 +49,5 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Quiet]:
         whatsapp.scan(service.wait_event("qr").data["payload"])
         ready = service.wait_event("ready")
         running = [name for name in PROGRAMS if name != "redis"]
-        wait_until(lambda: all(service.program(name).name == "RUNNING" for name in running), 20, "all run")
+        wait_until(lambda: all(service.program(name).name == "RUNNING" for name in running), 60, "all run")
         yield Quiet(service, redis, whatsapp, time.time(), str(ready.id), service.pids())

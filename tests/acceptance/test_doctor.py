@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness.ports import free_port
-from tests.harness.service import COMMAND, PROGRAMS, REPOSITORY, Service
+from tests.harness.service import COMMAND, INSTANCE, PROGRAMS, REPOSITORY, SESSION, Service
 from tests.harness.waiting import wait_until
-from whatsapp_contract.names import SessionNames
+from whatsapp_contract.names import InstanceNames, SessionNames
+from workers.remembering import LadderMemory
 
 
 def doctor(environ: dict[str, str]) -> tuple[int, dict[str, Any], str]:
@@ -28,9 +29,11 @@ def doctor(environ: dict[str, str]) -> tuple[int, dict[str, Any], str]:
 
 
 def all_run(service: Service) -> None:
-    """A program counts as running some seconds after its start."""
-    wait_until(lambda: service.status().verdict == "healthy", 30, "healthy")
-    wait_until(lambda: all(service.program(name).name == "RUNNING" for name in PROGRAMS), 30, "all run")
+    """A program counts as running some seconds after its start, whether it has come to do anything or not."""
+    wait_until(lambda: service.status().verdict == "healthy", 60, "healthy")
+    wait_until(lambda: all(service.program(name).name == "RUNNING" for name in PROGRAMS), 60, "all run")
+    memory = LadderMemory(service.redis, service.client.names, InstanceNames(SESSION, INSTANCE))
+    wait_until(lambda: memory.read().watched_at is not None, 60, "the watchdog has looked at the agent")
 
 
 def test_all_is_well_with_a_service_that_is_well(ready_service: Service) -> None:

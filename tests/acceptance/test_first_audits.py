@@ -37,7 +37,7 @@ def service(whatsapp: WhatsAppWeb, tmp_path: Path) -> Iterator[Service]:
 def restart_agent(service: Service, sig: int = signal.SIGKILL) -> None:
     before = service.last_event_id()
     os.kill(service.pids()["browser-agent"], sig)
-    service.wait_event("ready", after=before, within_s=30)
+    service.wait_event("ready", after=before)
 
 
 def test_the_first_login_replays_no_history(whatsapp: WhatsAppWeb, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_chat_that_is_renamed_into_the_rules_does_not_replay_its_past(
     wait_told(service, [old])
     service.client.call("follow_chats", {"chats": ["Family*"]})
     unheard = whatsapp.deliver_text("unheard", chat=OTHER, written_at=int(time.time()) - 60)
-    wait_until(lambda: all(m["acked"] for m in whatsapp.model() if m["key"] == unheard), 10, "the page has it")
+    wait_until(lambda: all(m["acked"] for m in whatsapp.model() if m["key"] == unheard), 60, "the page has it")
     service.client.call("backfill", {})  # the chat's mark moves with it
     seen = len(told(service))
     whatsapp.add_group(OTHER, "Family at work", [ANNA.phone])
@@ -117,10 +117,10 @@ def test_a_redis_that_lost_its_memory_gets_its_marks_again(service: Service, wha
     agent = service.pids()["browser-agent"]
     os.kill(agent, signal.SIGSTOP)
     missed = whatsapp.deliver_many(3, chats=(OTHER, FAMILY.id))
-    wait_until(lambda: all(m["acked"] for m in whatsapp.model() if m["key"] in missed), 10, "the page has them")
+    wait_until(lambda: all(m["acked"] for m in whatsapp.model() if m["key"] in missed), 60, "the page has them")
     restart_agent(service)
     second = whatsapp.deliver_text("after")
     wait_told(service, [*missed, second])
     names = service.client.names
-    wait_until(lambda: service.redis.hexists(names.watermarks, FAMILY.id), 10, "its mark is there again")
-    assert service.redis.hexists(names.watermarks, "*")
+    for mark in (FAMILY.id, "*"):
+        wait_until(lambda mark=mark: service.redis.hexists(names.watermarks, mark), 60, "it is there again")  # type: ignore[misc]

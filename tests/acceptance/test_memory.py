@@ -17,7 +17,7 @@ def test_the_page_is_loaded_anew_after_a_snapshot(whatsapp: WhatsAppWeb, tmp_pat
         whatsapp.scan(service.wait_event("qr").data["payload"])
         ready = str(service.wait_event("ready").id)
         whatsapp.leak(LIMIT_MB * 2**20)
-        reset = service.wait_event("reset", within_s=60, where=lambda data: data["cause"] == "memory")
+        reset = service.wait_event("reset", within_s=120, where=lambda data: data["cause"] == "memory")
         assert (reset.data["how"], reset.data["proven"]) == ("reload", True)
         saved = service.wait_event("session_saved", after=ready, where=lambda data: data["cause"] == "memory")
         assert saved.seq < reset.seq

@@ -15,7 +15,7 @@ from tests.harness.waiting import wait_until
 QUIET_S = int(os.environ.get("QUIET_S") or 180)
 
 
-@pytest.mark.timeout(QUIET_S + 60)
+@pytest.mark.timeout(QUIET_S + 240)
 def test_a_quiet_while_restarts_nothing(quiet: Quiet) -> None:
     time.sleep(max(0.0, quiet.since + QUIET_S - time.time()))
     quiet.nothing_was_restarted()
@@ -28,7 +28,8 @@ def test_a_quiet_while_restarts_nothing(quiet: Quiet) -> None:
     # itself a second later: no more than that, and how each of the stand-in's sessions ended is told with it.
     told = [(event.occurred_at, event.data) for event in lost], quiet.whatsapp.connections()["ends"]
     assert [event.data["reason"] for event in lost] in ([], ["link_dropped"]), told
-    assert quiet.service.status().verdict == "healthy"
+    # A reset may be under way.
+    wait_until(lambda: quiet.service.status().verdict == "healthy", 20, "healthy")
 
 
 @pytest.mark.parametrize("away_s", [1, 8])
@@ -37,7 +38,7 @@ def test_a_redis_that_is_away_for_a_while_restarts_nothing(quiet: Quiet, away_s:
     key = quiet.whatsapp.deliver_text(f"while Redis was away for {away_s} s")
     time.sleep(away_s)
     quiet.redis.start()
-    wait_until(lambda: quiet.service.status().verdict == "healthy", 20, "healthy")
+    wait_until(lambda: quiet.service.status().verdict == "healthy", 60, "healthy")
     quiet.service.wait_event("message", where=lambda data: data["key"] == key)
     time.sleep(12)  # Redis is taken for settled, and some checks come
     quiet.nothing_was_restarted()
@@ -47,7 +48,7 @@ def test_a_redis_that_is_frozen_for_a_while_restarts_nothing(quiet: Quiet) -> No
     quiet.redis.freeze()
     time.sleep(9)
     quiet.redis.thaw()
-    wait_until(lambda: quiet.service.status().verdict == "healthy", 20, "healthy")
+    wait_until(lambda: quiet.service.status().verdict == "healthy", 60, "healthy")
     key = quiet.whatsapp.deliver_text("after the frost")
     quiet.service.wait_event("message", where=lambda data: data["key"] == key)
     time.sleep(8)

@@ -30,7 +30,7 @@ def sending(whatsapp: WhatsAppWeb, tmp_path_factory: pytest.TempPathFactory) -> 
     with Service(tmp_path_factory.mktemp("sending"), whatsapp.url, **QUICK, **FAST) as service:
         whatsapp.scan(service.wait_event("qr").data["payload"])
         service.wait_event("ready")
-        wait_until(lambda: service.program("worker").name == "RUNNING", 20, "the worker runs")
+        wait_until(lambda: service.program("worker").name == "RUNNING", 60, "the worker runs")
         (service.data_dir / "outgoing").mkdir()
         (service.data_dir / "outgoing/photo.jpg").write_bytes(JPEG)
         yield service
@@ -57,7 +57,7 @@ def texts(whatsapp: WhatsAppWeb, chat: str) -> list[str]:
     return [message["text"] for message in whatsapp.outbox() if message["chat"] == chat and message["text"]]
 
 
-def wait_sent(service: Service, keys: list[str], within_s: float = 60) -> None:
+def wait_sent(service: Service, keys: list[str], within_s: float = 120) -> None:
     def open_ones() -> list[str]:
         told = {
             event.data["idempotency_key"] for event in service.events("message_ack") if event.data["ack"] == "sent"
@@ -75,7 +75,7 @@ def test_a_command_by_publish_goes_out_once_and_is_acknowledged(sending: Service
     args = {"idempotency_key": key, "chat_id": "+393331111111", "text": "by publish"}
     command = {"id": command_id, "name": "send_text", "args": args}
     assert sending.redis.publish(f"whatsapp:{SESSION}:commands", json.dumps(command)) == 1
-    popped: Any = sending.redis.blpop([f"whatsapp:{SESSION}:replies:{command_id}"], timeout=5)
+    popped: Any = sending.redis.blpop([f"whatsapp:{SESSION}:replies:{command_id}"], timeout=30)
     reply = json.loads(popped[1])
     assert (reply["ok"], reply["result"]["status"]) == (True, "queued")
 
@@ -84,7 +84,7 @@ def test_a_command_by_publish_goes_out_once_and_is_acknowledged(sending: Service
     assert (sent.data["key"], message["chat"], message["times"]) == (message["id"], ANNA.phone, 1)
     for ack in (2, 3):
         whatsapp.receipt(message["id"], ack)
-    wait_until(lambda: acks(sending, key) == ["sent", "delivered", "read"], 10, "the acks")
+    wait_until(lambda: acks(sending, key) == ["sent", "delivered", "read"], 60, "the acks")
     assert status(sending, key).status == "sent"
     assert "by publish" not in sending.log()
     assert "393331111111" not in sending.log()
@@ -94,10 +94,10 @@ def test_a_worker_that_is_killed_loses_and_doubles_nothing(sending: Service, wha
     whatsapp.hold_sends()
     keys = [give(sending, (ANNA.phone, BRUNO.phone, FAMILY.id)[n % 3], f"worker {n}") for n in range(30)]
     for _ in range(3):
-        wait_until(lambda: any(sending.redis.keys(f"whatsapp:{SESSION}:sends:queue:taken:*")), 20, "it works on some")
+        wait_until(lambda: any(sending.redis.keys(f"whatsapp:{SESSION}:sends:queue:taken:*")), 60, "it works on some")
         pid = sending.program("worker").pid
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda old=pid: sending.pids().get("worker", old) not in (0, old), 20, "another worker")  # type: ignore[misc]
+        wait_until(lambda old=pid: sending.pids().get("worker", old) not in (0, old), 60, "another worker")  # type: ignore[misc]
     whatsapp.answer_sends()
     wait_sent(sending, keys)
     for chat in range(3):
@@ -116,9 +116,9 @@ def test_an_agent_that_is_killed_loses_and_doubles_nothing(sending: Service, wha
     photo = str(uuid4())
     args = {"idempotency_key": photo, "chat_id": BRUNO.phone, "source": "photo.jpg", "caption": "agent photo"}
     sending.client.call("send_media", args)
-    wait_until(lambda: sum("agent" in (m["text"] or "") for m in whatsapp.outbox()) == 3, 20, "one of each chat")
+    wait_until(lambda: sum("agent" in (m["text"] or "") for m in whatsapp.outbox()) == 3, 60, "one of each chat")
     os.kill(sending.program("browser-agent").pid, signal.SIGKILL)
-    sending.wait_event("ready", after=before, within_s=60)
+    sending.wait_event("ready", after=before, within_s=90)
     whatsapp.answer_sends()
     wait_sent(sending, [*keys, photo])
     assert [text for text in texts(whatsapp, ANNA.phone) if "agent" in text] == ["agent 0", "agent 2", "agent 4"]
@@ -131,10 +131,10 @@ def test_an_agent_that_is_killed_loses_and_doubles_nothing(sending: Service, wha
 def test_a_worker_stops_in_time_amid_a_send(sending: Service, whatsapp: WhatsAppWeb) -> None:
     whatsapp.hold_sends()
     key = give(sending, ANNA.phone, "amid")
-    wait_until(lambda: "amid" in texts(whatsapp, ANNA.phone), 20, "it is on its way")
+    wait_until(lambda: "amid" in texts(whatsapp, ANNA.phone), 60, "it is on its way")
     started = time.monotonic()
     sending.control.restart("worker")
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20  # three, on a machine that has nothing else to do
     whatsapp.answer_sends()
     wait_sent(sending, [key])
 
@@ -142,14 +142,14 @@ def test_a_worker_stops_in_time_amid_a_send(sending: Service, whatsapp: WhatsApp
 def test_a_worker_stops_in_time_while_redis_is_frozen(sending: Service, whatsapp: WhatsAppWeb) -> None:
     whatsapp.hold_sends()
     key = give(sending, ANNA.phone, "frozen")
-    wait_until(lambda: "frozen" in texts(whatsapp, ANNA.phone), 20, "it is on its way")
+    wait_until(lambda: "frozen" in texts(whatsapp, ANNA.phone), 60, "it is on its way")
     redis = sending.program("redis").pid
     os.kill(redis, signal.SIGSTOP)
     try:
         time.sleep(0.5)
         started = time.monotonic()
         sending.control.restart("worker")
-        assert time.monotonic() - started < 6  # the worker's three seconds, and its start
+        assert time.monotonic() - started < 20  # the worker's three seconds, likewise
     finally:
         os.kill(redis, signal.SIGCONT)
     whatsapp.answer_sends()
@@ -159,7 +159,7 @@ def test_a_worker_stops_in_time_while_redis_is_frozen(sending: Service, whatsapp
 def run_json(service: Service, *arguments: str, stdin: str = "") -> tuple[int, Any]:
     done = subprocess.run(
         [COMMAND, *arguments, "--json"],
-        env=service.environ, cwd=REPOSITORY, input=stdin, capture_output=True, text=True, timeout=60, check=False,
+        env=service.environ, cwd=REPOSITORY, input=stdin, capture_output=True, text=True, timeout=90, check=False,
     )  # fmt: skip
     assert done.stderr == ""
     return done.returncode, json.loads(done.stdout)
@@ -167,7 +167,7 @@ def run_json(service: Service, *arguments: str, stdin: str = "") -> tuple[int, A
 
 def run_text(service: Service, *arguments: str) -> str:
     done = subprocess.run(
-        [COMMAND, *arguments], env=service.environ, cwd=REPOSITORY, capture_output=True, text=True, timeout=60,
+        [COMMAND, *arguments], env=service.environ, cwd=REPOSITORY, capture_output=True, text=True, timeout=90,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -198,7 +198,7 @@ def test_the_command_line(sending: Service, whatsapp: WhatsAppWeb) -> None:
     assert run_json(sending, "send", "reaction", sent["message_key"], "👍")[0] == 0
     assert run_json(sending, "send", "reply", sent["message_key"], "yes")[0] == 0
     assert run_json(sending, "send", "media", FAMILY.id, "photo.jpg", "--as", "document")[0] == 0
-    wait_until(lambda: sending.redis.zcard(f"whatsapp:{SESSION}:sends:open") == 0, 20, "all went out")
+    wait_until(lambda: sending.redis.zcard(f"whatsapp:{SESSION}:sends:open") == 0, 60, "all went out")
     assert "from\na pipe" in texts(whatsapp, FAMILY.id)
 
     assert run_json(sending, "suppress", "add", "+15550001111") == (0, {"suppressed": ["15550001111@c.us"]})
@@ -212,7 +212,7 @@ def test_the_command_line(sending: Service, whatsapp: WhatsAppWeb) -> None:
 def test_a_redis_that_is_killed_loses_and_doubles_nothing(sending: Service, whatsapp: WhatsAppWeb) -> None:
     whatsapp.hold_sends()
     keys = [give(sending, (ANNA.phone, FAMILY.id)[n % 2], f"redis {n}") for n in range(10)]
-    wait_until(lambda: sum("redis" in (m["text"] or "") for m in whatsapp.outbox()) == 2, 20, "one of each chat")
+    wait_until(lambda: sum("redis" in (m["text"] or "") for m in whatsapp.outbox()) == 2, 60, "one of each chat")
     os.kill(sending.program("redis").pid, signal.SIGKILL)
     whatsapp.answer_sends()
     wait_sent(sending, keys)
@@ -228,8 +228,8 @@ def test_a_redis_that_lost_its_memory_is_told_who_is_left_alone(sending: Service
     sending.client.call("backup", {})  # with it in the archive, which is read back and verified
     sending.redis.flushall()
     os.kill(sending.program("browser-agent").pid, signal.SIGKILL)
-    wait_until(lambda: sending.redis.xlen(sending.client.names.events) > 0, 60, "the next agent speaks")
-    sending.wait_event("ready", after="0", within_s=60)
+    wait_until(lambda: sending.redis.xlen(sending.client.names.events) > 0, 90, "the next agent speaks")
+    sending.wait_event("ready", after="0", within_s=90)
     assert sending.redis.smembers(sending.client.names.suppressed) == {ANNA.phone}
     with pytest.raises(Refused):
         give(sending, ANNA.phone, "never")

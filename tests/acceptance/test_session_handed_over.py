@@ -53,11 +53,16 @@ def run(environ: dict[str, str], *arguments: str, code: int = 0) -> Any:
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=90,
         check=False,
     )
     assert done.returncode == code, done.stdout + done.stderr
     return json.loads(done.stdout)
+
+
+def listed(environ: dict[str, str]) -> list[str]:
+    """The generations' ids, newest first."""
+    return [str(each["id"]) for each in run(environ, "list")["generations"]]
 
 
 def scanned(service: Service, whatsapp: WhatsAppWeb) -> str:
@@ -84,7 +89,7 @@ def test_an_agent_that_was_outrun_in_the_store_closes_its_browser_and_saves_no_m
             second.wait_event("ready")
             taken = pointer(s3)["epoch"]
             first.redis.publish(first.client.names.commands, "backup")
-            wait_until(lambda: first.browser_processes() == [], 10, "the outrun agent closed its browser")
+            wait_until(lambda: first.browser_processes() == [], 60, "the outrun agent closed its browser")
             assert first.wait_event("alert").data["code"] == "outrun"
             check = first.client.check()
             assert (check.verdict, check.reason) == ("waiting_for_person", "outrun")
@@ -98,6 +103,7 @@ def account_is_on_the_disk(data: Path) -> bool:
     return any("last-wid".encode(coding) in log.read_bytes() for log in logs for coding in ("latin1", "utf-16-le"))
 
 
+@pytest.mark.timeout(600)  # it may have to install what the client needs
 def test_a_session_of_whatsapp_web_js_is_taken_over_without_a_scan(
     whatsapp: WhatsAppWeb, s3: S3Server, tmp_path: Path
 ) -> None:
@@ -114,7 +120,7 @@ def test_a_session_of_whatsapp_web_js_is_taken_over_without_a_scan(
         whatsapp.scan(client.next("qr"))
         client.next("ready")
         # whatsapp-web.js waits a minute before its first backup: until then localStorage may not be on the disk.
-        wait_until(lambda: account_is_on_the_disk(old_data), 70, "localStorage is on the disk", every_s=0.2)
+        wait_until(lambda: account_is_on_the_disk(old_data), 120, "localStorage is on the disk", every_s=0.2)
         client.call("backUp")
     finally:
         client.close()
@@ -146,8 +152,9 @@ def test_the_cli_lists_verifies_exports_imports_goes_back_and_deletes(whatsapp: 
         whatsapp.deliver_text("something new")
         service.wait_event("message", after=ready)
         second = run(service.environ, "backup")["generation"]
-        assert [each["id"] for each in run(service.environ, "list")["generations"]] == [second, first]
-        assert run(service.environ, "verify")["generation"] == second
+        assert [each for each in listed(service.environ) if each in (first, second)] == [second, first]
+        verified, ids = run(service.environ, "verify")["generation"], listed(service.environ)
+        assert verified in ids[: ids.index(second) + 1], "the newest; the agent saves a minute after it was ready, too"
         assert run(service.environ, "delete", "--yes", code=1)["error"]["code"] == "running"
         assert run(service.environ, "verify", "--generation", "none", code=1)["error"]["code"] == "not_found"
 
@@ -159,7 +166,7 @@ def test_the_cli_lists_verifies_exports_imports_goes_back_and_deletes(whatsapp: 
         before = service.last_event_id()
         went_back = run(service.environ, "restore", "--generation", first, "--yes")
         assert (went_back["generation"], went_back["restarted"]) == (first, True)
-        assert service.wait_event("session_restored", after=before, within_s=30).data["generation"] == first
+        assert service.wait_event("session_restored", after=before).data["generation"] == first
         service.wait_event("ready", after=before)
 
     elsewhere = Service(tmp_path / "b", whatsapp.url, without=AROUND)

@@ -31,8 +31,9 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def page(chromium: Browser, service: Service) -> Iterator[StatusPage]:
     """Open, and nobody complains of it."""
     page = StatusPage(chromium.new_page(StatusPage.at_start, isolated=True), f"http://127.0.0.1:{service.port}")
-    wait_until(lambda: service.program("web").name == "RUNNING", 30, "the web process runs", every_s=0.1)
-    wait_until(page.answers, 30, "the web process answers", every_s=0.1)
+    wait_until(service.pids, 90, "supervisord listens", every_s=0.1)
+    wait_until(lambda: service.program("web").name == "RUNNING", 90, "the web process runs", every_s=0.1)
+    wait_until(page.answers, 90, "the web process answers", every_s=0.1)
     page.open(service.environ["API_TOKEN"])
     yield page
     assert page.complaints() == []
@@ -43,21 +44,21 @@ def page(chromium: Browser, service: Service) -> Iterator[StatusPage]:
 @pytest.fixture
 def ready(service: Service, whatsapp: WhatsAppWeb) -> None:
     """Whatever the test before has left."""
-    wait_until(service.client.status, 30, "an agent speaks", every_s=0.1)
+    wait_until(service.client.status, 90, "an agent speaks", every_s=0.1)
     if service.status().authenticated is not True:
-        whatsapp.scan(whatsapp.code_on_show(30))
-    wait_until(lambda: service.status().verdict == "healthy", 60, "healthy", every_s=0.1)
+        whatsapp.scan(whatsapp.code_on_show(50))
+    wait_until(lambda: service.status().verdict == "healthy", 90, "healthy", every_s=0.1)
 
 
 def test_a_code_is_scanned_and_the_page_turns_to_ready_by_itself(
     service: Service, whatsapp: WhatsAppWeb, page: StatusPage
 ) -> None:
-    service.wait_event("qr", within_s=60)
+    service.wait_event("qr", within_s=90)
     page.until_title("Waiting for a scan")
     page.until("document.querySelector('#qr-image').naturalWidth > 0")
     page.until_text("#qr-left", "Good for")
     page.page.evaluate("window.isTheSame = true")
-    whatsapp.scan(whatsapp.code_on_show(30))
+    whatsapp.scan(whatsapp.code_on_show(50))
     page.until_title("Ready")
     page.until("document.querySelector('#link').hidden")
     key = whatsapp.deliver_text("nobody else is to read this")

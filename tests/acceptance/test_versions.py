@@ -19,7 +19,7 @@ def keep_build(package: Path, whatsapp: WhatsAppWeb) -> None:
     """What the site serves now, as @wppconnect/wa-version keeps it."""
     version = whatsapp.state()["options"]["build"]
     (package / "html").mkdir(parents=True, exist_ok=True)
-    with urllib.request.urlopen(whatsapp.url, timeout=5) as answer:
+    with urllib.request.urlopen(whatsapp.url, timeout=30) as answer:
         (package / "html" / f"{version}-alpha.html").write_bytes(answer.read())
     (package / "versions.json").write_text(json.dumps({"versions": []}))
 
@@ -41,7 +41,7 @@ def kept(service: Service, version: str) -> dict[str, Any]:
 
 def on_show(service: Service, version: str) -> None:
     wait_until(
-        lambda: (service.status().state, service.status().whatsapp_web_version) == ("ready", version), 30, version
+        lambda: (service.status().state, service.status().whatsapp_web_version) == ("ready", version), 90, version
     )
 
 
@@ -56,7 +56,7 @@ def test_a_build_that_breaks_a_call_is_gone_back_from_until_there_is_another(tmp
         whatsapp.scan(service.wait_event("qr").data["payload"])
         service.wait_event("ready")
         builds = service.client.names.builds
-        wait_until(lambda: service.redis.hexists(builds, GOOD), 20, "the good build is known")
+        wait_until(lambda: service.redis.hexists(builds, GOOD), 60, "the good build is known")
 
         whatsapp.set_options(build=BAD, hide=["WAWebMsgCollection"])
         service.client.call("reload", {"cause": "the test"})
@@ -69,20 +69,21 @@ def test_a_build_that_breaks_a_call_is_gone_back_from_until_there_is_another(tmp
         on_show(service, GOOD)
         key = whatsapp.deliver_text("hello")
         service.wait_event("message", where=lambda data: data["key"] == key)
-        assert service.status().broken_calls == ()
+        wait_until(lambda: service.status().broken_calls == (), 60, "the good build is probed")
+        service.wait_event("reset", where=lambda data: data["cause"] == "build_fallback")
         (reload,) = [event for event in service.events("reset") if event.data["cause"] == "build_fallback"]
         assert reload.data["proven"]
 
         # The site still serves the bad one: another browser, and a whole service anew, keep to the good one.
-        service.client.call("restart_browser", {"cause": "the test"}, reply_within_s=30)
+        service.client.call("restart_browser", {"cause": "the test"}, reply_within_s=90)
         on_show(service, GOOD)
         assert not [event for event in service.events("alert") if event.data["code"] == "build_fallback_over"]
 
         whatsapp.set_options(build=NEXT, hide=[])
-        service.client.call("restart_browser", {"cause": "the test"}, reply_within_s=30)
+        service.client.call("restart_browser", {"cause": "the test"}, reply_within_s=90)
         assert NEXT.split(".")[2] in alert(service, "build_fallback_over").data["message"]
         on_show(service, NEXT)
-        wait_until(lambda: service.redis.hexists(builds, NEXT), 20, "the next build is probed")
+        wait_until(lambda: service.redis.hexists(builds, NEXT), 60, "the next build is probed")
         assert kept(service, NEXT)["broken"] == {}
         assert not service.redis.hexists(builds, "fallback")
         assert alerts(service) == ["calls_broken", "build_fallback", "build_fallback_over"]
@@ -97,7 +98,7 @@ def test_a_build_that_breaks_a_call_is_gone_back_from_until_there_is_another(tmp
         whatsapp.block("DEPRECATED_VERSION")
         assert NEXT in alert(service, "build_fallback_failed", over).data["message"]
         on_show(service, LAST)
-        wait_until(lambda: "messages_in" in service.status().broken_calls, 20, "it is told to be broken")
+        wait_until(lambda: "messages_in" in service.status().broken_calls, 60, "it is told to be broken")
         assert kept(service, LAST)["keep"]
         assert alerts(service, over) == ["calls_broken", "build_fallback", "build_fallback_failed"]
 
@@ -112,7 +113,7 @@ def test_a_build_that_is_asked_for_is_served_and_what_it_breaks_is_told_once(tmp
             whatsapp.scan(service.wait_event("qr").data["payload"])
             on_show(service, GOOD)
             alert(service, "calls_broken")
-            wait_until(lambda: service.status().verdict == "blocked", 10, "blocked: no restart mends a build")
+            wait_until(lambda: service.status().verdict == "blocked", 60, "blocked: no restart mends a build")
             assert service.status().verdict_reason == "calls_broken"
             assert "messages_in" in service.status().broken_calls
             known, last = kept(service, GOOD), service.last_event_id()
@@ -121,12 +122,12 @@ def test_a_build_that_is_asked_for_is_served_and_what_it_breaks_is_told_once(tmp
         with Service(tmp_path, whatsapp.url, without=AROUND, **variables) as service:
             service.wait_event("ready", after=last)
             on_show(service, GOOD)
-            wait_until(lambda: service.status().verdict == "blocked", 20, "it is known to be broken")
+            wait_until(lambda: service.status().verdict == "blocked", 60, "it is known to be broken")
             message = alert(service, "build_not_served").data["message"]
             assert NEXT in message
             assert GOOD in message
-            wait_until(lambda: kept(service, GOOD) != known, 20, "it is probed again")
+            wait_until(lambda: kept(service, GOOD) != known, 60, "it is probed again")
             known = kept(service, GOOD)
             service.client.call("reload", {"cause": "the test"})
-            wait_until(lambda: kept(service, GOOD) != known, 20, "the next document is probed, too")
+            wait_until(lambda: kept(service, GOOD) != known, 60, "the next document is probed, too")
             assert alerts(service) == ["calls_broken", "build_not_served"]

@@ -20,17 +20,17 @@ def test_a_message_becomes_a_post_also_when_the_program_was_killed(tmp_path: Pat
         url = f"{receiver.url}?key=t0ken"
         variables = {"WEBHOOK_URL": url, "WEBHOOK_SECRET": SECRET, "WEBHOOK_PRIVATE_HOSTS": "127.0.0.1"}
         with Service(tmp_path, whatsapp.url, **variables) as service:
-            whatsapp.scan(service.wait_event("qr", within_s=40).data["payload"])
-            service.wait_event("ready", within_s=40)
-            wait_until(lambda: service.program("webhooks").pid, 40, "it runs")
-            wait_until(lambda: "webhooks started" in service.log(), 40, "it says that it has started")
+            whatsapp.scan(service.wait_event("qr", within_s=90).data["payload"])
+            service.wait_event("ready", within_s=90)
+            wait_until(lambda: service.program("webhooks").pid, 90, "it runs")
+            wait_until(lambda: "webhooks started" in service.log(), 90, "it says that it has started")
             early = next(entry for entry, kind in _told(service) if kind != "qr")
             posted = "also what was told before that"
-            wait_until(lambda: early in {post.event["id"] for post in receiver.taken()}, 40, posted)
+            wait_until(lambda: early in {post.event["id"] for post in receiver.taken()}, 90, posted)
 
             def deliver() -> str:
                 key = whatsapp.deliver_text("Where are the photos?")
-                wait_until(lambda: key in keys(), 40, "it is posted")
+                wait_until(lambda: key in keys(), 90, "it is posted")
                 return key
 
             def keys() -> list[str]:
@@ -50,7 +50,7 @@ def test_a_message_becomes_a_post_also_when_the_program_was_killed(tmp_path: Pat
             ]
             assert "qr" not in {post.event["type"] for post in receiver.posts}
             assert all(post.headers["webhook-signature"].startswith("v1,") for post in receiver.posts)
-            wait_until(lambda: service.program("webhooks").name == "RUNNING", 40, "it counts as running")
+            wait_until(lambda: service.program("webhooks").name == "RUNNING", 90, "it counts as running")
             states = {name: service.program(name).name for name in service.control.programs()}
             assert judge_programs({**states, "redis": "STOPPED"}, posts=True).advice is None
             log = service.log()

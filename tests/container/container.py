@@ -74,7 +74,7 @@ class Container:
     def stop(self, within_s: int = 10) -> int:
         """`docker stop`, with its default patience; the exit status."""
         self.engine.call("stop", "--time", str(within_s), self.name)
-        return self.wait_exit(1)
+        return self.wait_exit(10)
 
     def wait_exit(self, within_s: float) -> int:
         """Wait until it ends by itself; its exit status."""
@@ -110,7 +110,7 @@ class Container:
         asked = self.engine.tried("exec", self.name, "whatsapp-container", "status", "--json")
         return str(json.loads(asked.stdout).get("state", "")) if asked.stdout else ""
 
-    def wait_state(self, state: str, within_s: float = 40) -> None:
+    def wait_state(self, state: str, within_s: float = 90) -> None:
         """Fails with the log where it is not reached."""
         try:
             wait_until(lambda: self.state() == state, within_s, f"state {state}", every_s=0.1)

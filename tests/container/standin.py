@@ -39,7 +39,7 @@ class StandIn:
         mount = ["--volume", f"{self._folder}:/stand-in:ro", "--env", "PYTHONPATH=/stand-in", "--workdir", "/stand-in"]
         command = ["python", "-m", "tests.whatsapp_web", "--port", str(PORT), "--keepalive-s", "2"]
         self._engine.run(self.name, self._image, ["--network", "none", *mount], command)
-        wait_until(lambda: '"port"' in self._engine.logs(self.name), 30, "the stand-in listens", every_s=0.2)
+        wait_until(lambda: '"port"' in self._engine.logs(self.name), 90, "the stand-in listens", every_s=0.2)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -61,7 +61,7 @@ class StandIn:
                 return False
             return True
 
-        wait_until(scanned, 40, "a code is scanned", every_s=0.2)
+        wait_until(scanned, 90, "a code is scanned", every_s=0.2)
 
     def _lend(self) -> None:
         self._folder.chmod(0o755)  # the container's user is another one

@@ -87,7 +87,7 @@ def test_what_root_left_on_a_volume_is_named_with_the_way_out(
     as_root = ["--rm", "--network", "none", "--user", "0", "--volume", f"{another.name}:/data"]
     engine.call("run", *as_root, image, "bash", "-c", script)
     with another:
-        assert another.wait_exit(20) == 2
+        assert another.wait_exit(60) == 2
         assert f"{named} cannot be used" in another.log()
         assert "chown -R 10001:10001 /data\n" in another.log()
 
@@ -106,7 +106,7 @@ def test_a_root_that_cannot_be_written_needs_two_folders_in_memory(
     another: Container, folder: str, named: str
 ) -> None:
     with another.without_option(f"--tmpfs={folder}"):
-        assert another.wait_exit(20) == 2
+        assert another.wait_exit(60) == 2
         assert f"{named} cannot be used" in another.log()
         assert f"--tmpfs {folder}" in another.log()
 
@@ -158,5 +158,5 @@ def test_under_docker_s_profile_the_doctor_says_that_it_cannot_have_one(another:
 def test_a_program_that_cannot_be_kept_running_ends_it(another: Container, tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     with another.with_options("--volume", f"{tmp_path}:/app/web:ro"):  # it has no program then
-        assert another.wait_exit(60) == 70
+        assert another.wait_exit(120) == 70
         assert "web cannot be kept running" in another.log()

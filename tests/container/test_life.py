@@ -27,7 +27,7 @@ def container(
 
 
 def test_the_code_is_on_the_console_and_scanned_it_is_ready(container: Container, stand_in: StandIn) -> None:
-    wait_until(lambda: "Scan with WhatsApp" in container.log(), 40, "the code is on the console", every_s=0.2)
+    wait_until(lambda: "Scan with WhatsApp" in container.log(), 90, "the code is on the console", every_s=0.2)
     assert "█▀" in container.log()
     stand_in.scan()
     container.wait_state("ready")
@@ -38,7 +38,7 @@ def test_everything_runs_and_supervisord_is_the_first_process(container: Contain
         return {name: state for name, (state, _) in container.programs().items()}
 
     expected = {**dict.fromkeys(PROGRAMS, "RUNNING"), "webhooks": "STOPPED"}
-    wait_until(lambda: states() == expected, 30, "all programs run", every_s=0.5)
+    wait_until(lambda: states() == expected, 90, "all programs run", every_s=0.5)
     assert "cli.pid1" in container.shell("tr '\\0' ' ' < /proc/1/cmdline")
 
 
@@ -58,7 +58,7 @@ def test_the_health_command_answers_both_ways(container: Container) -> None:
     container.exec("supervisorctl", "start", "web")
     wait_until(
         lambda: container.engine.tried("exec", container.name, "python", "-m", "cli.alive").returncode == 0,
-        20,
+        60,
         "it is alive again",
         every_s=0.2,
     )
@@ -79,7 +79,7 @@ def test_the_agent_is_restarted_by_supervisorctl(container: Container) -> None:
 def test_a_killed_browser_comes_back(container: Container) -> None:
     readies = len(container.events("ready"))
     container.shell("kill -KILL $(pgrep -o -f -- --remote-debugging-port)")
-    wait_until(lambda: len(container.events("ready")) > readies, 30, "ready again", every_s=0.5)
+    wait_until(lambda: len(container.events("ready")) > readies, 90, "ready again", every_s=0.5)
 
 
 def test_orphans_are_reaped(container: Container) -> None:

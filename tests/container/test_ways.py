@@ -38,8 +38,8 @@ def test_a_run_with_nothing_but_a_volume_is_enough(another: Container, engine: E
     assert "cli.alive" in engine.health_check(image)
     with another.plain():
         another.wait_state("awaiting_scan")
-        wait_until(lambda: "Scan with WhatsApp" in another.log(), 10, "the code is on the console", every_s=0.2)
-        wait_until(lambda: is_alive(another), 20, "it is alive, though it waits", every_s=0.5)
+        wait_until(lambda: "Scan with WhatsApp" in another.log(), 60, "the code is on the console", every_s=0.2)
+        wait_until(lambda: is_alive(another), 60, "it is alive, though it waits", every_s=0.5)
         assert another.programs()["redis"][0] in ("STARTING", "RUNNING")
         assert another.stop() == 0
 
@@ -55,7 +55,7 @@ def test_a_redis_that_is_named_is_used(another: Container, redis_beside: None) -
 def test_its_own_redis_is_for_others_only_with_a_password(another: Container) -> None:
     with another.with_options(REDIS_PASSWORD=PASSWORD):
         another.wait_state("awaiting_scan")
-        wait_until(lambda: open_ports(another) == {3100, 6379}, 20, "both listen", every_s=0.5)
+        wait_until(lambda: open_ports(another) == {3100, 6379}, 60, "both listen", every_s=0.5)
         assert "NOAUTH" in another.shell("redis-cli ping")
         assert "PONG" in another.shell(f"redis-cli --no-auth-warning -a {PASSWORD} ping")
         seen = another.shell("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '")

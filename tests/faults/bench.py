@@ -43,12 +43,12 @@ class Bench:
 
     def link(self) -> None:
         """Scan the code, and wait until everything runs as it does for months."""
-        self.whatsapp.scan(self.service.wait_event("qr", within_s=40).data["payload"])
-        self.service.wait_event("ready", within_s=30)
-        wait_until(self._all_run, 40, "worker and scheduler run")
+        self.whatsapp.scan(self.service.wait_event("qr", within_s=90).data["payload"])
+        self.service.wait_event("ready", within_s=90)
+        wait_until(self._all_run, 90, "worker and scheduler run")
         time.sleep(max(0.0, AGENT_AGE_S - self.service.program("browser-agent").running_s))
-        wait_until(self.is_ready, 20, "ready")
-        wait_until(self._is_watched, 30, "the watchdog has seen that it is ready")
+        wait_until(self.is_ready, 60, "ready")
+        wait_until(self._is_watched, 60, "the watchdog has seen that it is ready")
 
     def deliver(self, text: str) -> str:
         """A message to the account's group; its key."""

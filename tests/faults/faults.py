@@ -268,8 +268,8 @@ def nothing(_: Bench) -> None:
 def _end_redis(bench: Bench) -> None:
     former = bench.pid("redis")
     os.kill(former, signal.SIGKILL)
-    wait_until(lambda: bench.service.pids().get("redis") not in (None, 0, former), 20, "another Redis")
-    wait_until(partial(_answers, bench), 20, "it answers")
+    wait_until(lambda: bench.service.pids().get("redis") not in (None, 0, former), 60, "another Redis")
+    wait_until(partial(_answers, bench), 60, "it answers")
 
 
 def _answers(bench: Bench) -> bool:

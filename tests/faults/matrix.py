@@ -24,7 +24,7 @@ ROWS = (
         evidence=AGENT_AGAIN,
         cured_by="supervisord",
         within_s=10,
-        quick_s=10,
+        quick_s=40,
     ),
     Row(
         name="agent's event loop blocked",
@@ -49,7 +49,7 @@ ROWS = (
         evidence=BROWSER_GONE,
         cured_by="agent",
         within_s=10,
-        quick_s=10,
+        quick_s=40,
     ),
     Row(
         name="browser stopped",
@@ -81,7 +81,7 @@ ROWS = (
         evidence=PAGE_HUNG,
         cured_by="reload",
         within_s=30,
-        quick_s=20,
+        quick_s=60,
     ),
     Row(name="page crashed", inject=faults.crash_page, evidence=CRASHED, cured_by="agent", within_s=10),
     Row(
@@ -124,7 +124,7 @@ ROWS = (
         evidence=SILENT,
         cured_by="reset",
         within_s=60,
-        quick_s=20,
+        quick_s=60,
     ),
     Row(
         name="link flapping for 30 s",
@@ -149,7 +149,7 @@ ROWS = (
         evidence=("incident deaf: message_unheard",),
         cured_by="reload",
         within_s=45,
-        quick_s=30,
+        quick_s=60,
     ),
     # The last of the quick ones: an agent that was killed just now is too young to be found hung.
     Row(
@@ -158,7 +158,7 @@ ROWS = (
         evidence=HUNG,
         cured_by="restart_agent",
         within_s=40,
-        quick_s=25,
+        quick_s=60,
     ),
     Row(
         name="site's name not known for 30 s",

@@ -30,7 +30,7 @@ class Row(BaseModel):
     evidence: tuple[str, ...]  # none: there is nothing to be seen, and nothing may be done
     cured_by: str  # a rung; else who: itself, agent, supervisord, person
     within_s: float  # with the intervals as a user has them
-    quick_s: float | None = None  # a row of `make test`, with shortened intervals
+    quick_s: float | None = None  # a row of `make test`, with shortened intervals, on a machine that is busy
     lasts_s: float | None = None
     until_seen: bool = False
     heal: Fault | None = None

@@ -13,8 +13,8 @@ from workers.memory import Limits, Rung
 from .bench import CHECK_EVERY_S, IS_FULL, Bench
 from .row import Outcome, Row
 
-TOLD_WITHIN_S = 20.0
-OVER_WITHIN_S = 6 * CHECK_EVERY_S + 20.0
+TOLD_WITHIN_S = 20.0 if IS_FULL else 60.0
+OVER_WITHIN_S = 6 * CHECK_EVERY_S + (20.0 if IS_FULL else 60.0)
 SPEAKS_EVERY_S = 3.0
 LOOKS_EVERY_S = 0.05
 CLOCKS_DIFFER_S = 0.5  # an incident has the wall clock, the ladder another
@@ -31,7 +31,7 @@ class Trial:
         self._row = row
         self._bench = bench
         self._witness = bench.witness
-        wait_until(self._is_over, 30, "the former fault is over, for the watchdog, too")
+        wait_until(self._is_over, 60, "the former fault is over, for the watchdog, too")
         self._known = set(bench.witness.incidents)
         self._first_key = len(bench.keys)
         self._pids = bench.service.pids()

@@ -24,7 +24,7 @@ DOCUMENT, LOADED = DocumentStarted(kind="document", path="/"), HearsAll(kind="he
 
 
 async def soon(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -82,6 +82,7 @@ class Bench:
         self.known: dict[str, datetime] = {}  # further facts
         self.alerts: list[str] = []
         self.reloads: list[str] = []
+        self.believed: list[tuple[list[str], tuple[str, ...]]] = []  # at each reload: alerts, broken calls
         self.reload_fails: ContractError | None = None
         (folder / "html").mkdir()
         (folder / f"html/{GOOD}.html").write_text("<html></html>")
@@ -113,6 +114,7 @@ class Bench:
 
     async def _reload(self, cause: str) -> None:
         self.reloads.append(cause)
+        self.believed.append((list(self.alerts), self.builds.broken_calls))
         if self.reload_fails is not None:
             raise self.reload_fails
         self.page.load()

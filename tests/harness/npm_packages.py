@@ -28,7 +28,7 @@ def install(package: Path, npm: str, env: Mapping[str, str] | None = None) -> No
             env={**os.environ, **(env or {})},
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=250,
             check=False,
         )
     if result.returncode != 0:

@@ -78,7 +78,7 @@ class CommandLines:
                     continue
             self.looks += 1
 
-    def until(self, part: str, within_s: float = 20) -> None:
+    def until(self, part: str, within_s: float = 60) -> None:
         """Wait until one was seen that has this in it."""
         deadline = time.monotonic() + within_s
         while not any(part in line for line in set(self.seen)):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 REGION = "us-east-1"
-START_DEADLINE_S = 30.0
+START_DEADLINE_S = 90.0
 
 
 class S3Server:
@@ -146,7 +146,7 @@ class S3Server:
             )
         else:
             request.add_header("Content-Type", "text/plain")
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             body: bytes = answer.read()
             return body
 

@@ -74,7 +74,7 @@ class Service:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         if self._process is not None:
-            self.stop(within_s=15)
+            self.stop()
         self.redis.close()
         shutil.rmtree(self.run_dir, ignore_errors=True)
         left = self.leftovers()
@@ -93,11 +93,11 @@ class Service:
                 [*self.prefix, str(COMMAND), "run"], cwd=str(REPOSITORY), stdout=log, stderr=log, env=self.environ
             )
         for name in self.without:
-            wait_until(lambda name=name: self.pids().get(name), 20, f"{name} starts", every_s=0.1)  # type: ignore[misc]
+            wait_until(lambda name=name: self.pids().get(name), 60, f"{name} starts", every_s=0.1)  # type: ignore[misc]
             self.control.stop(name)  # while it sleeps, so that others are first
 
-    def stop(self, within_s: float = 10) -> int:
-        """End it as `docker stop` does; its exit status. Fails when that took too long."""
+    def stop(self, within_s: float = 30) -> int:
+        """End it as `docker stop` does; its exit status. Fails when that took too long on a machine that is busy."""
         assert self._process is not None
         self._process.terminate()
         process, self._process = self._process, None
@@ -129,8 +129,11 @@ class Service:
         return self.log_file.read_text(errors="replace")
 
     def program(self, name: str) -> ProcessState:
-        """What supervisord says of a program."""
-        return self.control.state(name)
+        """What supervisord says of a program; asked once more where it did not come to answer in time."""
+        try:
+            return self.control.state(name)
+        except SupervisorUnavailable:
+            return self.control.state(name)
 
     def pids(self) -> dict[str, int]:
         """The programs' process ids, 0 where one does not run; {} before supervisord listens."""
@@ -187,7 +190,7 @@ class Service:
         event_type: str,
         *,
         after: str = "-",
-        within_s: float = 20,
+        within_s: float = 60,
         where: Callable[[dict[str, Any]], bool] = lambda _data: True,
     ) -> Event:
         """The first event of a type after that id whose data fits."""
@@ -210,7 +213,7 @@ class Service:
         assert event is not None
         return event
 
-    def wait_state(self, state: str, *, after: str = "-", within_s: float = 20) -> Event:
+    def wait_state(self, state: str, *, after: str = "-", within_s: float = 60) -> Event:
         """The event of entering a state."""
         return self.wait_event(
             "state_changed", after=after, within_s=within_s, where=lambda data: data["state"] == state

@@ -12,7 +12,7 @@ def scan(service: Service, whatsapp: WhatsAppWeb) -> None:
     """Scanned and ready, and audited once: from now on all messages are to be told."""
     whatsapp.scan(service.wait_event("qr").data["payload"])
     service.wait_event("ready")
-    wait_until(lambda: service.redis.hexists(service.client.names.watermarks, "*"), 5, "the first audit")
+    wait_until(lambda: service.redis.hexists(service.client.names.watermarks, "*"), 60, "the first audit")
 
 
 def told(service: Service, after: str = "-") -> list[dict[str, Any]]:
@@ -20,7 +20,7 @@ def told(service: Service, after: str = "-") -> list[dict[str, Any]]:
     return [event.data for event in service.events("message", after=after)]
 
 
-def wait_told(service: Service, keys: list[str], within_s: float = 20) -> list[dict[str, Any]]:
+def wait_told(service: Service, keys: list[str], within_s: float = 60) -> list[dict[str, Any]]:
     """All of these were told, each once; those alone, in the order of telling."""
     missing, seen = set(keys), "-"
 

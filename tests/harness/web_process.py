@@ -101,7 +101,7 @@ class WebProcess:
         """Start it and wait until it answers."""
         with self.log_file.open("ab") as log:
             self.process = processes.start([sys.executable, "-m", "web"], env=self.environ, stdout=log, stderr=log)
-        wait_until(self._answers, 30, "the web process answers")
+        wait_until(self._answers, 90, "the web process answers")
 
     def stop(self) -> int:
         """End it as supervisord does; its status."""

@@ -54,7 +54,7 @@ class WebhooksProcess:
         self._process = processes.start(
             self._command, cwd=str(REPOSITORY), stdout=self._log, stderr=self._log, env=self._environ
         )
-        wait_until(lambda: self.log.count("webhooks started") > before, 30, "the process starts")
+        wait_until(lambda: self.log.count("webhooks started") > before, 90, "the process starts")
 
     def kill(self) -> None:
         """At once."""

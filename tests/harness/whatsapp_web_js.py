@@ -23,7 +23,7 @@ PACKAGE = REPOSITORY / "tests/whatsapp_web_js"
 
 # The client tells of the code before it listens for what follows; a person takes longer to scan than these tests. So
 # the stand-in's page gets this as its `sync_ms`.
-SYNC_MS = 3000
+SYNC_MS = 6000
 
 
 def node_with_packages() -> str:
@@ -65,7 +65,7 @@ class JsClient:
             env={**os.environ, **(env or {})},
         )
 
-    def next(self, event: str, timeout_s: float = 30.0) -> Any:
+    def next(self, event: str, timeout_s: float = 90.0) -> Any:
         """The detail of the next such event; errors of the client fail the test."""
         deadline = time.monotonic() + timeout_s
         while (remaining := deadline - time.monotonic()) > 0:

@@ -528,7 +528,9 @@ async def test_acks_are_told_once_each_and_never_backwards(agent: SmallAgent, wh
     members = {
         f"{ack} by {person.phone.partition('@')[0]}" for ack in ("delivered", "read") for person in (ANNA, BRUNO)
     }
-    assert set(told) <= {"sent", "delivered", "read"} | members - {f"delivered by {BRUNO.phone.partition('@')[0]}"}
+    assert set(told) <= {"sent", "delivered", "read"} | members
+    # It may begin to hear between Bruno's two, and know of the latter alone.
+    assert not {f"{ack} by {BRUNO.phone.partition('@')[0]}" for ack in ("delivered", "read")} <= set(told)
     assert [ack for ack in told if " " not in ack] == ["sent", "delivered", "read"]
 
 

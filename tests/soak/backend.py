@@ -65,7 +65,7 @@ class Backend:
                 return False
             return True
 
-        wait_until(accepted, 120, f"{command} is accepted", every_s=0.5)
+        wait_until(accepted, 240, f"{command} is accepted", every_s=0.5)
 
     async def _follow(self) -> None:
         async with connect_async(self._url) as client:

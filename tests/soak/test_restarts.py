@@ -31,7 +31,7 @@ COUNT = int(os.environ.get("SOAK_RESTARTS") or (200 if IS_LONG else 4))
 OF_THE_BROWSER = ("restart_browser", "kill_browser")
 OF_ALL = ("kill_agent", "restart_browser", "supervisorctl_restart", "kill_browser")
 OURS = ("browser-agent", "worker", "scheduler", "web")
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 90.0
 # Until then caches fill and modules are imported.
 SETTLED_AFTER = 20
 GROWTH_AT_MOST = 0.05
@@ -46,7 +46,7 @@ def tmp() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.mark.timeout(40 + 15 * COUNT)
+@pytest.mark.timeout(240 + 30 * COUNT)
 def test_restarts(tmp_path: Path, tmp: Path) -> None:
     with (
         WhatsAppWeb(keepalive_s=2, reconnect_first_ms=200) as whatsapp,
@@ -61,7 +61,7 @@ def test_restarts(tmp_path: Path, tmp: Path) -> None:
         delivered.append(whatsapp.deliver_text("in the end"))
         print(restarts.figures())
         restarts.finish()
-        wait_until(lambda: set(delivered) <= restarts.messages_since(scanned), 10, "the messages came")
+        wait_until(lambda: set(delivered) <= restarts.messages_since(scanned), 60, "the messages came")
         assert service.events("qr", after=scanned) == []
         restarts.must_be_flat()
 
@@ -84,7 +84,7 @@ class Restarts:
 
     def finish(self) -> None:
         """All commands have come to their end."""
-        assert [command.wait(30) for command in self._commands] == [0] * len(self._commands)
+        assert [command.wait(90) for command in self._commands] == [0] * len(self._commands)
 
     def messages_since(self, event_id: str) -> set[str]:
         return {event.data["key"] for event in self._service.events("message", after=event_id)}
@@ -103,10 +103,14 @@ class Restarts:
         assert all(fugitive.poll() is not None for fugitive in self._fugitives), f"one got away at {self.done}"
         left = [process for process in before if _runs(process)]
         assert not left, f"after {name}, restart {self.done}: {left}"
-        wait_until(lambda: not self._zombies(), 5, f"no zombie is left after {name}, restart {self.done}")
+        wait_until(lambda: not self._zombies(), 20, f"no zombie is left after {name}, restart {self.done}")
         assert len(self._temporary()) == 1, f"after {name}, restart {self.done}: {self._temporary()}"
-        main = [process for process in service.browser_processes() if _is_main(process)]
-        assert len(main) == 1, f"after {name}, restart {self.done}: {main}"
+        # What it has just begun to start looks like itself for a moment.
+        wait_until(
+            lambda: len([process for process in service.browser_processes() if _is_main(process)]) == 1,
+            10,
+            f"one browser after {name}, restart {self.done}",
+        )
         if name in OF_THE_BROWSER:
             assert agent == service.program("browser-agent").pid, f"{name} took the agent with it"
             self._measure()
@@ -161,7 +165,7 @@ class Restarts:
     def _agent_that_counts(self) -> int:
         """Its process id, when supervisord takes its start for a success: after three that are none it gives up."""
         program = self._service.program
-        wait_until(lambda: program("browser-agent").name == "RUNNING", 15, "the agent runs for some seconds")
+        wait_until(lambda: program("browser-agent").name == "RUNNING", 60, "the agent runs for some seconds")
         return program("browser-agent").pid
 
     def _zombies(self) -> list[psutil.Process]:

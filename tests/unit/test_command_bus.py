@@ -49,7 +49,7 @@ class Setting:
 
     async def reply_to(self, payload: dict[str, Any]) -> dict[str, Any]:
         await self.redis.publish(NAMES.commands, json.dumps(payload))
-        _key, reply = await self.redis.blpop([NAMES.replies(payload["id"])], timeout=5)
+        _key, reply = await self.redis.blpop([NAMES.replies(payload["id"])], timeout=30)
         answer: dict[str, Any] = json.loads(reply)
         return answer
 
@@ -121,7 +121,7 @@ async def test_each_kind_of_bad_command_has_its_code(setting: Setting, change: d
 async def test_broken_json_with_an_id_is_answered(setting: Setting) -> None:
     command_id = str(uuid4())
     await setting.redis.publish(NAMES.commands, f'{{"id": "{command_id}", "name": ')
-    _key, reply = await setting.redis.blpop([NAMES.replies(command_id)], timeout=5)
+    _key, reply = await setting.redis.blpop([NAMES.replies(command_id)], timeout=30)
     assert json.loads(reply)["error"]["code"] == "bad_json"
 
 
@@ -165,7 +165,7 @@ async def test_a_reply_nobody_reads_expires(setting: Setting) -> None:
 
 
 async def test_a_slow_command_does_not_hold_up_the_next_and_its_caller_is_told_in_time(setting: Setting) -> None:
-    slow = asyncio.create_task(setting.client.call("shutdown", reply_within_s=0.3))
+    slow = asyncio.create_task(setting.client.call("shutdown", reply_within_s=1.0))
     assert await setting.client.call("logout")
     with pytest.raises(NoReply) as caught:
         await slow
@@ -184,7 +184,7 @@ async def test_messages_go_out_and_the_watchdog_is_heard_however_many_commands_a
         await setting.client.call("logout")
     args = {"idempotency_key": "k"} if name == "carry_send" else {}
     await setting.redis.publish(NAMES.commands, json.dumps({"id": str(uuid4()), "name": name, "args": args}))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while name not in setting.agent.called:
             await asyncio.sleep(0.01)
     setting.agent.release.set()
@@ -204,7 +204,7 @@ async def test_what_callers_ask_for_makes_no_work_without_end_nor_takes_the_plac
     other = "carry_send" if flood == "shutdown" else "shutdown"
     other_args = {"idempotency_key": "k"} if other == "carry_send" else {}
     let_in = asyncio.create_task(setting.reply_to({"id": str(uuid4()), "name": other, "args": other_args}))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while other not in setting.agent.called:
             await asyncio.sleep(0.01)
     setting.agent.release.set()
@@ -218,7 +218,7 @@ async def test_the_watchdog_is_let_in_however_many_ask_the_same(setting: Setting
     times = 3 * AT_MOST_AT_ONCE
     for _ in range(times):
         await setting.redis.publish(NAMES.commands, json.dumps({"id": str(uuid4()), "name": name, "reply": False}))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while setting.agent.called.count(name) < times:
             await asyncio.sleep(0.01)
     setting.agent.release.set()

@@ -69,12 +69,12 @@ def test_a_check_that_hangs_holds_up_neither_the_others_nor_the_end() -> None:
         carry_out(
             [
                 Check("hangs", lambda: [ok("hangs", str(hung.wait(60)))], 0.2, "look at the disk"),
-                Check("well", lambda: [ok("well", "well")], 0.2, ""),
+                Check("well", lambda: [ok("well", "well")], 20.0, ""),
             ]
         )
     )
     hung.set()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     assert findings[0] == Finding("hangs", Level.BAD, "no answer within 0.2 s", "look at the disk")
     assert findings[1] == ok("well", "well")
 

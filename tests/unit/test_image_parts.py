@@ -94,7 +94,7 @@ def test_the_health_command_ends_as_healthz_answers(status: int, expected: int) 
             pass
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.timeout = 10
+        server.timeout = 60
         answering = threading.Thread(target=server.handle_request)
         answering.start()
         done = alive(server.server_port)
@@ -117,6 +117,6 @@ def alive(port: int) -> "subprocess.CompletedProcess[str]":
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=False,
     )

@@ -123,7 +123,7 @@ class Bench:
 
     async def ended(self, *keys: str) -> list[dict[str, Any]]:
         """Every media event, once these have one."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 events = await self.events()
                 if {data["key"] for data in events} >= set(keys):
@@ -132,7 +132,7 @@ class Bench:
 
     async def count(self, count: int) -> list[dict[str, Any]]:
         """Every media event, once there are so many."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(events := await self.events()) < count:
                 await asyncio.sleep(0.005)
         return events
@@ -166,7 +166,7 @@ async def running(bench: Bench, *, telling: bool = True) -> AsyncIterator[None]:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 
@@ -183,7 +183,7 @@ async def test_one_bad_file_among_good_ones_is_its_own_trouble(bench: Bench, err
         for n in range(20):
             await bench.put(f"good{n}", str(n).encode())
             await bench.ended(f"good{n}")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not (await bench.record("bad")).attempts:
                 await asyncio.sleep(0.005)
     assert await bench.events("alert") == []
@@ -205,7 +205,7 @@ async def test_a_file_that_the_child_dies_over_is_interrupted(bench: Bench) -> N
     bench.child.trouble = lambda _request: ProcessDied("the media process died")
     async with running(bench):
         await bench.put("deadly")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not (await bench.record("deadly")).interrupted:
                 await asyncio.sleep(0.005)
     assert await bench.events("alert") == []
@@ -357,7 +357,7 @@ async def test_one_of_which_nothing_can_be_known_is_told_and_found_among_the_dea
     async with running(bench):
         [media] = await bench.ended(key)
         assert (media["chat_id"], media["status"], media["error"]) == (CHAT, "failed", "unfetchable")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while await bench.redis.zcard(NAMES.media_due):
                 await asyncio.sleep(0.005)
     assert [record.key for record in await bench.ledger.failed()] == [key]

@@ -17,13 +17,13 @@ async def test_what_is_asked_while_the_child_dies_is_not_left_waiting(tmp_path: 
     process = MediaProcess({"PATH": os.environ["PATH"], "DATA_DIR": str(tmp_path), "MEDIA_STORE": "directory"})
     try:
         for _ in range(5):
-            await process.ask(ELSEWHERE, Existing, 30)
+            await process.ask(ELSEWHERE, Existing, 60)
             assert process.pid is not None
             os.kill(process.pid, signal.SIGKILL)
             # The first is told of the death, and the second comes before anyone has taken the child's leave.
             for _ in range(2):
                 try:
-                    await process.ask(ELSEWHERE, Existing, 5)
+                    await process.ask(ELSEWHERE, Existing, 30)
                 except ProcessDied:
                     continue
                 except StoreUnavailable as error:

@@ -110,7 +110,7 @@ class Rig:
             raise self.raises
 
     async def until_steps(self, count: int) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while len(self.steps) < count:
                 self.asked.clear()
                 await self.asked.wait()

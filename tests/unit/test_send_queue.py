@@ -84,7 +84,7 @@ def test_what_is_put_off_comes_at_its_time(redis: Any) -> None:
     assert store.schedule_size() == 1
     started = time.monotonic()
     while (taken := store.dequeue()) is None:
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
     assert taken == message("a")
     assert store.schedule_size() == 0
 
@@ -219,9 +219,11 @@ def test_a_worker_s_clock_moves_no_send(redis: Any, monkeypatch: pytest.MonkeyPa
     redis.lpush(NAMES.send_queue, message_of("a"))
     real = huey.utils.utcnow
     monkeypatch.setattr(huey.utils, "utcnow", lambda: real() + timedelta(seconds=skew_s))
+    before = time.time()
     step(queue)
+    after = time.time()
     ((_message, due_at),) = redis.zrange(NAMES.send_queue_due, 0, -1, withscores=True)
-    assert due_at - time.time() == pytest.approx(5, abs=1)
+    assert before + 4 < due_at < after + 6
 
 
 def test_what_is_no_send_is_dropped(redis: Any) -> None:

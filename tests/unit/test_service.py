@@ -148,7 +148,7 @@ def test_a_redis_that_is_found_and_wants_a_password_is_not_waited_for(tmp_path: 
     arguments = ["--port", str(port), "--bind", "127.0.0.1", "--requirepass", "hidden", "--save", ""]
     server = processes.start(["redis-server", *arguments, "--dir", str(tmp_path)], stdout=subprocess.DEVNULL)
     try:
-        wait_until(lambda: listens(port), 10, "redis-server listens")
+        wait_until(lambda: listens(port), 60, "redis-server listens")
         with pytest.raises(CannotStart, match=f"the Redis found on port {port} wants one"):
             embeds_redis(settings(tmp_path, REDIS_PORT=str(port)))
         assert not embeds_redis(settings(tmp_path, REDIS_PORT=str(port), REDIS_PASSWORD="hidden"))
@@ -191,7 +191,7 @@ def test_the_embedded_redis_keeps_its_data_in_a_folder_of_any_name(tmp_path: Pat
     server = processes.start(["redis-server", str(made.run_dir / "redis.conf")], stdout=subprocess.DEVNULL)
     try:
         with connect(made.redis_url.get_secret_value()) as client:
-            wait_until(lambda: answers(client), 5, "redis-server answers")
+            wait_until(lambda: answers(client), 60, "redis-server answers")
             assert client.config_get("dir") == {"dir": str(tmp_path / folder / "redis")}
     finally:
         processes.stop(server)
@@ -224,7 +224,7 @@ def test_output_that_cannot_be_written_stops_nobody(tmp_path: Path, kind: str) -
         os.close(reader)
         stdout = log.fileno() if kind == "full disk" else writer
         done = subprocess.run(
-            [sys.executable, "-c", RELAYED], stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=20, check=False
+            [sys.executable, "-c", RELAYED], stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, check=False
         )
         os.close(writer)
     assert (done.stderr, done.returncode) == ("went on", 0)

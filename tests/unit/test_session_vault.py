@@ -370,7 +370,7 @@ def test_of_agents_that_start_at_one_moment_each_has_an_epoch_of_its_own(root: P
     epochs: list[int] = []
 
     def start(machine: int) -> None:
-        at_once.wait(10)
+        at_once.wait(30)
         local = LocalProfile(tmp_path / f"of many {machine}")
         epochs.append(resume(vault(DirectoryStore(root)), local, 7, "156.0.1").pointer.epoch)
 
@@ -378,7 +378,7 @@ def test_of_agents_that_start_at_one_moment_each_has_an_epoch_of_its_own(root: P
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert sorted(epochs) == [7, 8, 9, 10]
 
 

@@ -120,7 +120,7 @@ class WhatsAppWeb(KindDoors, ChangeDoors, GroupDoors, SendDoors, LinkingDoors):
         self._control.call("set_options", **changes)
 
     def state(self) -> Json:
-        """The server at a glance: network, code on show, open pages, options."""
+        """The server at a glance: network, code on show, what devices have not acknowledged, open pages, options."""
         state: Json = self._control.call("state")
         return state
 

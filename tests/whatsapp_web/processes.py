@@ -33,7 +33,7 @@ def start(
     )
 
 
-def stop(process: subprocess.Popen[bytes], timeout_s: float = 5.0) -> int:
+def stop(process: subprocess.Popen[bytes], timeout_s: float = 20.0) -> int:
     """End a process that `start` started, with its whole group if it does not end by itself; its status."""
     process.terminate()
     try:

@@ -154,6 +154,7 @@ class Control(MediaCalls, GroupCalls):
             "down": network.down,
             "connections": self.connections(),
             "code_on_show": self._phone.glance(),
+            "undelivered": sum(len(device.undelivered) for device in self._site.account.devices.values()),
             "open_pages": self._site.hooks.open_pages,
             "options": self._site.options.as_json(),
             "sends": self._site.account.sends.as_state(),
