@@ -48,11 +48,14 @@ class RedisServer:
         """Start it and wait until it answers."""
         self._folder.mkdir(parents=True, exist_ok=True)
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
+        # By default Redis answers without having written where the disk is slow at the time, and loses that when it is
+        # killed. This way the kernel has whatever was answered.
+        kept = ["--appendonly", "yes", "--appendfsync", "no", "--save", ""]
         self._process = processes.start(
-            ["redis-server", *arguments, "--appendonly", "yes", "--save", "", "--loglevel", "warning"],
+            ["redis-server", *arguments, *kept, "--loglevel", "warning"],
             stdout=subprocess.DEVNULL,
         )
-        wait_until(self._answers, 10, "redis-server answers")
+        wait_until(self._answers, 30, "redis-server answers")
 
     def stop(self) -> None:
         """End it cleanly."""
