@@ -33,7 +33,7 @@ def running(profile: Path) -> list[psutil.Process]:
     return found
 
 
-async def until(condition: Callable[[], object], within_s: float = 15) -> None:
+async def until(condition: Callable[[], object], within_s: float = 45) -> None:
     async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.005)
