@@ -78,7 +78,7 @@ class Bench:
         events = [json.loads(fields["event"]) for _, fields in entries]
         return [event["data"] for event in events if event["type"] == kind]
 
-    async def ended(self, *keys: str, within_s: float = 20) -> dict[str, dict[str, Any]]:
+    async def ended(self, *keys: str, within_s: float = 45) -> dict[str, dict[str, Any]]:
         """The last media event of each of these."""
         async with asyncio.timeout(within_s):
             while not (found := {data["key"]: data for data in await self.events()}).keys() >= set(keys):
@@ -90,8 +90,8 @@ class Bench:
 
     async def crash(self) -> None:
         """The page's process dies, and the page is loaded anew."""
-        await asyncio.gather(self.page.page.session.call("Page.crash", within_s=1), return_exceptions=True)
-        async with asyncio.timeout(10):
+        await asyncio.gather(self.page.page.session.call("Page.crash", within_s=5), return_exceptions=True)
+        async with asyncio.timeout(20):
             await self.page.page.crashed.wait()
         await self.page.page.reload()
 

@@ -120,21 +120,21 @@ class MediaPage:
     async def blobs(self) -> int:
         """How many Blobs are held by whomever."""
         session = self.page.session
-        prototype = await session.call("Runtime.evaluate", {"expression": "Blob.prototype"}, within_s=10)
+        prototype = await session.call("Runtime.evaluate", {"expression": "Blob.prototype"}, within_s=30)
         asked = {"prototypeObjectId": prototype["result"]["objectId"], "objectGroup": "counted"}
-        found = await session.call("Runtime.queryObjects", asked, within_s=10)
+        found = await session.call("Runtime.queryObjects", asked, within_s=30)
         counting = {
             "objectId": found["objects"]["objectId"],
             "functionDeclaration": "function () { return this.length; }",
             "returnByValue": True,
         }
-        answer = await session.call("Runtime.callFunctionOn", counting, within_s=10)
-        await session.call("Runtime.releaseObjectGroup", {"objectGroup": "counted"}, within_s=10)
+        answer = await session.call("Runtime.callFunctionOn", counting, within_s=30)
+        await session.call("Runtime.releaseObjectGroup", {"objectGroup": "counted"}, within_s=30)
         return int(answer["result"]["value"])
 
     async def _run(self, expression: str) -> Any:
         answer = await self.page.session.call(
-            "Runtime.evaluate", {"expression": expression, "returnByValue": True}, within_s=10
+            "Runtime.evaluate", {"expression": expression, "returnByValue": True}, within_s=30
         )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
@@ -155,7 +155,7 @@ async def media_page(folder: Path) -> AsyncIterator[MediaPage]:
         open_chromium(find_executable(None), folder / "profile", sandbox=False) as chromium,
     ):
         url = f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
-        browser = await cdp.connect(chromium.endpoint, within_s=5)
+        browser = await cdp.connect(chromium.endpoint, within_s=20)
         page = await WhatsAppPage.open(browser, chromium, url, wa_js, None)
         try:
             await page.navigate()
