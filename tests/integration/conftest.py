@@ -76,8 +76,7 @@ async def bench(
 ) -> AsyncIterator[Bench]:
     """A page loaded anew, a Redis of the test's own, an empty bucket."""
     s3.reset()
-    await page_with_files.page.navigate()
-    await page_with_files.page.probe()
+    await page_with_files.load()
     client = redis.asyncio.Redis(port=redis_server.port, decode_responses=True)
     environ = {**os.environ, "DATA_DIR": str(tmp_path / "data"), **s3.settings(), "MEDIA_STORE": "s3"}
     bench = Bench(client, page_with_files, tmp_path, environ)

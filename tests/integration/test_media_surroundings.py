@@ -64,13 +64,12 @@ async def test_a_page_that_goes_away_meanwhile_is_no_attempt(bench: Bench) -> No
     async with asyncio.timeout(45):
         while await bench.page.tries() != [key_of(1)]:
             await asyncio.sleep(0.01)
-    going = asyncio.create_task(bench.page.page.navigate())
+    going = asyncio.create_task(bench.page.load())
     async with asyncio.timeout(20):
         while not any(record.interrupted for record in await bench.records(key_of(1))):
             await asyncio.sleep(0.01)
     bench.ready = False  # as the session is not, until the new page is there, with what is given to it
     await going
-    await bench.page.page.probe()
     await bench.page.give(key_of(1), told_of(data), data)
     bench.ready = True
     media = (await bench.ended(key_of(1)))[key_of(1)]

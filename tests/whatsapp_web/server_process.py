@@ -14,7 +14,7 @@ from tests.whatsapp_web.control_client import WhatsAppWebError
 from tests.whatsapp_web.options import Options, as_flags
 
 REPOSITORY = Path(__file__).parents[2]
-START_DEADLINE_S = 20.0
+START_DEADLINE_S = 60.0
 
 
 class ServerProcess:
