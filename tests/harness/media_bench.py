@@ -90,7 +90,7 @@ class Bench:
 
     async def crash(self) -> None:
         """The page's process dies, and the page is loaded anew."""
-        await asyncio.gather(self.page.page.session.call("Page.crash", within_s=1), return_exceptions=True)
+        await asyncio.gather(self.page.page.session.call("Page.crash", within_s=5), return_exceptions=True)
         async with asyncio.timeout(60):
             await self.page.page.crashed.wait()
         await self.page.page.reload()

@@ -1,9 +1,10 @@
 """A page whose messages have the files that a test gives them, on real Chromium: how each is fetched is up to it."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from browser_agent.whatsapp import cdp
 from browser_agent.whatsapp.chromium import open_chromium
 from browser_agent.whatsapp.executable import find_executable
 from browser_agent.whatsapp.page import WhatsAppPage
+from whatsapp_contract.errors import NotReady, PageTimeout
 
 WA_JS = """
 window.tries = [];
@@ -92,6 +94,15 @@ class MediaPage:
     def __init__(self, page: WhatsAppPage) -> None:
         self.page = page
 
+    async def load(self) -> None:
+        """Anew, until it answers."""
+        await self.page.navigate()
+        async with asyncio.timeout(30):
+            while True:
+                with suppress(PageTimeout, NotReady):
+                    await self.page.probe()
+                    return
+
     async def give(self, key: str, told: dict[str, Any], *plan: bytes | dict[str, Any], earlier: bool = False) -> None:
         steps = [{"data": base64.b64encode(s).decode()} if isinstance(s, bytes) else s for s in plan]
         given = ", ".join(json.dumps(value) for value in (key, told, steps, earlier))
@@ -159,9 +170,9 @@ async def media_page(folder: Path) -> AsyncIterator[MediaPage]:
         await cdp.first_tab(browser, within_s=30)  # a browser that has just come up takes its time on a busy machine
         page = await WhatsAppPage.open(browser, chromium, url, wa_js, None)
         try:
-            await page.navigate()
-            await page.probe()
-            yield MediaPage(page)
+            files = MediaPage(page)
+            await files.load()
+            yield files
         finally:
             await page.close()
             await cdp.connection_of(browser).dispose()

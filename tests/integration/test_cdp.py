@@ -30,7 +30,7 @@ class Setting:
     connection: CdpConnection
     session: CdpSession
 
-    async def evaluate(self, expression: str, within_s: float = 5) -> Any:
+    async def evaluate(self, expression: str, within_s: float = 20) -> Any:
         parameters = {"expression": expression, "awaitPromise": True, "returnByValue": True}
         answer = await self.session.call("Runtime.evaluate", parameters, within_s=within_s)
         return answer["result"].get("value")
@@ -52,7 +52,7 @@ async def page(shared: SharedChromium) -> Setting:
 async def own(tmp_path: Path) -> AsyncIterator[Setting]:
     """Of a browser that comes to harm."""
     async with open_chromium(find_executable(None), tmp_path / "profile", sandbox=False) as chromium:
-        browser = await cdp.connect(chromium.endpoint, within_s=5)
+        browser = await cdp.connect(chromium.endpoint, within_s=20)
         yield await setting(chromium, browser)
         await cdp.connection_of(browser).dispose()
 
@@ -65,7 +65,7 @@ async def test_a_handler_that_raises_costs_neither_the_connection_nor_the_next_h
 
     page.session.on("Page.loadEventFired", broken)
     page.session.on("Page.loadEventFired", heard.append)
-    await page.session.call("Page.navigate", {"url": "data:text/html,one"}, within_s=5)
+    await page.session.call("Page.navigate", {"url": "data:text/html,one"}, within_s=20)
     while not heard:
         await asyncio.sleep(0.01)
     assert await page.lives()
@@ -95,10 +95,15 @@ async def test_a_binding_of_our_own_with_a_payload_that_is_not_pyppeteer_s(page:
 
 
 async def test_a_busy_page_times_out_while_the_browser_answers_and_can_be_freed(page: Setting) -> None:
+    told: list[str] = []
+    page.session.on_binding = lambda name, _payload: told.append(name)
+    await page.session.call("Runtime.addBinding", {"name": "tell"}, within_s=20)
     with pytest.raises(PageTimeout):
-        await page.evaluate("for (;;);", within_s=0.3)
-    assert "Chrom" in (await page.connection.call("Browser.getVersion", within_s=1))["product"]
-    await page.session.call("Runtime.terminateExecution", within_s=1)
+        await page.evaluate("tell('begins'); for (;;);", within_s=0.3)
+    while not told:  # ended before it begins, it would not end
+        await asyncio.sleep(0.01)
+    assert "Chrom" in (await page.connection.call("Browser.getVersion", within_s=20))["product"]
+    await page.session.call("Runtime.terminateExecution", within_s=20)
     assert await page.lives()
 
 
@@ -114,9 +119,9 @@ async def test_a_crash_fails_what_waits_and_what_comes_at_once_and_a_reload_heal
     assert crashed.is_set()
     with pytest.raises(PageCrashed):
         await page.evaluate("1", within_s=30)
-    assert time.monotonic() - started < 3
-    await page.session.call("Page.reload", within_s=5)
-    deadline = time.monotonic() + 5
+    assert time.monotonic() - started < 20
+    await page.session.call("Page.reload", within_s=20)
+    deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
             assert await page.lives()
@@ -133,13 +138,13 @@ async def test_a_killed_browser_fails_what_waits_at_once_and_everything_after(ow
     os.killpg(own.chromium.pid, signal.SIGKILL)
     with pytest.raises(BrowserGone):
         await waiting
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(10):
         await own.connection.closed.wait()
     with pytest.raises(BrowserGone):
         await own.evaluate("1")
     with pytest.raises(BrowserGone):
         await own.connection.call("Browser.getVersion", within_s=1)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
 
 
 async def test_a_frozen_browser_is_gone_after_the_deadline_and_back_when_it_goes_on(page: Setting) -> None:
@@ -147,7 +152,7 @@ async def test_a_frozen_browser_is_gone_after_the_deadline_and_back_when_it_goes
     with pytest.raises(BrowserGone):
         await page.connection.call("Browser.getVersion", within_s=0.3)
     os.killpg(page.chromium.pid, signal.SIGCONT)
-    assert (await page.connection.call("Browser.getVersion", within_s=5))["product"]
+    assert (await page.connection.call("Browser.getVersion", within_s=20))["product"]
     assert await page.lives()
 
 
@@ -164,7 +169,7 @@ async def test_a_cut_connection_fails_what_waits_and_tells_its_browser(page: Set
 async def test_a_call_that_meets_a_change_of_documents_is_not_ready_rather_than_a_bug(page: Setting) -> None:
     waiting = asyncio.create_task(page.evaluate("new Promise(() => {})", within_s=10))
     await asyncio.sleep(0.05)
-    await page.session.call("Page.navigate", {"url": "data:text/html,elsewhere"}, within_s=5)
+    await page.session.call("Page.navigate", {"url": "data:text/html,elsewhere"}, within_s=20)
     with pytest.raises(NotReady):
         await waiting
     assert await page.lives()
@@ -183,7 +188,7 @@ async def test_a_worker_s_session_is_there_before_its_first_event(page: Setting)
     while not attached:
         await asyncio.sleep(0.01)
     session = page.connection._sessions[attached[0]["sessionId"]]
-    answer = await session.call("Runtime.evaluate", {"expression": "typeof importScripts"}, within_s=5)
+    answer = await session.call("Runtime.evaluate", {"expression": "typeof importScripts"}, within_s=20)
     assert answer["result"]["value"] == "function"
 
 
@@ -194,14 +199,14 @@ async def test_a_thousand_calls_at_once_all_get_their_own_answer(page: Setting) 
 
 async def test_messages_of_megabytes_pass_both_ways(page: Setting) -> None:
     length = 20_000_000
-    came_in = await page.evaluate(f"{'x' * length!r}.length", within_s=20)
-    came_out = len(await page.evaluate(f"'y'.repeat({length})", within_s=20))
+    came_in = await page.evaluate(f"{'x' * length!r}.length", within_s=60)
+    came_out = len(await page.evaluate(f"'y'.repeat({length})", within_s=60))
     assert (came_in, came_out) == (length, length)
 
 
 async def test_a_browser_that_is_lost_while_its_tab_is_looked_for_is_gone(tmp_path: Path) -> None:
     async with open_chromium(find_executable(None), tmp_path / "profile", sandbox=False) as chromium:
-        browser = await cdp.connect(chromium.endpoint, within_s=5)
+        browser = await cdp.connect(chromium.endpoint, within_s=20)
         os.killpg(chromium.pid, signal.SIGSTOP)
         with pytest.raises(BrowserGone, match="first tab"):
             await cdp.first_tab(browser, within_s=0.2)
@@ -213,10 +218,10 @@ async def test_a_browser_that_is_lost_while_its_tab_is_looked_for_is_gone(tmp_pa
 
 
 async def test_a_browser_without_a_tab_is_gone(own: Setting) -> None:
-    browser = await cdp.connect(own.chromium.endpoint, within_s=5)
-    session = await cdp.first_tab(browser, within_s=5)
-    await session.call("Page.close", within_s=5)
-    async with asyncio.timeout(5):
+    browser = await cdp.connect(own.chromium.endpoint, within_s=20)
+    session = await cdp.first_tab(browser, within_s=20)
+    await session.call("Page.close", within_s=20)
+    async with asyncio.timeout(20):
         while await browser.pages():
             await asyncio.sleep(0.01)
     with pytest.raises(BrowserGone, match="first tab"):

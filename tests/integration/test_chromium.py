@@ -3,12 +3,16 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -20,6 +24,13 @@ from browser_agent.whatsapp.executable import find_executable
 from browser_agent.whatsapp.leftovers import NOTE
 from tests.harness.waiting import wait_until
 from whatsapp_contract.errors import BrowserGone
+
+
+def command_line(process: psutil.Process) -> str:
+    """Nothing where it is over."""
+    with suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
 
 
 def running(profile: Path) -> list[psutil.Process]:
@@ -63,12 +74,12 @@ async def test_the_argument_list_is_wholly_ours_and_no_secret_is_among_its_varia
         assert "--enable-automation" not in arguments
         assert not any(argument.startswith("--load-extension") for argument in arguments)
         assert sum(argument.startswith("--disable-features") for argument in arguments) == 1
-        browser = await cdp.connect(chromium.endpoint, within_s=5)
-        told = await cdp.connection_of(browser).call("Browser.getVersion", within_s=5)
+        browser = await cdp.connect(chromium.endpoint, within_s=20)
+        told = await cdp.connection_of(browser).call("Browser.getVersion", within_s=20)
         assert "Headless" not in told["userAgent"]
         assert f"Chrome/{chromium.version.split('.')[0]}.0.0.0" in told["userAgent"]
         session = (await browser.pages())[0]._client
-        evaluated = await session.call("Runtime.evaluate", {"expression": "navigator.webdriver"}, within_s=5)
+        evaluated = await session.call("Runtime.evaluate", {"expression": "navigator.webdriver"}, within_s=20)
         assert evaluated["result"]["value"] is False
         await cdp.connection_of(browser).dispose()
     assert running(profile) == []
@@ -77,9 +88,9 @@ async def test_the_argument_list_is_wholly_ours_and_no_secret_is_among_its_varia
 async def test_no_page_is_loaded_but_ours(tmp_path: Path) -> None:
     """Pages of the browser's own have a renderer, too, and took more time and memory than the site's start."""
     async with open_chromium(find_executable(None), tmp_path / "profile", sandbox=False) as chromium:
-        browser = await cdp.connect(chromium.endpoint, within_s=5)
+        browser = await cdp.connect(chromium.endpoint, within_s=20)
         connection = cdp.connection_of(browser)
-        found = await connection.call("Target.getTargets", {"filter": [{}]}, within_s=5)
+        found = await connection.call("Target.getTargets", {"filter": [{}]}, within_s=20)
         assert {target["url"] for target in found["targetInfos"]} == {"about:blank"}
         renderers = [p.cmdline() for p in psutil.Process(chromium.pid).children(recursive=True)]
         assert not any("--top-chrome-webui" in arguments for arguments in renderers)
@@ -106,7 +117,7 @@ async def test_a_former_browser_on_the_profile_is_swept_away_first(tmp_path: Pat
         open_chromium(find_executable(None), profile, sandbox=False) as former,
         open_chromium(find_executable(None), profile, sandbox=False) as chromium,
     ):
-        assert await former.wait_gone(1)
+        assert await former.wait_gone(20)
         assert chromium.is_running
     assert running(profile) == []
 
@@ -115,7 +126,7 @@ async def test_a_killed_browser_leaves_no_children(tmp_path: Path) -> None:
     profile = tmp_path / "profile"
     async with open_chromium(find_executable(None), profile, sandbox=False) as chromium:
         os.kill(chromium.pid, signal.SIGKILL)
-        assert await chromium.wait_gone(2)
+        assert await chromium.wait_gone(20)
     assert running(profile) == []
 
 
@@ -144,7 +155,7 @@ async def test_a_frozen_browser_is_killed_also_when_its_ending_is_cancelled(tmp_
     started = time.monotonic()
     with pytest.raises(asyncio.CancelledError):
         await holding
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 10
     assert running(profile) == []
 
 
@@ -170,7 +181,7 @@ async def test_a_browser_that_is_slow_to_say_its_version_leaves_nothing(tmp_path
     slow.chmod(0o755)
 
     def left() -> list[psutil.Process]:
-        return [child for child in psutil.Process().children(recursive=True) if "62." in " ".join(child.cmdline())]
+        return [child for child in psutil.Process().children(recursive=True) if "62." in command_line(child)]
 
     asking = asyncio.create_task(browser_version(slow, tmp_path / "version.json"))
     while not left():
@@ -179,7 +190,7 @@ async def test_a_browser_that_is_slow_to_say_its_version_leaves_nothing(tmp_path
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert left() == []
-    with pytest.raises(BrowserGone, match="said nothing within 5 s"):
+    with pytest.raises(BrowserGone, match="said nothing within 10 s"):
         await browser_version(slow, tmp_path / "version.json")
     assert left() == []
 
@@ -262,7 +273,7 @@ def test_a_killed_owner_takes_its_browser_with_it(tmp_path: Path) -> None:
         assert owner.stdout is not None
         assert psutil.pid_exists(json.loads(owner.stdout.readline()))
         owner.kill()
-    wait_until(lambda: not running(profile), 5, "the browser is gone")
+    wait_until(lambda: not running(profile), 30, "the browser is gone")
     folder = temporary_of(profile)
     assert folder.exists()  # nobody was left to remove it
     sweep(profile)  # as the next owner does
@@ -320,28 +331,30 @@ def test_what_a_killed_browser_left_on_the_disk_is_removed_and_nothing_else(tmp_
         assert (elsewhere / "file").exists()
 
 
-def many_leftovers(profile: Path) -> Path:
-    """A folder for temporary files of a former browser, which takes a while to remove."""
-    folder = profile.parent / "wa-browser-1"
+async def test_many_leftovers_are_removed_beside_the_event_loop_and_to_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profile, folder = tmp_path / "profile", tmp_path / "wa-browser-1"
     folder.mkdir()
-    for number in range(5_000):
-        (folder / str(number)).touch()
-    (profile.parent / NOTE).write_text(str(folder))
-    return folder
+    (folder / "file").touch()
+    (tmp_path / NOTE).write_text(str(folder))
+    begun, goes_on, rmtree = threading.Event(), threading.Event(), shutil.rmtree
 
+    def takes_long(path: Path, **options: Any) -> None:
+        begun.set()
+        goes_on.wait(20)  # to the end of it where the loop has to wait, too
+        rmtree(path, **options)
 
-async def part_is_removed(folder: Path, of: int = 5_000) -> None:
-    async with asyncio.timeout(10):
-        while len(os.listdir(folder)) == of:  # noqa: PTH208  # the quickest
-            await asyncio.sleep(0.002)
-
-
-async def test_many_leftovers_are_removed_beside_the_event_loop_and_to_the_end(tmp_path: Path) -> None:
-    profile = tmp_path / "profile"
-    folder = many_leftovers(profile)
+    monkeypatch.setattr(shutil, "rmtree", takes_long)
     opening = asyncio.create_task(open_chromium(tmp_path / "none", profile, sandbox=False).__aenter__())
-    await part_is_removed(folder)  # raises where all of it is gone before the loop comes to run again
+    async with asyncio.timeout(15):
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+    assert folder.exists()
     opening.cancel()
+    await asyncio.wait([opening], timeout=0.2)
+    assert not opening.done()
+    goes_on.set()
     await asyncio.wait([opening])
     assert opening.cancelled()
     assert not folder.exists()
@@ -374,10 +387,12 @@ async def test_a_child_that_got_away_is_swept_with_the_browser(tmp_path: Path) -
     async with open_chromium(browser, profile, sandbox=False):
         while not (tmp_path / "got-away").exists():
             await asyncio.sleep(0.01)
-        assert len(processes_of(profile)) == 2
+        while len(processes_of(profile)) != 2:  # what takes another program's place shows neither for a moment
+            await asyncio.sleep(0.01)
     assert processes_of(profile) == []
 
 
+@pytest.mark.timeout(400)
 async def test_twenty_browsers_one_after_the_other_leave_nothing(tmp_path: Path) -> None:
     profile = tmp_path / "profile"
     for round_ in range(20):

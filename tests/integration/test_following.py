@@ -12,6 +12,7 @@ import pytest
 
 from tests.harness.redis_server import RedisServer
 from tests.harness.stream import add_event
+from tests.harness.waiting import wait_until
 from whatsapp_contract.client import AgentClient, AsyncAgentClient
 from whatsapp_contract.names import SessionNames
 from whatsapp_contract.redis_connection import connect_async
@@ -39,10 +40,17 @@ async def pending(redis: Any, group: str = "g") -> int:
     return int((await redis.xpending(EVENTS, group))["pending"])
 
 
+async def somebody_waits(redis: Any) -> None:
+    """For an event that is not there yet: whoever was to follow does."""
+    async with asyncio.timeout(20):
+        while not (await redis.info("clients"))["blocked_clients"]:
+            await asyncio.sleep(0.01)
+
+
 async def given(client: AsyncAgentClient, count: int, **options: Any) -> list[str]:
     """Codes of the first events; the last is left unacknowledged."""
     codes: list[str] = []
-    async with asyncio.timeout(10), aclosing(client.follow(**{"group": "g", "consumer": "a"} | options)) as events:
+    async with asyncio.timeout(40), aclosing(client.follow(**{"group": "g", "consumer": "a"} | options)) as events:
         async for event in events:
             codes.append(event.data.get("code") or event.data["reason"])
             if len(codes) == count:
@@ -58,14 +66,14 @@ async def test_a_group_is_made_from_the_stream_s_beginning(redis: Any, client: A
 async def test_a_group_may_begin_with_what_comes(redis: Any, client: AsyncAgentClient) -> None:
     await add(redis, "old")
     task = asyncio.create_task(given(client, 1, after="$"))
-    await asyncio.sleep(0.2)
+    await somebody_waits(redis)
     await add(redis, "new")
     assert await task == ["new"]
 
 
 async def test_a_group_waits_for_a_stream_that_is_not_there_yet(redis: Any, client: AsyncAgentClient) -> None:
     task = asyncio.create_task(given(client, 1))
-    await asyncio.sleep(0.2)
+    await somebody_waits(redis)
     await add(redis, "first")
     assert await task == ["first"]
 
@@ -115,7 +123,7 @@ async def test_two_consumers_share_and_two_groups_do_not(redis: Any, client: Asy
             await asyncio.sleep(0.001)
 
     tasks = [asyncio.create_task(consume(name)) for name in taken]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         while len(taken["a"]) + len(taken["b"]) < 60 or await pending(redis):
             await asyncio.sleep(0.01)
     for task in tasks:
@@ -136,7 +144,7 @@ async def test_what_a_dead_consumer_left_is_taken_over(redis: Any, client: Async
 
 async def test_what_is_left_while_another_waits_is_taken_over_too(redis: Any, client: AsyncAgentClient) -> None:
     task = asyncio.create_task(given(client, 2, consumer="b", claim_idle_s=0.5, batch=1))
-    await asyncio.sleep(0.1)
+    await somebody_waits(redis)
     await redis.xgroup_createconsumer(EVENTS, "g", "dead")
     await add(redis, "mine")
     await asyncio.sleep(0.1)
@@ -148,12 +156,12 @@ async def test_what_is_left_while_another_waits_is_taken_over_too(redis: Any, cl
 async def test_a_slow_body_keeps_what_it_has_in_hand(redis: Any, client: AsyncAgentClient) -> None:
     codes = [str(n) for n in range(5)]
     await add(redis, *codes)
-    slow = client.follow(group="g", consumer="slow", claim_idle_s=1)
+    slow = client.follow(group="g", consumer="slow", claim_idle_s=4)  # which this process may be stopped for
     seen = [(await anext(slow)).data["code"]]
-    other = asyncio.create_task(given(client, 1, consumer="other", claim_idle_s=1))
-    await asyncio.sleep(4)  # four times what an idle one is given
+    other = asyncio.create_task(given(client, 1, consumer="other", claim_idle_s=4))
+    await asyncio.sleep(9)  # twice what an idle one is given
     assert not other.done()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while len(seen) < 5:
             seen.append((await anext(slow)).data["code"])
     await slow.aclose()
@@ -206,7 +214,7 @@ async def test_a_lost_group_is_made_anew_and_nothing_is_lost(redis: Any, client:
     assert (await anext(events)).data["code"] == "1"
     await redis.flushall()
     await add(redis, "3")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         # What is in hand is not in Redis any more; it is given all the same.
         assert [(await anext(events)).data["code"] for _ in range(2)] == ["2", "3"]
     await events.aclose()
@@ -216,7 +224,7 @@ async def test_without_a_group_events_are_read_from_where_one_says(redis: Any, c
     ids = await add(redis, "1", "2", "3")
     assert await given(client, 2, group=None, consumer=None, after=ids[0]) == ["2", "3"]
     task = asyncio.create_task(given(client, 1, group=None, consumer=None))
-    await asyncio.sleep(0.2)
+    await somebody_waits(redis)
     await add(redis, "4")
     assert await task == ["4"]
 
@@ -233,12 +241,13 @@ async def test_breaking_off_leaves_nothing_running(redis: Any, client: AsyncAgen
     async for _event in client.follow(group="g", consumer="a"):
         break
     waiting = asyncio.create_task(given(client, 9))
-    await asyncio.sleep(0.2)
+    await somebody_waits(redis)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     gc.collect()
-    await asyncio.sleep(0.1)
-    assert asyncio.all_tasks() == before
+    async with asyncio.timeout(20):
+        while asyncio.all_tasks() != before:
+            await asyncio.sleep(0.02)
 
 
 def test_threads_follow_in_the_same_way(redis_server: RedisServer) -> None:
@@ -252,14 +261,14 @@ def test_threads_follow_in_the_same_way(redis_server: RedisServer) -> None:
         seen.append(event.data["code"])
         if len(seen) == 20:
             break
-    assert threading.active_count() == before
+    wait_until(lambda: threading.active_count() == before, 20, "its thread has ended")
     for event in client.follow(group="g", consumer="a"):
         seen.append(event.data["code"])
         if len(seen) == 31:
             break
     assert seen == [*map(str, range(20)), *map(str, range(19, 30))]
     assert redis.xpending(EVENTS, "g")["pending"] == 1
-    assert threading.active_count() == before
+    wait_until(lambda: threading.active_count() == before, 20, "its thread has ended")
     redis.close()
 
 
@@ -271,8 +280,11 @@ def test_a_slow_thread_keeps_what_it_has_in_hand(redis_server: RedisServer) -> N
     slow = client.follow(group="g", consumer="slow", claim_idle_s=0.3)
     next(slow)
     threading.Event().wait(1.0)
-    idle = [entry["time_since_delivered"] for entry in redis.xpending_range(EVENTS, "g", "-", "+", 9)]
-    assert len(idle) == 2
-    assert max(idle) < 300
+
+    def idle_ms() -> list[int]:
+        return [entry["time_since_delivered"] for entry in redis.xpending_range(EVENTS, "g", "-", "+", 9)]
+
+    assert len(idle_ms()) == 2
+    wait_until(lambda: max(idle_ms()) < 300, 20, "it was held a moment ago")
     slow.close()
     redis.close()

@@ -53,7 +53,7 @@ async def test_a_file_is_stored_byte_for_byte_and_let_go(
     assert media["url"].startswith(f"s3://{s3.bucket}/media/s1/{SENT_AT:%Y/%m/%d}/{sha256}.")
     assert object_of(s3, media) == data
     assert s3.admin.head_object(Bucket=s3.bucket, Key=s3.keys()[0])["ContentType"] == mimetype
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while bench.files() or await bench.page.kept(key) or await bench.client.zcard(NAMES.media_due):
             await asyncio.sleep(0.01)
 
@@ -105,7 +105,7 @@ async def test_so_it_is_on_a_build_whose_chats_load_their_own(bench: Bench) -> N
 async def test_earlier_messages_that_never_come_are_not_waited_for(bench: Bench) -> None:
     await bench.page.has_no_link()
     bench.tell(key_of(1), b"x")
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(45):
         while not any(record.attempts for record in await bench.records(key_of(1))):
             await asyncio.sleep(0.05)
 
@@ -117,7 +117,7 @@ async def test_a_message_told_again_is_answered_again(bench: Bench) -> None:
     await bench.ended(key_of(1))
     message = message_of(key_of(1), {"size": 1000, "sha256": hashlib.sha256(data).hexdigest()})
     bench.event_log.publish(EventType.MESSAGE, message, also=bench.keeper.entering(message))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(45):
         while len(events := await bench.events()) < 2:
             await asyncio.sleep(0.01)
     assert events[0] == events[1]
@@ -146,9 +146,9 @@ async def test_one_that_the_phone_is_asked_for_does_not_hold_up_the_others(bench
         plan = [{"stage": "REUPLOADING", "hang": True}] if key != key_of(8) else [data]
         await bench.page.give(key, told_of(data), *plan)
         bench.tell(key, data)
-    assert (await bench.ended(key_of(8), within_s=20))[key_of(8)]["status"] == "stored"
+    assert (await bench.ended(key_of(8), within_s=45))[key_of(8)]["status"] == "stored"
     hung = [key_of(n) for n in range(8)]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         while {(r.state, r.problem) for r in await bench.records(*hung)} != {(MediaState.SEEN, "gone")}:
             await asyncio.sleep(0.05)
 
@@ -157,10 +157,12 @@ async def test_nothing_runs_on_in_the_page_for_a_file_that_is_not_waited_for_any
     data = os.urandom(1000)
     await bench.page.give(key_of(1), told_of(data), {"stage": "REUPLOADING", "hang": True})
     bench.tell(key_of(1), data)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(45):
         while not [r for r in await bench.records(key_of(1)) if r.problem == "gone"]:
             await asyncio.sleep(0.05)
-    assert await bench.page.timers() == 0
+    async with asyncio.timeout(20):
+        while await bench.page.timers():  # the next try has one of its own, for a while
+            await asyncio.sleep(0.05)
 
 
 async def test_a_file_that_comes_too_late_is_let_go(bench: Bench, tmp_path: Path) -> None:
@@ -171,7 +173,9 @@ async def test_a_file_that_comes_too_late_is_let_go(bench: Bench, tmp_path: Path
         await bench.page.give(key_of(n), told_of(data), late)
         with pytest.raises((MediaRefused, PageTimeout)):
             await read_media(page, key_of(n), tmp_path / "late", MAX_BYTES, patience_s)
-        await asyncio.sleep(1)
+        async with asyncio.timeout(20):
+            while not await bench.page.kept(key_of(n)):
+                await asyncio.sleep(0.05)
         release_media(page, key_of(n))
     assert await bench.page.blobs() == 0
     assert await bench.page.timers() == 0
@@ -180,7 +184,7 @@ async def test_a_file_that_comes_too_late_is_let_go(bench: Bench, tmp_path: Path
 async def test_a_file_that_the_browser_does_not_hand_out_is_its_own_trouble(bench: Bench) -> None:
     await bench.page.give(key_of(1), told_of(b"x"), {"unreadable": True})
     bench.tell(key_of(1), b"x")
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(45):
         while not any(record.attempts for record in await bench.records(key_of(1))):
             await asyncio.sleep(0.05)
     assert (await bench.records(key_of(1)))[0].interrupted == 0
@@ -192,14 +196,17 @@ async def test_a_file_that_the_page_dies_over_is_tried_alone_and_the_others_are_
     bench.tell(key_of(0), b"x")
     for _ in range(2):
         tries = await bench.page.tries()
-        async with asyncio.timeout(15):
+        bench.ready = True
+        async with asyncio.timeout(45):
             while len(await bench.page.tries()) == len(tries):
                 await asyncio.sleep(0.01)
+        bench.ready = False  # as the session is not, until the new page is there, with what is given to it
         await bench.crash()
         await bench.page.give(key_of(0), told_of(b"x"), {"hang": True})
     for key, data in photos.items():
         await bench.page.give(key, told_of(data), data)
         bench.tell(key, data)
+    bench.ready = True
     await bench.ended(*photos)
     [suspect] = await bench.records(key_of(0))
     assert (suspect.state, suspect.attempts, suspect.crashed) == (MediaState.SEEN, 0, 2)
@@ -227,7 +234,7 @@ async def test_what_is_too_large_is_a_dead_letter_and_may_be_tried_again(bench: 
     assert not bench.files()
     assert await bench.keeper.retry([key_of(1), "true_x@c.us_unknown"]) == (1, ["true_x@c.us_unknown"])
     if told["size"] is None:  # nothing was told of it that could differ
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(45):
             while (await bench.ended(key_of(1)))[key_of(1)]["status"] != "stored":
                 await asyncio.sleep(0.01)
 
@@ -240,7 +247,7 @@ async def test_what_nobody_has_is_tried_later_and_meanwhile_others_are_stored(be
     bench.tell(key_of(3), os.urandom(1000))  # the page knows no such message
     bench.tell(key_of(2), good)
     await bench.ended(key_of(2))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(45):
         while len(tried := [r for r in await bench.records(key_of(1), key_of(3)) if r.attempts]) < 2:
             await asyncio.sleep(0.01)
     assert {(record.state, record.problem) for record in tried} == {(MediaState.SEEN, "unfetchable")}
