@@ -155,7 +155,7 @@ async def media_page(folder: Path) -> AsyncIterator[MediaPage]:
         open_chromium(find_executable(None), folder / "profile", sandbox=False) as chromium,
     ):
         url = f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
-        browser = await cdp.connect(chromium.endpoint, within_s=5)
+        browser = await cdp.connect(chromium.endpoint, within_s=20)
         page = await WhatsAppPage.open(browser, chromium, url, wa_js, None)
         try:
             await page.navigate()

@@ -52,7 +52,7 @@ class RedisServer:
             ["redis-server", *arguments, "--appendonly", "yes", "--save", "", "--loglevel", "warning"],
             stdout=subprocess.DEVNULL,
         )
-        wait_until(self._answers, 10, "redis-server answers")
+        wait_until(self._answers, 30, "redis-server answers")
 
     def stop(self) -> None:
         """End it cleanly."""

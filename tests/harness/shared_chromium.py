@@ -13,7 +13,7 @@ from browser_agent.whatsapp import cdp
 from browser_agent.whatsapp.chromium import Chromium, open_chromium
 from browser_agent.whatsapp.executable import find_executable
 
-WITHIN_S = 10.0
+WITHIN_S = 20.0
 
 
 class SharedChromium:

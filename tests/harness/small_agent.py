@@ -66,7 +66,7 @@ class SmallAgent:
 
     async def events(self, *types: str) -> list[Event]:
         """What was told so far, by any life."""
-        assert await self.event_log.flushed(5)
+        assert await self.event_log.flushed(20)
         entries = await self.redis.xrange(NAMES.events)
         found = [Event.model_validate({**json.loads(fields["event"]), "id": entry}) for entry, fields in entries]
         return [event for event in found if not types or event.type in types]
@@ -76,7 +76,7 @@ class SmallAgent:
         told = [event.data for event in await self.events("message_ack") if event.data["idempotency_key"] == key]
         return [data["ack"] + (f" by {data['by']['phone']}" if data["by"] else "") for data in told]
 
-    async def until_acks(self, key: str, expected: list[str], within_s: float = 10) -> None:
+    async def until_acks(self, key: str, expected: list[str], within_s: float = 20) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while await self.acks(key) != expected:
@@ -188,15 +188,15 @@ async def use_page(agent: SmallAgent, page: WhatsAppPage, whatsapp: WhatsAppWeb)
     yield
     page.on_event = lambda _event: None
     where = {"origin": whatsapp.url.rstrip("/"), "storageTypes": "all"}
-    await page.session.call("Page.navigate", {"url": "about:blank"}, within_s=10)
-    await page.session.call("Storage.clearDataForOrigin", where, within_s=10)
+    await page.session.call("Page.navigate", {"url": "about:blank"}, within_s=20)
+    await page.session.call("Storage.clearDataForOrigin", where, within_s=20)
 
 
 @contextlib.asynccontextmanager
 async def blank_page(profile: Path, whatsapp: WhatsAppWeb, kept: str | None = None) -> AsyncIterator[WhatsAppPage]:
     """A page of a browser of its own, not navigated yet."""
     async with open_chromium(find_executable(None), profile, sandbox=False) as chromium:
-        browser = await cdp.connect(chromium.endpoint, within_s=5)
+        browser = await cdp.connect(chromium.endpoint, within_s=20)
         yield await WhatsAppPage.open(browser, chromium, whatsapp.url, BUNDLE, kept)
         await cdp.connection_of(browser).dispose()
 

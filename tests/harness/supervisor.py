@@ -59,7 +59,7 @@ class Supervisor:
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self._config)]
         with self._log.open("ab") as log:
             self.process = processes.start(command, stdout=log)
-        wait_until(self._answers, 10, "supervisord answers")
+        wait_until(self._answers, 30, "supervisord answers")
         return self
 
     def log(self) -> str:

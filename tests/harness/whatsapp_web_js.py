@@ -65,7 +65,7 @@ class JsClient:
             env={**os.environ, **(env or {})},
         )
 
-    def next(self, event: str, timeout_s: float = 30.0) -> Any:
+    def next(self, event: str, timeout_s: float = 60.0) -> Any:
         """The detail of the next such event; errors of the client fail the test."""
         deadline = time.monotonic() + timeout_s
         while (remaining := deadline - time.monotonic()) > 0:

@@ -30,7 +30,7 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 def supervisor(tmp_path: Path) -> Iterator[Supervisor]:
     """A supervisord of the test's own, that runs something in the agent's place."""
     with Supervisor(tmp_path, {AGENT: SLEEPER}) as made:
-        wait_until(lambda: made.control.state(AGENT).name == "RUNNING", 10, "the program runs")
+        wait_until(lambda: made.control.state(AGENT).name == "RUNNING", 30, "the program runs")
         yield made
 
 
@@ -39,7 +39,7 @@ def agent(redis_server: RedisServer) -> Iterator[Agent]:
     """Who answers in the agent's place."""
     with Agent(redis_server.url) as made:
         with redis_server.client() as redis:
-            wait_until(lambda: redis.pubsub_numsub("whatsapp:s1:commands")[0][1], 5, "the agent listens")
+            wait_until(lambda: redis.pubsub_numsub("whatsapp:s1:commands")[0][1], 20, "the agent listens")
         yield made
 
 

@@ -62,13 +62,13 @@ class Browser:
         )
         try:
             self.devtools_port = int(self._read_port(port_file).splitlines()[0])
-            with urlopen(f"http://127.0.0.1:{self.devtools_port}/json/version", timeout=5) as answer:
+            with urlopen(f"http://127.0.0.1:{self.devtools_port}/json/version", timeout=20) as answer:
                 self._devtools = DevTools(json.load(answer)["webSocketDebuggerUrl"])
         except BaseException:
             processes.stop(self._process)
             raise
 
-    def _read_port(self, port_file: Path, timeout_s: float = 20.0) -> str:
+    def _read_port(self, port_file: Path, timeout_s: float = 40.0) -> str:
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and self._process.poll() is None:
             if port_file.exists() and (text := port_file.read_text()):
@@ -180,7 +180,7 @@ class Page:
     def reload(self) -> None:
         self.devtools.call("Page.reload")
 
-    def evaluate(self, expression: str, timeout_s: float = 10.0) -> Any:
+    def evaluate(self, expression: str, timeout_s: float = 30.0) -> Any:
         """The value of an expression in the page; a promise is awaited."""
         answer = self.devtools.call(
             "Runtime.evaluate", timeout_s, expression=expression, awaitPromise=True, returnByValue=True
@@ -190,7 +190,7 @@ class Page:
             raise PageError(details.get("exception", {}).get("description", details["text"]))
         return answer["result"].get("value")
 
-    def until(self, expression: str, timeout_s: float = 10.0) -> Any:
+    def until(self, expression: str, timeout_s: float = 30.0) -> Any:
         """The value of an expression once it is true; a page that is just loading is asked again."""
         deadline = time.monotonic() + timeout_s
         last: object = None

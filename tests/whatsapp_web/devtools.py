@@ -36,7 +36,7 @@ class DevTools:
     def __init__(self, websocket_url: str) -> None:
         address = urlsplit(websocket_url)
         assert address.hostname is not None
-        self._socket = socket.create_connection((address.hostname, address.port or 80), timeout=10)
+        self._socket = socket.create_connection((address.hostname, address.port or 80), timeout=30)
         self._protocol = WSConnection(ConnectionType.CLIENT)
         self._ids = itertools.count(1)
         self._replies: dict[int, Json] = {}
@@ -44,7 +44,7 @@ class DevTools:
         self._partial: list[str] = []
         self._open = False
         self._write(Request(host=address.netloc, target=address.path))
-        self._wait(lambda: self._open, "the handshake", time.monotonic() + 10)
+        self._wait(lambda: self._open, "the handshake", time.monotonic() + 30)
 
     def __enter__(self) -> Self:
         return self
@@ -59,7 +59,7 @@ class DevTools:
         """Call `listener` with the parameters of every such event from now on."""
         self._listeners.setdefault(event, []).append(listener)
 
-    def call(self, method: str, timeout_s: float = 10.0, **params: Any) -> Json:
+    def call(self, method: str, timeout_s: float = 30.0, **params: Any) -> Json:
         """Run a command and return its result."""
         command_id = self.post(method, **params)
         self._wait(lambda: command_id in self._replies, method, time.monotonic() + timeout_s)
@@ -114,13 +114,13 @@ class DevTools:
             listener(message.get("params", {}))
 
     def _write(self, event: Request | Message[str]) -> None:
-        self._socket.settimeout(10)
+        self._socket.settimeout(30)
         self._socket.sendall(self._protocol.send(event))
 
 
 def targets(port: int) -> list[Json]:
     """What a browser's DevTools port offers."""
-    with urlopen(f"http://127.0.0.1:{port}/json/list", timeout=5) as answer:
+    with urlopen(f"http://127.0.0.1:{port}/json/list", timeout=20) as answer:
         found: list[Json] = json.load(answer)
     return found
 
@@ -134,5 +134,5 @@ def crash_pages(port: int, url_prefix: str) -> int:
             devtools.on("Inspector.targetCrashed", crashed.append)
             devtools.call("Inspector.enable")
             devtools.post("Page.crash")
-            devtools.wait_until(partial(bool, crashed), "the crash", timeout_s=5)
+            devtools.wait_until(partial(bool, crashed), "the crash", timeout_s=20)
     return len(pages)
