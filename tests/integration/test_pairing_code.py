@@ -126,11 +126,11 @@ async def test_a_code_that_nobody_typed_in_gives_way_to_a_qr_code(tab: Tab) -> N
 
 
 async def test_an_account_that_is_linked_keeps_its_link_when_the_time_of_the_code_is_over(tab: Tab) -> None:
-    code = await tab.linking.pairing_code(OURS, kept_s=1.5)
+    code = await tab.linking.pairing_code(OURS, kept_s=6)
     await tab.phone(tab.whatsapp.enter_link_code, code)
     await tab.until_usable()
     secret = await tab.page._evaluate("require('StandInCredentials').keys.advSecret")
-    await tab.page._evaluate("new Promise((resolve) => setTimeout(resolve, 1600))")  # the page's own clock
+    await tab.page._evaluate("new Promise((resolve) => setTimeout(resolve, 6100))", 30)  # the page's own clock
     assert await tab.page._evaluate("require('StandInCredentials').keys.advSecret") == secret
     await tab.page.probe()
     assert (tab.page.snapshot.mode, tab.page.snapshot.registered) == ("MAIN", True)

@@ -40,21 +40,24 @@ def test_orphans_are_ended_and_reaped_with_the_service_in_time() -> None:
         assert owner.stdin is not None
         assert owner.stdout is not None
         orphans = [psutil.Process(pid) for pid in json.loads(owner.stdout.readline())]
-        wait_until(lambda: all(orphan.ppid() == owner.pid for orphan in orphans), 5, "they have come to it")
+        wait_until(lambda: all(orphan.ppid() == owner.pid for orphan in orphans), 20, "they have come to it")
         orphans[0].send_signal(signal.SIGTERM)
         assert all(orphan.is_running() for orphan in orphans)
         owner.stdin.write(b"\n")
         owner.stdin.flush()
         took_s = json.loads(owner.stdout.readline())
         assert not any(psutil.pid_exists(orphan.pid) and orphan.is_running() for orphan in orphans)
-        assert took_s < 3
+        assert took_s < 8  # a container is given ten seconds
         owner.stdin.close()
 
 
 # A wrapper's job, there before; a child of ours that tells what it was asked to, and one that ignores it.
 WRAPPED = """
 import json, subprocess, sys
+from cli import orphans
 from cli.orphans import children, end_orphans
+
+orphans.END_WITHIN_S = 4  # whoever answers is not to be killed for being slow
 
 def start(script):
     child = subprocess.Popen([sys.executable, "-S", "-c", script], stdout=subprocess.PIPE)

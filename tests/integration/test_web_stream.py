@@ -179,5 +179,5 @@ def test_followers_cannot_hold_up_a_stop(web: WebProcess) -> None:
         started = time.monotonic()
         os.kill(web.process.pid, signal.SIGTERM)
         web.process.wait(20)
-        assert time.monotonic() - started < 8  # one and a half, on a machine that has nothing else to do
+        assert time.monotonic() - started < 12  # one and a half, on a machine that has nothing else to do
         assert follower.ended.wait(20)

@@ -291,8 +291,8 @@ def test_of_an_answer_only_so_much_is_read() -> None:
     endless = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     with speaking(says(endless, *[b"1\r\nx\r\n"] * 1000, every_s=0.05)) as port:
         started = time.monotonic()
-        assert posted(f"http://127.0.0.1:{port}/", answer_within_s=0.5).status == 200
-        assert time.monotonic() - started < 5
+        assert posted(f"http://127.0.0.1:{port}/", answer_within_s=3).status == 200
+        assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize("status", [b"100 Continue", b"102 Processing", b"103 Early Hints"])

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness.waiting import wait_until
 from tests.whatsapp_web.browser import Page
 from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.people import ANNA, BRUNO, FAMILY, ME
@@ -40,7 +41,7 @@ def heard(page: Page) -> list[list[Any]]:
 
 def settled(page: Page) -> None:
     """Wait until what happened is in IndexedDB."""
-    page.evaluate("new Promise((resolve) => setTimeout(resolve, 250))")
+    page.evaluate("require('StandInKeeping').flush()")
 
 
 def test_reactions_come_change_and_go(linked_page: Page, whatsapp: WhatsAppWeb) -> None:
@@ -149,10 +150,10 @@ def test_changes_reach_what_is_not_loaded_and_what_comes_as_history(linked_page:
     linked_page.until(USABLE)
     whatsapp.edit(key, "Older")
     whatsapp.react(key, "👍", author=BRUNO.phone)
-    settled(linked_page)
+    changed = [None, [["👍", False, [BRUNO.phone]]]]
+    wait_until(lambda: linked_page.evaluate(REACTIONS % key) == changed, 20, "the reaction, the later of both")
 
     assert linked_page.evaluate(f"WPP.whatsapp.MsgStore.get('{key}') ?? null") is None
-    assert linked_page.evaluate(REACTIONS % key) == [None, [["👍", False, [BRUNO.phone]]]]
     bodies = f"WPP.chat.getMessages('{FAMILY.id}', {{count: -1}}).then((all) => all.map((m) => m.body))"
     assert linked_page.evaluate(bodies) == ["Older", "New"]
     chat = f"WPP.chat.get('{FAMILY.id}')"

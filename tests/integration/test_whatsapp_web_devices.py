@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.waiting import wait_until
 from tests.whatsapp_web.browser import Browser, Page
 from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.people import FAMILY
@@ -56,7 +57,7 @@ def test_messages_outlive_a_reload(linked_page: Page, whatsapp: WhatsAppWeb) -> 
     linked_page.forget()
 
     # Late enough for wa-js to listen when the offline messages come.
-    whatsapp.set_options(boot_ms=2000)
+    whatsapp.set_options(boot_ms=5000)
     load(linked_page, whatsapp)
     linked_page.until(USABLE)
 
@@ -153,7 +154,7 @@ def test_conflict_lasts_until_the_page_takes_over(linked_page: Page, whatsapp: W
 
     linked_page.until(f"{STATE} === 'CONFLICT' && {MODE} === 'CONFLICT'")
     linked_page.evaluate("new Promise((resolve) => setTimeout(resolve, 300))")
-    assert whatsapp.connections()["open"] == 0
+    wait_until(lambda: whatsapp.connections()["open"] == 0, 20, "the link is closed")
     linked_page.evaluate("WPP.whatsapp.Socket.takeover()")
     linked_page.until(f"{CONNECTED} && {MODE} === 'MAIN'")
 
@@ -174,4 +175,4 @@ def test_a_second_page_of_the_same_device_takes_the_link_over(whatsapp: WhatsApp
 
         first.until(f"{STATE} === 'CONFLICT'")
         second.until(f"window.WPP && {CONNECTED}")
-        assert whatsapp.connections()["logged_in"] == 1
+        wait_until(lambda: whatsapp.connections()["logged_in"] == 1, 20, "the first one is out")

@@ -141,7 +141,7 @@ def test_a_message_sent_again_is_no_news_though_it_is_not_loaded(linked_page: Pa
     whatsapp.half_open()
     # Kept, though the acknowledgement does not get through.
     linked_page.until("WPP.indexdb.getMessagesFromRowId({minRowId: 0}).then((all) => all.length >= 1)")
-    whatsapp.set_options(loaded_per_chat=1, boot_ms=2000)
+    whatsapp.set_options(loaded_per_chat=1, boot_ms=5000)
     later = whatsapp.deliver_text("Later")
     linked_page.forget()
     load(linked_page, whatsapp)

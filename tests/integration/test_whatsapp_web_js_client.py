@@ -55,7 +55,7 @@ def test_it_sends_messages(client: JsClient, whatsapp: WhatsAppWeb) -> None:
     key = client.call("sendMessage", FAMILY.id, "Hello from the client")
 
     # The client answers when the message is in its chat; it goes out after that.
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while not whatsapp.outbox() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert [(sent["id"], sent["body"]) for sent in whatsapp.outbox()] == [(key, "Hello from the client")]

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tests.harness.waiting import wait_until
 from tests.whatsapp_web.browser import Browser, Page
 from tests.whatsapp_web.client import PhoneRefused, WhatsAppWeb
 from tests.whatsapp_web.devtools import DevToolsTimeout
@@ -39,7 +40,7 @@ def test_a_quiet_link_shows_frames_from_the_server(linked_page: Page, whatsapp: 
     linked_page.until(USABLE)
     linked_page.forget()
 
-    linked_page.devtools.wait_until(lambda: len(linked_page.frames.received) >= 3, "pongs", timeout_s=5)
+    linked_page.devtools.wait_until(lambda: len(linked_page.frames.received) >= 3, "pongs", timeout_s=20)
     assert {payload for _, payload in linked_page.frames.received} == {'[{"type": "pong"}]'}
     assert {payload for _, payload in linked_page.frames.sent} == {'{"type":"ping"}'}
 
@@ -61,7 +62,7 @@ def test_reconnect_opens_a_new_connection_and_stays_on_the_page(linked_page: Pag
     assert linked_page.evaluate(f"{RECONNECT}; {STATE}") == "OPENING"
     linked_page.until(CONNECTED)
     assert whatsapp.connections()["opened"] == opened + 1
-    assert whatsapp.connections()["open"] == 1
+    wait_until(lambda: whatsapp.connections()["open"] == 1, 20, "the old connection is closed")
     assert len(linked_page.frames.opened) == 1
     assert heard(linked_page, "conn.stream_mode_changed") == []
     assert linked_page.evaluate("window.samePage")
@@ -73,15 +74,16 @@ def test_reconnect_opens_a_new_connection_and_stays_on_the_page(linked_page: Pag
 def test_after_a_drop_the_page_comes_back_by_itself_with_what_it_missed(
     linked_page: Page, whatsapp: WhatsAppWeb
 ) -> None:
-    whatsapp.drop(refuse_s=0.5)
+    whatsapp.drop()
     linked_page.until(f"{STATE} === 'OPENING' && WPP.whatsapp.Stream.info === 'OPENING'")
     assert linked_page.evaluate(MODE) == "MAIN"
     missed = whatsapp.deliver_many(3)
+    wait_until(lambda: whatsapp.connections()["refused"] >= 1, 20, "it has tried")
 
+    whatsapp.restore()
     linked_page.until(CONNECTED)
     arrived(linked_page, missed[-1])
     assert stored(linked_page) == news(linked_page) == missed
-    assert whatsapp.connections()["refused"] >= 1
 
 
 def test_a_drop_can_last_until_it_is_restored(linked_page: Page, whatsapp: WhatsAppWeb) -> None:
@@ -171,11 +173,13 @@ def test_who_is_shut_out_stays_out_whatever_the_page_tries(linked_page: Page, wh
 
 
 def test_another_client_takes_the_session_again_and_again(linked_page: Page, whatsapp: WhatsAppWeb) -> None:
+    linked_page.forget()
     whatsapp.shut_out("CONFLICT", after_s=0.2)
-    for _ in range(2):
+    for time_taken in (1, 2):
         linked_page.until(f"{STATE} === 'CONFLICT'")
         linked_page.evaluate("WPP.whatsapp.Socket.takeover()")
-        linked_page.until(CONNECTED)
+        # By what was told: it may be taken from us again before we look.
+        wait_until(lambda n=time_taken: heard(linked_page, "conn.stream_mode_changed").count("MAIN") == n, 20, "ours")  # type: ignore[misc]
     linked_page.until(f"{STATE} === 'CONFLICT'")
 
     whatsapp.restore()
@@ -201,30 +205,31 @@ def test_a_deaf_page_has_messages_and_tells_of_none_until_it_is_loaded_anew(
 
 
 def test_a_slow_page_answers_late_and_is_well_again(linked_page: Page, whatsapp: WhatsAppWeb) -> None:
+    # By the page's own clock: how late each of its timers is.
+    linked_page.evaluate(
+        "window.late = []; let due = performance.now() + 20;"
+        "setInterval(() => { const now = performance.now(); late.push(now - due); due = now + 20; }, 20); 1"
+    )
     whatsapp.slow_page(busy_ms=600, every_ms=650, for_ms=2000)
-    linked_page.evaluate("new Promise((resolve) => setTimeout(resolve, 700))", timeout_s=5)
-    longest_s, until = 0.0, time.monotonic() + 1
-    while (asked := time.monotonic()) < until:
-        linked_page.evaluate("1", timeout_s=3)
-        longest_s = max(longest_s, time.monotonic() - asked)
-    assert longest_s > 0.2
-    linked_page.evaluate("new Promise((resolve) => setTimeout(resolve, 2500))", timeout_s=8)
-    assert linked_page.evaluate("1 + 1", timeout_s=0.3) == 2
+    linked_page.until("Math.max(...late) > 400")
+    is_well = "(() => { const seen = late.splice(0); return seen.length > 20 && Math.max(...seen) < 400; })()"
+    wait_until(lambda: linked_page.evaluate(is_well), 40, "it is well", every_s=2)
+    assert linked_page.evaluate("1 + 1") == 2
 
 
 def test_the_page_can_be_made_to_hang(linked_page: Page, whatsapp: WhatsAppWeb) -> None:
-    whatsapp.busy_loop(800)
+    whatsapp.busy_loop(3000)
 
     with pytest.raises(DevToolsTimeout):
         linked_page.evaluate("1", timeout_s=0.3)
-    assert linked_page.evaluate("1 + 1", timeout_s=3) == 2
+    assert linked_page.evaluate("1 + 1", timeout_s=20) == 2
 
 
 def test_the_page_can_be_crashed_and_is_still_linked_after_a_reload(
     linked_page: Page, whatsapp: WhatsAppWeb, chromium: Browser
 ) -> None:
     assert whatsapp.crash_page(chromium.devtools_port) == 1
-    linked_page.devtools.wait_until(lambda: linked_page.crashed, "the crash", timeout_s=5)
+    linked_page.devtools.wait_until(lambda: linked_page.crashed, "the crash", timeout_s=20)
 
     load(linked_page, whatsapp)
     linked_page.until(USABLE)

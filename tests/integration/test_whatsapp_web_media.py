@@ -55,7 +55,7 @@ def test_gone_media_is_uploaded_again_by_the_phone(linked_page: Page, whatsapp: 
     (retry,) = whatsapp.state()["media_retries"]
     assert (retry["key"], retry["path"]) == (key, path)
     assert linked_page.evaluate(f"WPP.whatsapp.MsgStore.get('{key}').directPath") == retry["new_path"]
-    linked_page.evaluate("new Promise((resolve) => setTimeout(resolve, 250))")
+    linked_page.evaluate("require('StandInKeeping').flush()")
     load(linked_page, whatsapp)
     linked_page.until(USABLE)
     assert linked_page.evaluate(DOWNLOAD % key) == WHOLE
@@ -107,7 +107,8 @@ def test_slow_media_comes_slowly(linked_page: Page, whatsapp: WhatsAppWeb) -> No
     whatsapp.slow_media(path, bytes_per_s=len(PHOTO) * 2)
 
     began = time.monotonic()
+    linked_page.evaluate(f"window.stages = new Set(); setInterval(() => stages.add({STAGE % key}), 5); 1")
     linked_page.evaluate(f"window.asking = {DOWNLOAD % key}; 1")
-    linked_page.until(f"{STAGE % key} === 'FETCHING'")
     assert linked_page.evaluate("window.asking") == WHOLE
     assert time.monotonic() - began > 0.4
+    assert linked_page.evaluate("stages.has('FETCHING')")

@@ -37,7 +37,7 @@ def test_it_ends_cleanly_when_asked_even_with_a_page_open(page: Page) -> None:
 
     begun = time.monotonic()
     assert whatsapp.stop() == 0
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 5
     assert not listens(port_of(whatsapp))
 
 
@@ -54,7 +54,7 @@ def test_it_ends_with_the_process_that_started_it() -> None:
         assert listens(port)
         os.kill(starter.pid, signal.SIGKILL)
 
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while listens(port) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not listens(port)
@@ -79,7 +79,7 @@ def test_options_are_flags_too_and_a_wrong_one_is_an_error() -> None:
 
 
 def test_the_page_has_a_policy_of_the_real_ones_shape() -> None:
-    with WhatsAppWeb() as whatsapp, urlopen(whatsapp.url, timeout=5) as page:
+    with WhatsAppWeb() as whatsapp, urlopen(whatsapp.url, timeout=20) as page:
         policy = page.headers["Content-Security-Policy"]
     assert "'nonce-" in policy
     assert "'unsafe-inline'" not in policy.partition("script-src")[2].partition(";")[0]

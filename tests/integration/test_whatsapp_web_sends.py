@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness.waiting import wait_until
 from tests.whatsapp_web.browser import Page
 from tests.whatsapp_web.client import WhatsAppWeb
 from tests.whatsapp_web.people import ANNA, BRUNO, FAMILY, ME
@@ -45,6 +46,11 @@ def reload(page: Page, whatsapp: WhatsAppWeb) -> None:
     page.until(USABLE)
 
 
+def kept(page: Page) -> None:
+    """Wait until all that the page knows is in IndexedDB."""
+    page.evaluate("require('StandInKeeping').flush()")
+
+
 def kept_unsent(page: Page) -> None:
     """Wait until a send is in IndexedDB, so that the page's next life knows of it."""
     page.until("WPP.indexdb.getMessagesFromRowId({minRowId: 0}).then((all) => all.length > 0)")
@@ -60,6 +66,7 @@ def test_an_id_sent_twice_is_one_message(linked_page: Page, whatsapp: WhatsAppWe
 
     assert [(m["id"], m["chat"], m["text"], m["times"]) for m in whatsapp.outbox()] == [(key, chat, "Once", 2)]
     assert stored(linked_page) == [key]
+    kept(linked_page)
     reload(linked_page, whatsapp)
     assert linked_page.evaluate(text(chat, "Once", messageId=key)) == [key, 1, "OK"]
     assert [m["times"] for m in whatsapp.outbox()] == [3]
@@ -71,7 +78,7 @@ def test_an_id_is_one_message_in_a_page_that_has_not_loaded_it(linked_page: Page
     whatsapp.receipt(ID, ack=3)
     arrived(linked_page, whatsapp.deliver_text("Later"))
     linked_page.until((ACK % IN_GROUP) + " === 3")
-    linked_page.evaluate("new Promise((resolve) => setTimeout(resolve, 300))")
+    kept(linked_page)
     whatsapp.set_options(loaded_per_chat=1)
     reload(linked_page, whatsapp)
 
@@ -115,10 +122,7 @@ def test_a_file_that_is_in_the_chat_already_is_sent_but_never_settles(
     linked_page.evaluate(file(FAMILY.id, messageId=IN_GROUP))
     linked_page.evaluate(f"window.again = {file(FAMILY.id, messageId=IN_GROUP)}; 1")
 
-    for _ in range(100):
-        if whatsapp.outbox()[0]["times"] == 2:
-            break
-        linked_page.evaluate("new Promise((resolve) => setTimeout(resolve, 20))")
+    wait_until(lambda: whatsapp.outbox()[0]["times"] == 2, 20, "it is sent again")
     assert [message["times"] for message in whatsapp.outbox()] == [2]
     assert linked_page.evaluate(IS_PENDING % "again") == "pending"
 
@@ -131,6 +135,7 @@ def test_held_sends_are_taken_and_not_answered(linked_page: Page, whatsapp: What
     linked_page.evaluate(f"window.sending = {text(FAMILY.id, 'Hello', messageId=IN_GROUP)}; 1")
     assert linked_page.evaluate(IS_PENDING % "sending") == "pending"
     assert linked_page.evaluate(ACK % IN_GROUP) == 0
+    wait_until(whatsapp.outbox, 20, "it is taken")
     assert [(m["id"], m["times"], m["answered"]) for m in whatsapp.outbox()] == [(IN_GROUP, 1, False)]
 
     whatsapp.answer_sends()
@@ -153,8 +158,8 @@ def test_lost_sends_never_reach_the_server(linked_page: Page, whatsapp: WhatsApp
     whatsapp.lose_sends()
     linked_page.evaluate(f"window.sending = {text(FAMILY.id, 'Hello', messageId=IN_GROUP)}; 1")
     assert linked_page.evaluate(IS_PENDING % "sending") == "pending"
+    wait_until(lambda: whatsapp.state()["sends"]["lost"] == 1, 20, "it is lost")
     assert whatsapp.outbox() == []
-    assert whatsapp.state()["sends"]["lost"] == 1
 
     whatsapp.answer_sends()
     assert linked_page.evaluate(IS_PENDING % "sending") == "pending"
@@ -169,7 +174,7 @@ def test_refused_sends_fail(linked_page: Page, whatsapp: WhatsAppWeb, code: int)
     assert linked_page.evaluate(send) == [IN_GROUP, -1, "ERROR_UNKNOWN"]
     assert (whatsapp.outbox(), whatsapp.state()["sends"]["refused"]) == ([], [[ID, code]])
 
-    linked_page.evaluate("new Promise((resolve) => setTimeout(resolve, 200))")
+    kept(linked_page)
     reload(linked_page, whatsapp)
     assert linked_page.evaluate(ACK % IN_GROUP) == -1
     assert whatsapp.outbox() == []
@@ -205,7 +210,7 @@ def test_receipts_in_a_private_chat(linked_page: Page, whatsapp: WhatsAppWeb) ->
 
     assert linked_page.evaluate(ACK % IN_PRIVATE) == 3
     assert acks(linked_page) == [[ack, ANNA.phone, None, [ID]] for ack in (1, 2, 3, 2)]
-    linked_page.evaluate("new Promise((resolve) => setTimeout(resolve, 200))")
+    kept(linked_page)
     reload(linked_page, whatsapp)
     assert linked_page.evaluate(ACK % IN_PRIVATE) == 3
 
@@ -219,7 +224,7 @@ def test_receipts_in_a_group_come_from_each_member(linked_page: Page, whatsapp: 
     whatsapp.receipt(ID, 2, by=BRUNO.phone)
     linked_page.until((ACK % IN_GROUP) + " === 2")
     whatsapp.receipt(ID, 4)
-    linked_page.until((ACK % IN_GROUP) + " === 4")
+    linked_page.until((ACK % IN_GROUP) + " === 4 && acks.length >= 5")
 
     assert [heard[:3] for heard in acks(linked_page)] == [
         [1, FAMILY.id, None],
@@ -237,7 +242,7 @@ def test_receipts_wait_for_a_page_that_is_away(linked_page: Page, whatsapp: What
     whatsapp.receipt(ID, 2)
     whatsapp.receipt(ID, 3)
 
-    linked_page.until((ACK % IN_PRIVATE) + " === 3")
+    linked_page.until((ACK % IN_PRIVATE) + " === 3 && acks.length >= 3")
     assert [heard[0] for heard in acks(linked_page)] == [1, 2, 3]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from functools import cache
 from typing import Any
 
@@ -77,7 +78,8 @@ def arrived(page: Page, key: str) -> None:
 
 def acknowledged(page: Page, whatsapp: WhatsAppWeb) -> None:
     """Wait until the server has an acknowledgement of every message that it sent to pages."""
-    for _ in range(100):
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
         if all(message["acked"] for message in whatsapp.model() if message["to_device"]):
             return
         page.evaluate("new Promise((resolve) => setTimeout(resolve, 20))")

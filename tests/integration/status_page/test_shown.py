@@ -117,9 +117,10 @@ def test_the_code_is_large_counts_down_and_follows_its_successor(shown: ShownSes
     page.until(f"{image}.naturalWidth > 0")
     assert page.page.evaluate(f"{image}.getBoundingClientRect().width") >= 360
     first = page.page.evaluate(f"{image}.src")
+    page.until_text("#qr-left", "Good for")
     left = page.text("#qr-left")
     page.until(f"/Good for \\d+ s/.test({left!r}) && document.querySelector('#qr-left').innerText !== {left!r}")
-    shown.waiting(2, lasts_s=2)
+    shown.waiting(2, lasts_s=10)
     page.until(f"{image}.naturalWidth > 0 && {image}.src !== {first!r}")
     page.until_text("#qr-none", "The next code is on its way.")  # the second has run out, and none came
     shown.scanned()

@@ -8,12 +8,12 @@ from tests.whatsapp_web.doors.base import Doors, Json
 class LinkingDoors(Doors):
     """What the phone's owner does with a code, and what the server makes of whoever asks for one."""
 
-    def code_on_show(self, timeout_s: float = 10.0) -> str:
+    def code_on_show(self, timeout_s: float = 30.0) -> str:
         """The complete five-part code that the page shows, awaited."""
         code: str = self._control.call("code_on_show", timeout_s=timeout_s)
         return code
 
-    def scan(self, payload: str | None = None, timeout_s: float = 10.0) -> int:
+    def scan(self, payload: str | None = None, timeout_s: float = 30.0) -> int:
         """Scan the QR code; returns the number of the linked device once the page has kept its keys.
 
         With a payload, that is what the phone sees: anything but the complete code that is on show now raises
@@ -30,7 +30,7 @@ class LinkingDoors(Doors):
         """Stop showing codes, as after the last of them."""
         self._control.call("idle_qr")
 
-    def enter_link_code(self, code: str, timeout_s: float = 10.0) -> int:
+    def enter_link_code(self, code: str, timeout_s: float = 30.0) -> int:
         """Link with the code a page got for the account's number; returns the device's number. A code for another
         number, an old one or a void one raises PhoneRefused."""
         device: int = self._control.call("enter_link_code", code=code, timeout_s=timeout_s)
