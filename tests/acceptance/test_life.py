@@ -1,5 +1,6 @@
 """A session's life: scanned, ready, messages, stopped, started again without a scan, logged out."""
 
+import configparser
 import contextlib
 import json
 import os
@@ -267,15 +268,21 @@ def test_a_program_that_cannot_be_kept_running_ends_the_service_with_70(tmp_path
         assert service.leftovers() == []
 
 
-def test_a_stop_takes_below_nine_seconds_with_an_agent_and_a_browser_that_hang(
-    whatsapp: WhatsAppWeb, tmp_path: Path
-) -> None:
+def test_an_agent_and_a_browser_that_hang_do_not_hold_up_a_stop(whatsapp: WhatsAppWeb, tmp_path: Path) -> None:
+    """By how long it waits at most for each program it is below nine seconds; what the machine adds is not ours."""
+    config = configparser.RawConfigParser()
+    config.read(REPOSITORY / "supervisord.conf")
+    waits_s = {
+        name: config.getfloat(name, "stopwaitsecs") for name in config.sections() if name.startswith("program:")
+    }
+    assert waits_s.keys() == {f"program:{name}" for name in PROGRAMS} | {"program:webhooks"}
+    assert max(waits_s.values()) <= 6  # all at once; only Redis comes after
     with Service(tmp_path, whatsapp.url) as service:
         service.wait_event("qr")
         wait_until(lambda: service.program("worker").name == "RUNNING", 60, "the others run too")
         os.kill(service.program("browser-agent").pid, signal.SIGSTOP)
         service.browser_processes()[0].send_signal(signal.SIGSTOP)  # SIGTERM alone does not end it now
-        assert service.stop(within_s=15) == 0  # nine, on a machine that has nothing else to do
+        assert service.stop(within_s=15) == 0
         assert service.leftovers() == []
 
 
