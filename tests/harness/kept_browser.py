@@ -66,6 +66,7 @@ class Recorder(Observer):
         self.failures: list[str] = []
         self.causes: list[str | None] = []
         self.reasons: list[str] = []
+        self.preparing: list[str] = []  # from before the gate on
         self.prepared: list[str] = []
         self.pages: list[WhatsAppPage] = []
         self.lost_at: float | None = None
@@ -79,6 +80,7 @@ class Recorder(Observer):
     async def prepare(self, executable_version: str) -> None:
         if self.lost_at is not None:
             self.pauses_s.append(time.monotonic() - self.lost_at)
+        self.preparing.append(executable_version)
         await self.gate.wait()
         self.prepared.append(executable_version)
         if self.refusals:

@@ -60,6 +60,7 @@ async def test_a_restart_does_not_wait_for_a_site_that_says_nothing(setting: Set
 async def test_who_asks_while_the_start_is_prepared_gets_the_browser_that_follows(setting: Setting) -> None:
     setting.told.gate.clear()
     async with setting.kept():
+        await until(lambda: setting.told.preparing)
         asking = asyncio.create_task(setting.keeper.restart("asked", 45))
         await asyncio.sleep(0.3)
         setting.told.gate.set()
