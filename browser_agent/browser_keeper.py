@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = get_logger(__name__)
 
-CONNECT_WITHIN_S = 5.0
+CONNECT_WITHIN_S = 15.0
 LIVED_WELL_S = 60.0  # a page that lived so long starts a new series of failures
 # A browser that could not load the site for so long may itself be why, whatever its errors and the agent's own
 # requests say. One that is new costs nothing: nobody is connected.

@@ -52,6 +52,7 @@ from .service_worker import ServiceWorkerBypass
 log = get_logger(__name__)
 
 BINDING = "waAgentTell"
+OPEN_WITHIN_S = 15.0  # each answer of a browser that has just come up: small machines read it from a slow disk first
 ANSWER_WITHIN_S = 2.0
 SITE_WITHIN_S = 6.0  # the page itself gives up a second earlier
 BROWSER_ANSWER_WITHIN_S = 1.0
@@ -122,7 +123,7 @@ class WhatsAppPage:
         `local_storage` is the JSON of what `local_storage()` answered once: the first document of that origin
         starts with it, and `given_storage.on_given` is called.
         """
-        session = await first_tab(browser, within_s=ANSWER_WITHIN_S * 2)
+        session = await first_tab(browser, within_s=OPEN_WITHIN_S)
         page = cls(browser, session, chromium, url)
         try:
             script = await asyncio.to_thread(document_script, wa_js)
@@ -130,13 +131,13 @@ class WhatsAppPage:
             raise BrowserGone(f"what the page needs cannot be read: {error}") from error
         if local_storage is not None:
             # First: new documents run their scripts in the order in which they were added.
-            await page.given_storage.give(local_storage, within_s=ANSWER_WITHIN_S)
+            await page.given_storage.give(local_storage, within_s=OPEN_WITHIN_S)
         # At once: a browser that is just starting takes its time for each answer.
         await asyncio.gather(
-            session.call("Runtime.addBinding", {"name": BINDING}, within_s=ANSWER_WITHIN_S),
-            session.call("Page.addScriptToEvaluateOnNewDocument", {"source": script}, within_s=ANSWER_WITHIN_S),
-            page.link.listen(within_s=ANSWER_WITHIN_S),
-            page.document.attach(within_s=ANSWER_WITHIN_S),
+            session.call("Runtime.addBinding", {"name": BINDING}, within_s=OPEN_WITHIN_S),
+            session.call("Page.addScriptToEvaluateOnNewDocument", {"source": script}, within_s=OPEN_WITHIN_S),
+            page.link.listen(within_s=OPEN_WITHIN_S),
+            page.document.attach(within_s=OPEN_WITHIN_S),
         )
         return page
 

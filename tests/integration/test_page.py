@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -402,6 +404,22 @@ async def test_another_origin_gets_nothing_of_it(site: Site, shared: SharedChrom
     tab = await opened(shared, site, tmp_path, json.dumps({"origin": "https://elsewhere.example", "items": ITEMS}))
     assert tab.given == 0
     assert (await tab.page.local_storage())["items"] == {}
+
+
+async def test_a_browser_that_has_just_come_up_may_take_its_time(
+    site: Site, shared: SharedChromium, tmp_path: Path
+) -> None:
+    """As on a small machine, whose disk is slow. Whoever gives it up starts another one, which takes as long."""
+    browser = await shared.connect()
+    (wa_js := tmp_path / "wa.js").write_text(WA_JS)
+    os.kill(shared.chromium.pid, signal.SIGSTOP)
+    try:
+        opening = asyncio.create_task(WhatsAppPage.open(browser, shared.chromium, site.url, wa_js))
+        await asyncio.wait([opening], timeout=6)  # longer than a page that is open has for an answer
+        assert not opening.done()
+    finally:
+        os.kill(shared.chromium.pid, signal.SIGCONT)
+    await (await opening).navigate()
 
 
 async def test_without_wa_js_to_be_read_there_is_no_page(shared: SharedChromium, tmp_path: Path) -> None:
