@@ -6,6 +6,7 @@ Those of the image need one: `tools/image-test --figures` builds it.
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,14 +51,21 @@ def main(names: list[str]) -> int:
         print(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
     figures: list[Figure] = []
-    for name in names or BENCHMARKS.keys() - NEED_AN_IMAGE:
+    failed: list[str] = []
+    for name in names or [name for name in BENCHMARKS if name not in NEED_AN_IMAGE]:
         started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="whatsapp-bench-") as folder:
-            figures += BENCHMARKS[name](Path(folder) / name)
+            try:
+                figures += BENCHMARKS[name](Path(folder) / name)
+            except Exception:
+                traceback.print_exc()
+                failed.append(name)
         print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
     print(machine())
     print(table(figures))
-    return 0
+    if failed:
+        print(f"without the figures of {', '.join(failed)}, which failed: see above", file=sys.stderr)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

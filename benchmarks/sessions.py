@@ -295,7 +295,7 @@ def _settings(folder: Path, **variables: str) -> Settings:
 @contextlib.contextmanager
 def _environment(settings: Settings) -> Iterator[None]:
     """The process that saves reads its settings from the environment, as in the service."""
-    given = settings.model_dump(by_alias=True, exclude_none=True)
+    given = settings.model_dump(by_alias=True, exclude_unset=True)
     shown = {
         name: value.get_secret_value() if hasattr(value, "get_secret_value") else value
         for name, value in given.items()
