@@ -40,12 +40,21 @@
         this.add({ id: key, reactions: aggregated, reactionByMe }, { merge: true });
       }
       async find(key) {
-        if (!this.get(key)) {
-          const row = await require('StandInEarlier').row(key);
-          this.show(String(key), (row && row.msgRowOpaqueData.reactions) || {});
+        let row, seen;
+        while (!this.get(key) && seen !== this.forgotten) {
+          seen = this.forgotten;
+          await require('StandInKeeping').flush();
+          row = await require('StandInEarlier').row(key);
         }
+        if (!this.get(key)) this.show(String(key), (row && row.msgRowOpaqueData.reactions) || {});
         return this.get(key);
       }
+      /** Of a message that is not loaded: who reacted is on its way into IndexedDB. */
+      forget(key) {
+        this.forgotten += 1; // also for whoever is reading just now
+        this.remove(key);
+      }
+      forgotten = 0;
     }
     exports.ReactionsCollection = new ReactionsCollectionImpl();
   });
@@ -87,7 +96,7 @@
         message.set({ standInReactions: reactions, hasReaction: Object.keys(reactions).length > 0 });
         ReactionsCollection.show(parent, reactions);
       } else {
-        ReactionsCollection.remove(parent);
+        ReactionsCollection.forget(parent);
       }
       keeping.change(parent, change);
     };
