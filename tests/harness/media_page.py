@@ -167,7 +167,6 @@ async def media_page(folder: Path) -> AsyncIterator[MediaPage]:
     ):
         url = f"http://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/"
         browser = await cdp.connect(chromium.endpoint, within_s=30)
-        await cdp.first_tab(browser, within_s=30)  # a browser that has just come up takes its time on a busy machine
         page = await WhatsAppPage.open(browser, chromium, url, wa_js, None)
         try:
             files = MediaPage(page)

@@ -197,7 +197,6 @@ async def blank_page(profile: Path, whatsapp: WhatsAppWeb, kept: str | None = No
     """A page of a browser of its own, not navigated yet."""
     async with open_chromium(find_executable(None), profile, sandbox=False) as chromium:
         browser = await cdp.connect(chromium.endpoint, within_s=30)
-        await cdp.first_tab(browser, within_s=30)  # a browser that has just come up takes its time on a busy machine
         yield await WhatsAppPage.open(browser, chromium, whatsapp.url, BUNDLE, kept)
         await cdp.connection_of(browser).dispose()
 
